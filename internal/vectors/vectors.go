@@ -1,0 +1,79 @@
+// Package vectors opens the conformance data that the tests compare with. The
+// data lives outside the repository: in $VENUS_VECTORS, by default in
+// ../shared/vectors beside the checkout. Where it is absent a test says so in
+// one visible line and skips.
+package vectors
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// Dir returns the folder of the vectors or skips the test.
+func Dir(t testing.TB) string {
+	t.Helper()
+	dir := os.Getenv("VENUS_VECTORS")
+	if dir == "" {
+		_, self, _, ok := runtime.Caller(0)
+		if !ok {
+			t.Fatal("cannot tell where the repository lies")
+		}
+		dir = filepath.Join(filepath.Dir(self), "..", "..", "..", "shared", "vectors")
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Skipf("conformance vectors are not at hand (set VENUS_VECTORS): %v", err)
+	}
+	return dir
+}
+
+// Bytes reads one file, gunzipped when its name ends in .gz.
+func Bytes(t testing.TB, name string) []byte {
+	t.Helper()
+	f, err := os.Open(filepath.Join(Dir(t), name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var r io.Reader = f
+	if filepath.Ext(name) == ".gz" {
+		if r, err = gzip.NewReader(f); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return b
+}
+
+// JSON decodes one file, gunzipped when its name ends in .gz.
+func JSON(t testing.TB, name string, into any) {
+	t.Helper()
+	if err := json.Unmarshal(Bytes(t, name), into); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+// Glob lists the files below the vectors' folder that match the pattern, as
+// names for Bytes and JSON.
+func Glob(t testing.TB, pattern string) []string {
+	t.Helper()
+	dir := Dir(t)
+	paths, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make([]string, len(paths))
+	for i, p := range paths {
+		if names[i], err = filepath.Rel(dir, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return names
+}
