@@ -1,0 +1,399 @@
+package signlog
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/fault"
+	"github.com/filecoin-venus/venus/internal/fsutil"
+)
+
+// segmentSize is when a new segment begins, in bytes.
+const segmentSize = 32 << 20
+
+// maxLine bounds one record; a carried memory of a thousand miners fits.
+const maxLine = 256 << 20
+
+// ErrBroken is wrapped by every refusal of a log that could not write.
+var ErrBroken = errors.New("the signature log cannot be written, nothing is signed until the wallet is restarted")
+
+// Log is an open signature log. It is safe for concurrent use; parallel appends share one fsync.
+type Log struct {
+	dir   string
+	clock clock.Clock
+	limit int64
+
+	mu      sync.Mutex // file, counters, guard
+	file    *os.File
+	segment int
+	size    int64
+	seq     uint64
+	prev    string
+	guard   guard
+	broken  error
+
+	syncMu sync.Mutex
+	synced uint64 // highest seq on disk; under syncMu
+}
+
+// Open opens or creates the log in dir.
+func Open(dir string, c clock.Clock) (*Log, error) {
+	return open(dir, c, segmentSize)
+}
+
+func open(dir string, c clock.Clock, limit int64) (*Log, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make signature log folder: %w", err)
+	}
+	l := &Log{dir: dir, clock: c, limit: limit, guard: guard{}}
+	segments, err := listSegments(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(segments) == 0 {
+		return l.begin(1)
+	}
+	last := segments[len(segments)-1]
+	if err := l.resume(last); err != nil {
+		return nil, fmt.Errorf("signature log segment %d: %w", last, err)
+	}
+	if l.seq == 0 && last > 1 {
+		// The crash hit between creating the segment and its first line: the memory is in the segment before.
+		return l.redoRotation(segments[len(segments)-2], last)
+	}
+	if l.seq == 0 {
+		return l.begin(last)
+	}
+	l.synced = l.seq
+	return l, nil
+}
+
+func (l *Log) begin(segment int) (*Log, error) {
+	if err := l.startSegment(segment); err != nil {
+		return nil, err
+	}
+	l.synced = l.seq
+	return l, nil
+}
+
+func (l *Log) redoRotation(before, last int) (*Log, error) {
+	_ = l.file.Close()
+	if err := os.Remove(l.path(last)); err != nil {
+		return nil, fmt.Errorf("remove empty segment: %w", err)
+	}
+	if err := l.resume(before); err != nil {
+		return nil, fmt.Errorf("signature log segment %d: %w", before, err)
+	}
+	l.synced = l.seq
+	return l, nil
+}
+
+func (l *Log) path(segment int) string { return filepath.Join(l.dir, fmt.Sprintf("%08d.log", segment)) }
+
+func listSegments(dir string) ([]int, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list signature log: %w", err)
+	}
+	var out []int
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".log")
+		if !ok {
+			continue
+		}
+		n, err := strconv.Atoi(name)
+		if err != nil || n < 1 {
+			continue
+		}
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// resume reads a segment to its last whole line, cuts a torn one off and leaves the file open for appending.
+func (l *Log) resume(segment int) error {
+	f, err := os.OpenFile(l.path(segment), os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	good, err := l.replay(f)
+	if err != nil {
+		_ = f.Close()
+		return err
+	}
+	if err := f.Truncate(good); err != nil {
+		_ = f.Close()
+		return fmt.Errorf("cut torn line: %w", err)
+	}
+	if _, err := f.Seek(good, io.SeekStart); err != nil {
+		_ = f.Close()
+		return err
+	}
+	l.file, l.segment, l.size = f, segment, good
+	return nil
+}
+
+func (l *Log) replay(f io.Reader) (good int64, err error) {
+	first := true
+	err = eachLine(f, func(line []byte, r *Record) error {
+		if !first && (r.Prev != l.prev || r.Seq != l.seq+1) {
+			return fmt.Errorf("record %d does not follow record %d: the log was altered; keep it and move it away to go on", r.Seq, l.seq)
+		}
+		first = false
+		l.seq, l.prev = r.Seq, hashLine(line)
+		good += int64(len(line))
+		if r.Carried != nil {
+			l.guard.load(r.Carried)
+		}
+		if r.Block != nil && r.Decision == Signed {
+			// A second block at one height cannot have been signed; the first stays what is remembered.
+			_ = l.guard.reserve(r.Signer, *r.Block)
+		}
+		return nil
+	})
+	return good, err
+}
+
+// eachLine calls fn for each whole record and stops silently at a torn last line.
+func eachLine(f io.Reader, fn func(line []byte, r *Record) error) error {
+	rd := bufio.NewReaderSize(f, 64<<10)
+	for {
+		line, err := readLine(rd)
+		if errors.Is(err, io.EOF) {
+			return nil // what is left, if anything, has no line end: torn
+		}
+		if err != nil {
+			return err
+		}
+		var r Record
+		if err := json.Unmarshal(line, &r); err != nil {
+			if _, peek := rd.Peek(1); errors.Is(peek, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("a line is not a record: the log was altered: %w", err)
+		}
+		if err := fn(line, &r); err != nil {
+			return err
+		}
+	}
+}
+
+func readLine(rd *bufio.Reader) ([]byte, error) {
+	var out []byte
+	for {
+		part, err := rd.ReadSlice('\n')
+		out = append(out, part...)
+		if errors.Is(err, bufio.ErrBufferFull) {
+			if len(out) > maxLine {
+				return nil, errors.New("a line is too long")
+			}
+			continue
+		}
+		return out, err
+	}
+}
+
+// startSegment closes the current segment, durably, and creates the next; its first record carries the memory of blocks.
+func (l *Log) startSegment(n int) error {
+	if l.file != nil {
+		if err := errors.Join(l.file.Sync(), l.file.Close()); err != nil {
+			return fmt.Errorf("close signature log segment: %w", err)
+		}
+		l.file = nil
+	}
+	f, err := os.OpenFile(l.path(n), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("create signature log segment: %w", err)
+	}
+	l.file, l.segment, l.size = f, n, 0
+	if _, err := l.write(Record{Time: l.clock.Now().UTC(), Carried: l.guard.carry()}); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync signature log segment: %w", err)
+	}
+	return fsutil.SyncDir(l.dir)
+}
+
+// write appends one line. Needs mu held (or the log not yet shared).
+func (l *Log) write(r Record) (uint64, error) {
+	r.Seq, r.Prev = l.seq+1, l.prev
+	line, err := r.line()
+	if err != nil {
+		return 0, err
+	}
+	if err := fault.Point("wallet/audit"); err != nil {
+		return 0, err
+	}
+	n, err := l.file.Write(line)
+	if err != nil {
+		// The half line goes; should that fail too, the next Open cuts it off.
+		return 0, errors.Join(fmt.Errorf("write sign record: %w", err), l.file.Truncate(l.size))
+	}
+	l.size += int64(n)
+	l.seq, l.prev = r.Seq, hashLine(line)
+	return r.Seq, nil
+}
+
+// Append writes r (Seq, Time and Prev are filled in) and returns when it is durable.
+func (l *Log) Append(r Record) error {
+	l.mu.Lock()
+	seq, err := l.appendLocked(r)
+	l.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return l.syncTo(seq)
+}
+
+// Reserve is Append for a block about to be signed: it first applies the rule of one block per height and returns a
+// *DoubleBlockError, with nothing written, when the rule refuses.
+func (l *Log) Reserve(r Record) error {
+	l.mu.Lock()
+	if l.broken == nil {
+		if err := l.guard.reserve(r.Signer, *r.Block); err != nil {
+			l.mu.Unlock()
+			return err
+		}
+	}
+	seq, err := l.appendLocked(r)
+	l.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return l.syncTo(seq)
+}
+
+func (l *Log) appendLocked(r Record) (uint64, error) {
+	if l.broken != nil {
+		return 0, l.broken
+	}
+	if l.file == nil {
+		return 0, fmt.Errorf("%w: it is closed", ErrBroken)
+	}
+	if l.size >= l.limit {
+		if err := l.startSegment(l.segment + 1); err != nil {
+			return 0, l.breakWith(err)
+		}
+	}
+	r.Time = l.clock.Now().UTC()
+	seq, err := l.write(r)
+	if err != nil {
+		return 0, l.breakWith(err)
+	}
+	return seq, nil
+}
+
+func (l *Log) breakWith(err error) error {
+	l.broken = fmt.Errorf("%w: %w", ErrBroken, err)
+	return l.broken
+}
+
+// syncTo returns when record seq is on disk. Whoever comes first syncs for all that wrote before it.
+func (l *Log) syncTo(seq uint64) error {
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	if l.synced >= seq {
+		return nil
+	}
+	l.mu.Lock()
+	file, target, broken := l.file, l.seq, l.broken
+	l.mu.Unlock()
+	if broken != nil {
+		return broken
+	}
+	err := fault.Point("wallet/auditSync")
+	if err == nil {
+		err = file.Sync()
+	}
+	if err != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.file != file && l.file != nil {
+			// A rotation closed the segment under us; it synced it before closing.
+			l.synced = target
+			return nil
+		}
+		return l.breakWith(fmt.Errorf("sync: %w", err))
+	}
+	l.synced = target
+	return nil
+}
+
+// Tail returns up to n of the newest records of the current segment, oldest first.
+func (l *Log) Tail(n int) ([]Record, error) {
+	l.mu.Lock()
+	path, size := l.path(l.segment), l.size
+	l.mu.Unlock()
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read signature log: %w", err)
+	}
+	defer f.Close()
+	var out []Record
+	err = eachLine(io.LimitReader(f, size), func(_ []byte, r *Record) error {
+		if r.Carried == nil && r.Decision != "" {
+			out = append(out, *r)
+			if len(out) > 2*n {
+				out = slices.Clone(out[len(out)-n:])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read signature log: %w", err)
+	}
+	return out[max(0, len(out)-n):], nil
+}
+
+// Verify reads every segment and checks numbers and hashes from the first line to the last.
+func Verify(dir string) (records uint64, err error) {
+	segments, err := listSegments(dir)
+	if err != nil {
+		return 0, err
+	}
+	var seq uint64
+	var prev string
+	for _, n := range segments {
+		raw, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%08d.log", n)))
+		if err != nil {
+			return records, fmt.Errorf("read signature log: %w", err)
+		}
+		err = eachLine(bytes.NewReader(raw), func(line []byte, r *Record) error {
+			if r.Seq != seq+1 || r.Prev != prev {
+				return fmt.Errorf("record %d does not follow record %d", r.Seq, seq)
+			}
+			seq, prev = r.Seq, hashLine(line)
+			records++
+			return nil
+		})
+		if err != nil {
+			return records, fmt.Errorf("segment %d: %w", n, err)
+		}
+	}
+	return records, nil
+}
+
+// Close syncs and closes the log.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return nil
+	}
+	err := errors.Join(l.file.Sync(), l.file.Close())
+	l.file = nil
+	return err
+}
