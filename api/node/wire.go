@@ -1,0 +1,248 @@
+package node
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	"github.com/filecoin-project/go-state-types/proof"
+	"github.com/ipfs/go-cid"
+
+	"github.com/filecoin-venus/venus/types"
+)
+
+// Duration is a span of time that is a number of nanoseconds on the wire.
+type Duration = time.Duration
+
+// The types of a HeadChange.
+const (
+	HeadCurrent = "current"
+	HeadApply   = "apply"
+	HeadRevert  = "revert"
+)
+
+// HeadChange is one step of the head.
+type HeadChange struct {
+	Type string // HeadCurrent, HeadApply or HeadRevert
+	Val  *types.TipSet
+}
+
+// Message is a message with its CID as included: of the signed form for
+// secp256k1, of the bare form for BLS.
+type Message struct {
+	Cid     cid.Cid
+	Message *types.Message
+}
+
+// BlockMessages are the messages of one block; Cids lists the BLS ones first.
+type BlockMessages struct {
+	BlsMessages   []*types.Message
+	SecpkMessages []*types.SignedMessage
+	Cids          []cid.Cid
+}
+
+// ObjStat is the size in bytes and the number of links of a graph.
+type ObjStat struct {
+	Size  uint64
+	Links uint64
+}
+
+// SectorSizeInfo is a sector size that the network accepts, in bytes.
+type SectorSizeInfo struct {
+	Size         abi.SectorSize
+	MaxPieceSize abi.UnpaddedPieceSize
+}
+
+// ProtocolParams names a network and what it accepts.
+type ProtocolParams struct {
+	Network          string
+	BlockTime        Duration
+	SupportedSectors []SectorSizeInfo
+}
+
+// MiningBaseInfo is what a miner needs to try for a block (node-nv15.md 5.1).
+// Powers are quality-adjusted bytes.
+type MiningBaseInfo struct {
+	MinerPower        big.Int
+	NetworkPower      big.Int
+	Sectors           []proof.ExtendedSectorInfo
+	WorkerKey         address.Address
+	SectorSize        abi.SectorSize
+	PrevBeaconEntry   types.BeaconEntry
+	BeaconEntries     []types.BeaconEntry
+	EligibleForMining bool
+}
+
+// BlockTemplate is a won election, to be made into a block.
+type BlockTemplate struct {
+	Miner            address.Address
+	Parents          types.TipSetKey
+	Ticket           *types.Ticket
+	Eproof           *types.ElectionProof
+	BeaconValues     []types.BeaconEntry
+	Messages         []*types.SignedMessage
+	Epoch            abi.ChainEpoch
+	Timestamp        uint64
+	WinningPoStProof []proof.PoStProof
+}
+
+// Stages of an ActiveSync.
+const (
+	StageIdle     = 0
+	StageHeaders  = 1
+	StagePersist  = 2
+	StageMessages = 3
+	StageComplete = 4
+	StageError    = 5
+	StageFetching = 6
+)
+
+// ActiveSync is one run of the syncer.
+type ActiveSync struct {
+	WorkerID uint64
+	Base     *types.TipSet
+	Target   *types.TipSet
+	Stage    int
+	Height   abi.ChainEpoch
+	Start    time.Time
+	End      time.Time
+	Message  string
+}
+
+// SyncState is what the syncer does now; never without an entry.
+type SyncState struct {
+	ActiveSyncs []ActiveSync
+	VMApplied   uint64
+}
+
+// NodeSyncStatus is how far the head is from the clock, in epochs.
+type NodeSyncStatus struct {
+	Epoch  uint64
+	Behind uint64
+}
+
+// NodePeerStatus counts the peers of the two gossip topics.
+type NodePeerStatus struct {
+	PeersToPublishMsgs   int
+	PeersToPublishBlocks int
+}
+
+// NodeChainStatus is the average number of blocks per tipset.
+type NodeChainStatus struct {
+	BlocksPerTipsetLast100      float64
+	BlocksPerTipsetLastFinality float64
+}
+
+// NodeStatus sums up a node.
+type NodeStatus struct {
+	SyncStatus  NodeSyncStatus
+	PeerStatus  NodePeerStatus
+	ChainStatus NodeChainStatus
+}
+
+// AddrInfo is a peer id with its multiaddresses, all as strings.
+type AddrInfo struct {
+	ID    string
+	Addrs []string
+}
+
+// MsgLookup is a message found on the chain. TipSet and Height are where it
+// was executed: the child of the tipset that includes it.
+type MsgLookup struct {
+	Message   cid.Cid
+	Receipt   types.MessageReceipt
+	ReturnDec any
+	TipSet    types.TipSetKey
+	Height    abi.ChainEpoch
+}
+
+// MessageSendSpec limits what a message may cost. MaxFee is in attoFIL, 0 or
+// null for the default; GasOverEstimation multiplies the gas limit, 0 for the default.
+type MessageSendSpec struct {
+	MaxFee            abi.TokenAmount
+	GasOverEstimation float64
+}
+
+// EstimateMessage is one message of a batch.
+type EstimateMessage struct {
+	Msg  *types.Message
+	Spec *MessageSendSpec
+}
+
+// EstimateResult is the filled message, or why there is none.
+type EstimateResult struct {
+	Msg *types.Message
+	Err string
+}
+
+// Types of an MpoolUpdate.
+const (
+	MpoolAdd    = 0
+	MpoolRemove = 1
+)
+
+// MpoolUpdate is a change of the pool.
+type MpoolUpdate struct {
+	Type    int
+	Message *types.SignedMessage
+}
+
+// MpoolConfig are the limits of the pool.
+type MpoolConfig struct {
+	PriorityAddrs          []address.Address
+	SizeLimitHigh          int
+	SizeLimitLow           int
+	ReplaceByFeeRatio      float64
+	PruneCooldown          Duration
+	GasLimitOverestimation float64
+}
+
+// GasCost is what a message cost, amounts in attoFIL.
+type GasCost struct {
+	Message            cid.Cid
+	GasUsed            abi.TokenAmount
+	BaseFeeBurn        abi.TokenAmount
+	OverEstimationBurn abi.TokenAmount
+	MinerPenalty       abi.TokenAmount
+	MinerTip           abi.TokenAmount
+	Refund             abi.TokenAmount
+	TotalCost          abi.TokenAmount
+}
+
+// GasTrace is one gas charge: total, compute and storage gas, their virtual
+// parts, and the time taken.
+type GasTrace struct {
+	Name              string
+	Location          []json.RawMessage `json:"loc"`
+	TotalGas          int64             `json:"tg"`
+	ComputeGas        int64             `json:"cg"`
+	StorageGas        int64             `json:"sg"`
+	TotalVirtualGas   int64             `json:"vtg"`
+	VirtualComputeGas int64             `json:"vcg"`
+	VirtualStorageGas int64             `json:"vsg"`
+	TimeTaken         Duration          `json:"tt"`
+	Extra             any               `json:"ex,omitempty"`
+}
+
+// ExecutionTrace is a call with its charges and inner calls.
+type ExecutionTrace struct {
+	Msg        *types.Message
+	MsgRct     *types.MessageReceipt
+	Error      string
+	Duration   Duration
+	GasCharges []*GasTrace
+	Subcalls   []ExecutionTrace
+}
+
+// InvocResult is a run of a message that changed nothing.
+type InvocResult struct {
+	MsgCid         cid.Cid
+	Msg            *types.Message
+	MsgRct         *types.MessageReceipt
+	GasCost        GasCost
+	ExecutionTrace ExecutionTrace
+	Error          string
+	Duration       Duration
+}
