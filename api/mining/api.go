@@ -1,0 +1,110 @@
+package mining
+
+import (
+	"context"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/ipfs/go-cid"
+
+	"github.com/filecoin-venus/venus/api"
+)
+
+// Namespace is the first half of every method name on the wire.
+const Namespace = "Filecoin"
+
+// Version is what the program reports as API version: 1.1.0.
+const Version = api.APIVersion(1<<16 | 1<<8)
+
+// Mining is the whole contract of venus-miner.
+//
+//api:service
+type Mining interface {
+	api.Common
+	api.Auth
+	Miners
+}
+
+// Miners manages the miners that produce blocks.
+type Miners interface {
+	// AddAddress adds a miner after a trial proof with its sealer, and starts it.
+	//perm:admin
+	AddAddress(ctx context.Context, m MinerSpec) error
+	// UpdateAddress replaces the endpoints of a miner; empty ones stay as they are.
+	//perm:admin
+	UpdateAddress(ctx context.Context, m MinerSpec) error
+	// RemoveAddress stops a miner and forgets it; its record of signed heights stays.
+	//perm:admin
+	RemoveAddress(ctx context.Context, addr address.Address) error
+	// ListAddress lists the miners without their tokens.
+	//perm:read
+	ListAddress(ctx context.Context) ([]MinerInfo, error)
+	// StatesForMining tells of each named miner, or of all, whether it mines and what went wrong last.
+	//perm:read
+	StatesForMining(ctx context.Context, addrs []address.Address) ([]MinerState, error)
+	// Start lets miners produce blocks.
+	//perm:write
+	Start(ctx context.Context, addrs []address.Address) error
+	// Stop keeps miners from producing blocks.
+	//perm:write
+	Stop(ctx context.Context, addrs []address.Address) error
+	// Records lists the blocks that were made, newest first: at most limit, of one miner or of all
+	// (undefined address).
+	//perm:read
+	Records(ctx context.Context, addr address.Address, limit int) ([]Record, error)
+}
+
+// Endpoint is where a service listens, with the token it wants. ListenAPI is a
+// multiaddress or a URL.
+type Endpoint struct {
+	ListenAPI string
+	Token     string
+}
+
+// MinerSpec is a miner with the services that prove and sign for it.
+type MinerSpec struct {
+	Addr   address.Address
+	Sealer Endpoint
+	Wallet Endpoint
+}
+
+// String leaves the tokens out.
+func (m MinerSpec) String() string {
+	return m.Addr.String() + " sealer " + m.Sealer.ListenAPI + " wallet " + m.Wallet.ListenAPI
+}
+
+// GoString leaves the tokens out.
+func (m MinerSpec) GoString() string { return m.String() }
+
+// EndpointInfo is an endpoint as it may be shown.
+type EndpointInfo struct {
+	ListenAPI string
+	HasToken  bool
+}
+
+// MinerInfo is a miner as it may be shown.
+type MinerInfo struct {
+	Addr     address.Address
+	Sealer   EndpointInfo
+	Wallet   EndpointInfo
+	IsMining bool
+}
+
+// MinerState is the guide's answer of `address state`. Err is empty when all
+// is well.
+type MinerState struct {
+	Addr     address.Address
+	IsMining bool
+	Err      string
+}
+
+// Record is one height at which a miner won: what it signed and how it went.
+type Record struct {
+	Miner    address.Address
+	Epoch    abi.ChainEpoch
+	Parents  []cid.Cid
+	Block    cid.Cid // undefined when no block came of it
+	WinCount int64
+	State    string // "signing", "submitted", "failed", "lost", "landed"
+	Err      string
+}
