@@ -1,0 +1,156 @@
+package crypto
+
+import (
+	"encoding/hex"
+	"math/big"
+	"testing"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	gscrypto "github.com/filecoin-project/go-state-types/crypto"
+	"github.com/stretchr/testify/require"
+
+	"github.com/filecoin-venus/venus/internal/vectors"
+)
+
+func unhex(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	require.NoError(t, err)
+	return b
+}
+
+func TestBLSVectors(t *testing.T) {
+	var file struct {
+		Cases []struct {
+			Message, Signature string
+			PrivateKey         string `json:"private_key_decimal"`
+			PublicKey          string `json:"public_key"`
+		}
+	}
+	vectors.JSON(t, "primitives/bls-signatures.json", &file)
+	require.Len(t, file.Cases, 52)
+	for _, c := range file.Cases {
+		scalar, ok := new(big.Int).SetString(c.PrivateKey, 10)
+		require.True(t, ok)
+		priv := reverse(scalar.FillBytes(make([]byte, 32)))
+		pub, err := PublicKey(gscrypto.SigTypeBLS, priv)
+		require.NoError(t, err)
+		require.Equal(t, c.PublicKey, hex.EncodeToString(pub))
+		sig, err := Sign(gscrypto.SigTypeBLS, priv, unhex(t, c.Message))
+		require.NoError(t, err)
+		require.Equal(t, c.Signature, hex.EncodeToString(sig.Data))
+		addr, err := AddressFor(gscrypto.SigTypeBLS, priv)
+		require.NoError(t, err)
+		require.NoError(t, Verify(sig, addr, unhex(t, c.Message)))
+		require.ErrorIs(t, Verify(sig, addr, []byte("another message")), ErrBadSignature)
+	}
+}
+
+func TestSecpVectors(t *testing.T) {
+	var file struct {
+		Cases []struct {
+			Address, Message, Signature string
+			PrivateKey                  string `json:"private_key"`
+			PublicKey                   string `json:"public_key"`
+			Valid                       bool
+		}
+	}
+	vectors.JSON(t, "primitives/secp256k1.json", &file)
+	require.Len(t, file.Cases, 40)
+	for i, c := range file.Cases {
+		addr, err := address.NewFromString(c.Address)
+		require.NoError(t, err)
+		pub, err := PublicKey(gscrypto.SigTypeSecp256k1, unhex(t, c.PrivateKey))
+		require.NoError(t, err)
+		require.Equal(t, c.PublicKey, hex.EncodeToString(pub))
+		given := &gscrypto.Signature{Type: gscrypto.SigTypeSecp256k1, Data: unhex(t, c.Signature)}
+		require.Equal(t, c.Valid, Verify(given, addr, unhex(t, c.Message)) == nil, "case %d", i)
+		own, err := Sign(gscrypto.SigTypeSecp256k1, unhex(t, c.PrivateKey), unhex(t, c.Message))
+		require.NoError(t, err)
+		signer, err := AddressFor(gscrypto.SigTypeSecp256k1, unhex(t, c.PrivateKey))
+		require.NoError(t, err)
+		require.NoError(t, Verify(own, signer, unhex(t, c.Message)))
+	}
+}
+
+func TestDrawRandomnessVectors(t *testing.T) {
+	var file struct {
+		Cases []struct {
+			Base, Entropy, Randomness string
+			Epoch                     abi.ChainEpoch
+			Tag                       gscrypto.DomainSeparationTag
+		}
+	}
+	vectors.JSON(t, "primitives/draw-randomness.json", &file)
+	require.Len(t, file.Cases, 40)
+	for _, c := range file.Cases {
+		got := DrawRandomness(unhex(t, c.Base), c.Tag, c.Epoch, unhex(t, c.Entropy))
+		require.Equal(t, c.Randomness, hex.EncodeToString(got))
+	}
+}
+
+func TestAggregate(t *testing.T) {
+	var sigs, pubs, msgs [][]byte
+	for i := byte(0); i < 5; i++ {
+		seed := make([]byte, 32)
+		seed[0] = i
+		priv, err := GenerateKeyFromSeed(gscrypto.SigTypeBLS, seed)
+		require.NoError(t, err)
+		pub, err := PublicKey(gscrypto.SigTypeBLS, priv)
+		require.NoError(t, err)
+		sig, err := Sign(gscrypto.SigTypeBLS, priv, []byte{i})
+		require.NoError(t, err)
+		sigs, pubs, msgs = append(sigs, sig.Data), append(pubs, pub), append(msgs, []byte{i})
+	}
+	agg, err := AggregateBLS(sigs)
+	require.NoError(t, err)
+	require.NoError(t, VerifyBLSAggregate(agg, pubs, msgs))
+	msgs[3] = []byte("changed")
+	require.ErrorIs(t, VerifyBLSAggregate(agg, pubs, msgs), ErrBadSignature)
+	none, err := AggregateBLS(nil)
+	require.NoError(t, err)
+	require.Equal(t, byte(0xc0), none[0], "the point at infinity")
+}
+
+func TestRefusesMalformed(t *testing.T) {
+	priv, err := GenerateKey(gscrypto.SigTypeBLS)
+	require.NoError(t, err)
+	addr, err := AddressFor(gscrypto.SigTypeBLS, priv)
+	require.NoError(t, err)
+	id, err := address.NewIDAddress(100)
+	require.NoError(t, err)
+	sig, err := Sign(gscrypto.SigTypeBLS, priv, []byte("m"))
+	require.NoError(t, err)
+	require.ErrorIs(t, Verify(nil, addr, nil), ErrBadSignature)
+	require.ErrorIs(t, Verify(sig, id, []byte("m")), ErrBadSignature)
+	require.ErrorIs(t, Verify(&gscrypto.Signature{Type: sig.Type, Data: sig.Data[:95]}, addr, []byte("m")), ErrBadSignature)
+	zeros := make([]byte, 32)
+	for _, typ := range []gscrypto.SigType{gscrypto.SigTypeBLS, gscrypto.SigTypeSecp256k1} {
+		_, err = Sign(typ, zeros, []byte("m"))
+		require.ErrorIs(t, err, ErrBadKey)
+		_, err = Sign(typ, zeros[:31], []byte("m"))
+		require.ErrorIs(t, err, ErrBadKey)
+	}
+	_, err = GenerateKey(gscrypto.SigTypeUnknown)
+	require.Error(t, err)
+}
+
+func FuzzVerify(f *testing.F) {
+	addr, err := address.NewFromString("t1jrbsqvi7qq3zznrjd6g4smoyflcefbtczvt4cpy")
+	if err != nil {
+		f.Fatal(err)
+	}
+	bls, err := address.NewBLSAddress(make([]byte, 48))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(make([]byte, 65), []byte("m"))
+	f.Add(make([]byte, 96), []byte("m"))
+	f.Fuzz(func(t *testing.T, sig, msg []byte) {
+		if Verify(&gscrypto.Signature{Type: gscrypto.SigTypeSecp256k1, Data: sig}, addr, msg) == nil ||
+			Verify(&gscrypto.Signature{Type: gscrypto.SigTypeBLS, Data: sig}, bls, msg) == nil {
+			t.Fatal("random bytes verify")
+		}
+	})
+}
