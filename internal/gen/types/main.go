@@ -15,7 +15,6 @@ func main() {
 		types.Message{}, types.SignedMessage{}, types.MessageReceipt{},
 		types.Ticket{}, types.ElectionProof{}, types.BeaconEntry{}, types.BlockHeader{},
 		types.TxMeta{}, types.BlockMsg{}, types.Actor{}, types.StateRoot{},
-		types.DrawRandomParams{},
 	)
 	if err != nil {
 		log.Fatal(err)
