@@ -74,9 +74,10 @@ type Lock interface {
 // MsgType says what a signature is for.
 type MsgType string
 
-// The kinds of things a wallet signs. For TypeMessage Extra is the CBOR of the
-// unsigned message; for the others toSign is the CBOR of the thing, except for
-// TypeUnknown where it is raw bytes.
+// The kinds of things a wallet may be asked to sign. For TypeMessage Extra is
+// the CBOR of the unsigned message and toSign, unless empty, the bytes of its
+// CID; for the others toSign is the CBOR of the thing, for TypeText any text.
+// TypeUnknown, raw bytes, exists to be refused by name.
 const (
 	TypeUnknown           MsgType = "unknown"
 	TypeMessage           MsgType = "message"
@@ -90,6 +91,7 @@ const (
 	TypeNetworkResponse   MsgType = "networkresposne" // the field's own spelling
 	TypeProviderDealState MsgType = "providerdealstate"
 	TypeVerifyAddress     MsgType = "verifyaddress"
+	TypeText              MsgType = "text" // signed inside the envelope of FRC-0102
 )
 
 // MsgMeta describes what is to be signed.
