@@ -1,0 +1,122 @@
+package sector
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/filecoin-project/go-state-types/abi"
+)
+
+// Effect is the one side effect that a stored record calls for. Carrying out
+// any effect twice is harmless.
+type Effect interface {
+	fmt.Stringer
+	isEffect()
+}
+
+type (
+	// Nothing is due: the sector rests.
+	Nothing struct{}
+	// Wait asks for a Due event at a time.
+	Wait struct{ Until time.Time }
+	// RunTask asks for proof work; its id is (sector, kind, attempt).
+	RunTask struct {
+		Kind    TaskKind
+		Attempt int
+	}
+	// ReadTicket asks for seal randomness and whether the number is free.
+	ReadTicket struct{}
+	// PushPreCommit asks for the message under the record's PreCommit.ID, unless
+	// the chain already knows the pre-commit.
+	PushPreCommit struct{ ID string }
+	// AwaitMessage asks for the fate of a message.
+	AwaitMessage struct {
+		ID   string
+		Kind Kind
+	}
+	// ReadSeed asks for the interactive randomness of Epoch once the head is at
+	// least ReadyAt, and for the pre-commit to be still there.
+	ReadSeed struct{ Epoch, ReadyAt abi.ChainEpoch }
+	// PushCommit asks for the message under the record's Commit.ID after the
+	// proof was verified and the seed compared, unless the sector is proven.
+	PushCommit struct{ ID string }
+	// CheckChain asks what the chain knows of the sector.
+	CheckChain struct{}
+)
+
+func (Nothing) isEffect()       {}
+func (Wait) isEffect()          {}
+func (RunTask) isEffect()       {}
+func (ReadTicket) isEffect()    {}
+func (PushPreCommit) isEffect() {}
+func (AwaitMessage) isEffect()  {}
+func (ReadSeed) isEffect()      {}
+func (PushCommit) isEffect()    {}
+func (CheckChain) isEffect()    {}
+
+func (Nothing) String() string         { return "nothing" }
+func (e Wait) String() string          { return "wait until " + e.Until.UTC().Format(time.TimeOnly) }
+func (e RunTask) String() string       { return fmt.Sprintf("run %s #%d", e.Kind, e.Attempt) }
+func (ReadTicket) String() string      { return "read ticket" }
+func (e PushPreCommit) String() string { return "push precommit " + e.ID }
+func (e AwaitMessage) String() string  { return fmt.Sprintf("await %s %s", e.Kind, e.ID) }
+func (e ReadSeed) String() string {
+	return fmt.Sprintf("read seed of %d at head %d", e.Epoch, e.ReadyAt)
+}
+func (e PushCommit) String() string { return "push provecommit " + e.ID }
+func (CheckChain) String() string   { return "check chain" }
+
+// DueEffect derives the due side effect from the record alone. Failure states
+// always wait out a back-off first, so one without RetryAt is at its check.
+func DueEffect(p Policy, r Record) Effect {
+	if r.State.Final() {
+		return Nothing{}
+	}
+	if !r.RetryAt.IsZero() {
+		return Wait{Until: r.RetryAt}
+	}
+	if r.Parked != "" {
+		return Nothing{} // the budget is used up; only the operator's Retry goes on
+	}
+	switch r.State {
+	case GetTicket:
+		return ReadTicket{}
+	case PreCommitting:
+		return PushPreCommit{ID: r.PreCommit.ID}
+	case PreCommitWait:
+		return AwaitMessage{ID: r.PreCommit.ID, Kind: KindPreCommit}
+	case WaitSeed:
+		seed := r.PreCommitEpoch + p.PreCommitChallengeDelay
+		return ReadSeed{Epoch: seed, ReadyAt: seed + p.SeedConfidence}
+	case SubmitCommit:
+		return PushCommit{ID: r.Commit.ID}
+	case CommitWait:
+		return AwaitMessage{ID: r.Commit.ID, Kind: KindCommit}
+	case PreCommitFailed, CommitFailed:
+		return CheckChain{}
+	}
+	if kind, ok := taskOf(r); ok {
+		return RunTask{Kind: kind, Attempt: r.TaskAttempt}
+	}
+	return Nothing{}
+}
+
+// taskOf is the proof work that the record waits for.
+func taskOf(r Record) (TaskKind, bool) {
+	switch r.State {
+	case Packing:
+		return TaskAddPiece, true
+	case PreCommit1:
+		return TaskPreCommit1, true
+	case PreCommit2:
+		return TaskPreCommit2, true
+	case Committing:
+		if r.HasC1 {
+			return TaskCommit2, true
+		}
+		return TaskCommit1, true
+	case FinalizeSector:
+		return TaskFinalize, true
+	}
+	return "", false
+}

@@ -1,0 +1,130 @@
+package sector
+
+import (
+	"fmt"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	"github.com/filecoin-project/go-state-types/exitcode"
+	"github.com/ipfs/go-cid"
+)
+
+// Event is something that happened to a sector. The String form is what the
+// sector's log keeps.
+type Event interface {
+	fmt.Stringer
+	isEvent()
+}
+
+// TaskKind names a piece of proof work.
+type TaskKind string
+
+// The kinds of proof work, with the field's short names.
+const (
+	TaskAddPiece   TaskKind = "AP"
+	TaskPreCommit1 TaskKind = "PC1"
+	TaskPreCommit2 TaskKind = "PC2"
+	TaskCommit1    TaskKind = "C1"
+	TaskCommit2    TaskKind = "C2"
+	TaskFinalize   TaskKind = "FIN"
+)
+
+// TaskKinds lists the kinds in pipeline order.
+func TaskKinds() []TaskKind {
+	return []TaskKind{TaskAddPiece, TaskPreCommit1, TaskPreCommit2, TaskCommit1, TaskCommit2, TaskFinalize}
+}
+
+type (
+	// TaskDone brings the result of the awaited run of a task.
+	TaskDone struct {
+		Kind    TaskKind
+		Attempt int
+		Pieces  []abi.PieceInfo // AP
+		CommD   cid.Cid         // PC2
+		CommR   cid.Cid         // PC2
+		Proof   []byte          // C2
+	}
+	// TaskFailed tells that the awaited run of a task gave an error.
+	TaskFailed struct {
+		Kind    TaskKind
+		Attempt int
+		Err     string
+	}
+	// TicketRead brings the ticket.
+	TicketRead struct{ Ticket Randomness }
+	// SeedRead brings the seed, read again for every submission.
+	SeedRead struct{ Seed Randomness }
+	// Pushed tells that the messager accepted the message durably.
+	Pushed struct {
+		ID    string
+		Value big.Int
+	}
+	// Landed tells that the message landed with enough confidence.
+	Landed struct {
+		ID   string
+		Cid  cid.Cid
+		Exit exitcode.ExitCode
+	}
+	// Dropped tells that the messager gave the message up: it can never land.
+	Dropped struct {
+		ID  string
+		Err string
+	}
+	// OnChainPreCommitted is a chain fact: the sector's pre-commit exists.
+	OnChainPreCommitted struct {
+		Epoch abi.ChainEpoch
+		CommR cid.Cid
+	}
+	// OnChainProven is a chain fact: the sector is in the miner's sector set.
+	OnChainProven struct{ CommR cid.Cid }
+	// OnChainAbsent is a chain fact: neither pre-commit nor sector exists.
+	// Allocated tells whether the number is used up.
+	OnChainAbsent struct{ Allocated bool }
+	// ProofInvalid tells that our own check refused the proof.
+	ProofInvalid struct{ Err string }
+	// Failed tells that carrying out the due effect gave an error.
+	Failed struct {
+		Class Class
+		Err   string
+	}
+	// Due tells that the back-off is over.
+	Due struct{}
+	// Retry is the operator's wish to try now.
+	Retry struct{}
+	// Force is the operator's wish for a state.
+	Force struct{ To State }
+)
+
+func (TaskDone) isEvent()            {}
+func (TaskFailed) isEvent()          {}
+func (TicketRead) isEvent()          {}
+func (SeedRead) isEvent()            {}
+func (Pushed) isEvent()              {}
+func (Landed) isEvent()              {}
+func (Dropped) isEvent()             {}
+func (OnChainPreCommitted) isEvent() {}
+func (OnChainProven) isEvent()       {}
+func (OnChainAbsent) isEvent()       {}
+func (ProofInvalid) isEvent()        {}
+func (Failed) isEvent()              {}
+func (Due) isEvent()                 {}
+func (Retry) isEvent()               {}
+func (Force) isEvent()               {}
+
+func (e TaskDone) String() string   { return fmt.Sprintf("TaskDone %s #%d", e.Kind, e.Attempt) }
+func (e TaskFailed) String() string { return fmt.Sprintf("TaskFailed %s #%d: %s", e.Kind, e.Attempt, e.Err) }
+func (e TicketRead) String() string { return fmt.Sprintf("TicketRead epoch %d", e.Ticket.Epoch) }
+func (e SeedRead) String() string   { return fmt.Sprintf("SeedRead epoch %d", e.Seed.Epoch) }
+func (e Pushed) String() string     { return fmt.Sprintf("Pushed %s", e.ID) }
+func (e Landed) String() string     { return fmt.Sprintf("Landed %s exit %d", e.ID, e.Exit) }
+func (e Dropped) String() string    { return fmt.Sprintf("Dropped %s: %s", e.ID, e.Err) }
+func (e OnChainPreCommitted) String() string {
+	return fmt.Sprintf("OnChainPreCommitted epoch %d", e.Epoch)
+}
+func (e OnChainProven) String() string { return "OnChainProven" }
+func (e OnChainAbsent) String() string { return fmt.Sprintf("OnChainAbsent allocated=%v", e.Allocated) }
+func (e ProofInvalid) String() string  { return "ProofInvalid: " + e.Err }
+func (e Failed) String() string        { return fmt.Sprintf("Failed (%s): %s", e.Class, e.Err) }
+func (e Due) String() string           { return "Due" }
+func (e Retry) String() string         { return "Retry" }
+func (e Force) String() string         { return "Force " + string(e.To) }

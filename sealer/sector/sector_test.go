@@ -1,0 +1,322 @@
+package sector
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	"github.com/filecoin-project/go-state-types/exitcode"
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the transcripts that the scripts produce")
+
+func testPolicy() Policy {
+	return Policy{
+		PreCommitChallengeDelay: 10, SeedConfidence: 2, MaxTicketAge: 1080, TicketMargin: 60, MaxProveCommitDuration: 28810,
+		BackoffBase: 2 * time.Second, BackoffMax: time.Minute, TaskBudget: 6,
+	}
+}
+
+func testCid(name string) cid.Cid {
+	h, err := multihash.Sum([]byte(name), multihash.SHA2_256, -1)
+	if err != nil {
+		panic(err)
+	}
+	return cid.NewCidV1(cid.Raw, h)
+}
+
+var t0 = time.Date(2022, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// script runs one scenario: every line is an event or a moment, and the
+// transcript shows the record and the effect that is due after it.
+type script struct {
+	p   Policy
+	r   Record
+	now Now
+	out strings.Builder
+}
+
+func (s *script) run(t *testing.T, line string) {
+	f := strings.Fields(line)
+	fmt.Fprintf(&s.out, "> %s\n", line)
+	switch f[0] {
+	case "new":
+		s.now = Now{Time: t0, Epoch: 1000}
+		s.r = New(1000, 7, abi.RegisteredSealProof_StackedDrg2KiBV1_1, t0)
+	case "at": // at EPOCH: one epoch is one second
+		e := num(t, f[1])
+		s.now = Now{Time: t0.Add(time.Duration(e-1000) * time.Second), Epoch: abi.ChainEpoch(e)}
+		return
+	default:
+		next, err := Step(s.p, s.r, s.now, parseEvent(t, s, f))
+		if err != nil {
+			require.ErrorIs(t, err, ErrIgnored)
+			s.out.WriteString("  ignored\n")
+			return
+		}
+		s.r = next
+	}
+	fmt.Fprintf(&s.out, "  %s", s.r.State)
+	if s.r.Tries > 0 {
+		fmt.Fprintf(&s.out, " tries=%d", s.r.Tries)
+	}
+	if s.r.Restarts > 0 {
+		fmt.Fprintf(&s.out, " restarts=%d", s.r.Restarts)
+	}
+	if s.r.Parked != "" {
+		fmt.Fprintf(&s.out, " parked=%q", s.r.Parked)
+	}
+	if s.r.Failed() {
+		fmt.Fprintf(&s.out, " err=%q (%s)", s.r.LastErr, s.r.LastClass)
+	}
+	fmt.Fprintf(&s.out, "\n  due: %s\n", s.short(DueEffect(s.p, s.r).String()))
+}
+
+// Failed is a shorthand of the tests.
+func (r Record) Failed() bool { return r.State.Failed() || !r.RetryAt.IsZero() }
+
+// short puts names for derived ids.
+func (s *script) short(line string) string {
+	for i := 1; i < 9; i++ {
+		line = strings.ReplaceAll(line, s.r.messageID(KindPreCommit, i), fmt.Sprintf("P%d", i))
+		line = strings.ReplaceAll(line, s.r.messageID(KindCommit, i), fmt.Sprintf("C%d", i))
+	}
+	return line
+}
+
+func num(t *testing.T, s string) int {
+	n, err := strconv.Atoi(s)
+	require.NoError(t, err)
+	return n
+}
+
+func parseEvent(t *testing.T, s *script, f []string) Event {
+	arg := func(i int) string { require.Greater(t, len(f), i, strings.Join(f, " ")); return f[i] }
+	rest := func(i int) string { return strings.Join(f[i:], " ") }
+	msg := func(i int) string {
+		a := arg(i)
+		kind := KindPreCommit
+		if a[0] == 'C' {
+			kind = KindCommit
+		}
+		return s.r.messageID(kind, num(t, a[1:]))
+	}
+	attempt := func(i int) int {
+		if len(f) > i {
+			return num(t, f[i])
+		}
+		return s.r.TaskAttempt
+	}
+	switch f[0] {
+	case "done":
+		k := TaskKind(arg(1))
+		return TaskDone{Kind: k, Attempt: attempt(2), CommD: testCid("d"), CommR: testCid("r"), Proof: []byte("proof"), Pieces: []abi.PieceInfo{{Size: 2048, PieceCID: testCid("d")}}}
+	case "fail":
+		return TaskFailed{Kind: TaskKind(arg(1)), Attempt: s.r.TaskAttempt, Err: rest(2)}
+	case "ticket":
+		return TicketRead{Randomness{Value: []byte("ticket"), Epoch: abi.ChainEpoch(num(t, arg(1)))}}
+	case "seed":
+		return SeedRead{Randomness{Value: []byte(arg(2)), Epoch: abi.ChainEpoch(num(t, arg(1)))}}
+	case "pushed":
+		return Pushed{ID: msg(1), Value: big.NewInt(5)}
+	case "landed":
+		return Landed{ID: msg(1), Cid: testCid("m"), Exit: exitcode.ExitCode(num(t, arg(2)))}
+	case "dropped":
+		return Dropped{ID: msg(1), Err: rest(2)}
+	case "precommitted":
+		c := testCid("r")
+		if len(f) > 2 {
+			c = testCid(f[2])
+		}
+		return OnChainPreCommitted{Epoch: abi.ChainEpoch(num(t, arg(1))), CommR: c}
+	case "proven":
+		return OnChainProven{CommR: testCid("r")}
+	case "absent":
+		return OnChainAbsent{Allocated: len(f) > 1}
+	case "invalid":
+		return ProofInvalid{Err: rest(1)}
+	case "failed":
+		return Failed{Class: Class(arg(1)), Err: rest(2)}
+	case "due":
+		return Due{}
+	case "retry":
+		return Retry{}
+	case "force":
+		return Force{To: State(arg(1))}
+	}
+	t.Fatalf("unknown event %q", f[0])
+	return nil
+}
+
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			require.NoError(t, err)
+			s := &script{p: testPolicy()}
+			for _, line := range strings.Split(strings.TrimRight(string(want), "\n"), "\n") {
+				switch {
+				case strings.HasPrefix(line, "#"), line == "":
+					s.out.WriteString(line + "\n")
+				case strings.HasPrefix(line, "> "):
+					s.run(t, strings.TrimPrefix(line, "> "))
+				}
+			}
+			if *rewrite {
+				require.NoError(t, os.WriteFile(file, []byte(s.out.String()), 0o644))
+				return
+			}
+			require.Equal(t, string(want), s.out.String())
+		})
+	}
+}
+
+// allEvents holds one event of every type and, for tasks, of every kind.
+func allEvents(r Record) []Event {
+	evs := []Event{
+		TicketRead{Randomness{Value: []byte("t2"), Epoch: 940}}, SeedRead{Randomness{Value: []byte("s2"), Epoch: 1020}},
+		Pushed{ID: r.PreCommit.ID, Value: big.Zero()}, Pushed{ID: r.Commit.ID, Value: big.Zero()}, Pushed{ID: "other", Value: big.Zero()},
+		Landed{ID: r.PreCommit.ID, Cid: testCid("m"), Exit: 0}, Landed{ID: r.Commit.ID, Cid: testCid("m"), Exit: 16}, Landed{ID: r.Commit.ID, Cid: testCid("m"), Exit: 7},
+		Dropped{ID: r.PreCommit.ID, Err: "x"}, Dropped{ID: r.Commit.ID, Err: "x"},
+		OnChainPreCommitted{Epoch: 1011, CommR: testCid("r")}, OnChainPreCommitted{Epoch: 1010, CommR: testCid("other")},
+		OnChainProven{CommR: testCid("r")}, OnChainProven{CommR: testCid("other")}, OnChainAbsent{}, OnChainAbsent{Allocated: true},
+		ProofInvalid{Err: "x"}, Failed{Class: Transient, Err: "x"}, Failed{Class: Operator, Err: "x"}, Failed{Class: ChainFact, Err: "x"},
+		Due{}, Retry{}, Force{To: PreCommit1}, Force{To: State("Nonsense")},
+	}
+	for _, k := range TaskKinds() {
+		evs = append(evs, TaskDone{Kind: k, Attempt: r.TaskAttempt, CommD: testCid("d"), CommR: testCid("r"), Proof: []byte("p")}, TaskDone{Kind: k, Attempt: r.TaskAttempt - 1}, TaskFailed{Kind: k, Attempt: r.TaskAttempt, Err: "x"})
+	}
+	return evs
+}
+
+// recordIn is a plausible record for a state.
+func recordIn(st State) Record {
+	r := New(1000, 7, abi.RegisteredSealProof_StackedDrg2KiBV1_1, t0)
+	d, c := testCid("d"), testCid("r")
+	r.State, r.CommD, r.CommR, r.Ticket = st, &d, &c, Randomness{[]byte("t"), 940}
+	r.PreCommit = Message{ID: r.messageID(KindPreCommit, 1), Attempt: 1, Value: big.Zero()}
+	r.Commit = Message{ID: r.messageID(KindCommit, 1), Attempt: 1, Value: big.Zero()}
+	r.PreCommitEpoch, r.Seed, r.TaskAttempt = 1010, Randomness{[]byte("s"), 1020}, 5
+	if st.Failed() && st != FailedUnrecoverable {
+		r.RetryAt, r.Tries = t0, 1
+	}
+	if st == SubmitCommit || st == CommitWait {
+		r.Proof = []byte("p")
+	}
+	return r
+}
+
+// TestEveryPair fixes the outcome of every (state, event) pair in one table, so
+// that a change of the machine shows as a change of the table.
+func TestEveryPair(t *testing.T) {
+	var out bytes.Buffer
+	now := Now{Time: t0.Add(time.Hour), Epoch: 1030}
+	for _, st := range States() {
+		fmt.Fprintf(&out, "%s\n", st)
+		for _, ev := range allEvents(recordIn(st)) {
+			r := recordIn(st)
+			next, err := Step(testPolicy(), r, now, ev)
+			if err != nil {
+				require.True(t, errors.Is(err, ErrIgnored))
+				require.Equal(t, r, next)
+				continue
+			}
+			name := ev.String()
+			for from, to := range map[string]string{r.PreCommit.ID: "P1", r.Commit.ID: "C1"} {
+				name = strings.ReplaceAll(name, from, to)
+			}
+			fmt.Fprintf(&out, "  %-40s -> %-20s", name, next.State)
+			if next.PreCommit.Attempt > 1 {
+				fmt.Fprintf(&out, " new precommit message")
+			}
+			if next.Commit.Attempt > 1 {
+				fmt.Fprintf(&out, " new commit message")
+			}
+			if !next.RetryAt.IsZero() {
+				fmt.Fprintf(&out, " after back-off")
+			}
+			out.WriteByte('\n')
+		}
+	}
+	file := filepath.Join("testdata", "pairs.table")
+	text := strings.ReplaceAll(out.String(), " \n", "\n")
+	if *rewrite {
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), text)
+}
+
+// TestRandomLives throws random events at the machine: no sector that the chain
+// holds is sealed again, message ids are never used for two attempts, and every
+// record that is not at rest has something due.
+func TestRandomLives(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		p := testPolicy()
+		r := New(1000, 7, abi.RegisteredSealProof_StackedDrg2KiBV1_1, t0)
+		now := Now{Time: t0, Epoch: 1000}
+		committed := false
+		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+			evs := allEvents(r)
+			evs = append(evs, Pushed{ID: r.PreCommit.ID, Value: big.Zero()}, Due{}, Due{})
+			if k, ok := taskOf(r); ok {
+				evs = append(evs, TaskDone{Kind: k, Attempt: r.TaskAttempt, CommD: testCid("d"), CommR: testCid("r"), Proof: []byte("p")})
+			}
+			ev := rapid.SampledFrom(evs).Draw(rt, "event")
+			if _, forced := ev.(Force); forced {
+				continue
+			}
+			now.Time, now.Epoch = now.Time.Add(time.Second), now.Epoch+abi.ChainEpoch(rapid.IntRange(0, 30).Draw(rt, "epochs"))
+			next, err := Step(p, r, now, ev)
+			if err != nil {
+				continue
+			}
+			if c, ok := ev.(OnChainPreCommitted); ok && next.State == WaitSeed {
+				committed = committed || c.CommR.Equals(*next.CommR)
+			}
+			if committed && (next.State == PreCommit1 || next.State == GetTicket) {
+				rt.Fatalf("a committed sector went back to %s on %s from %s", next.State, ev, r.State)
+			}
+			if next.PreCommit.Attempt < r.PreCommit.Attempt || next.Commit.Attempt < r.Commit.Attempt {
+				rt.Fatalf("an attempt was taken back")
+			}
+			if _, idle := DueEffect(p, next).(Nothing); idle && !next.State.Final() && next.Parked == "" {
+				rt.Fatalf("%s after %s has nothing due", next.State, ev)
+			}
+			if absent, ok := ev.(OnChainAbsent); ok && !absent.Allocated {
+				committed = false
+			}
+			r = next
+		}
+	})
+}
+
+func TestMessageIDs(t *testing.T) {
+	a := MessageID(1000, "sector-1", KindPreCommit, 1)
+	require.Equal(t, a, MessageID(1000, "sector-1", KindPreCommit, 1))
+	seen := map[string]bool{a: true}
+	for _, id := range []string{
+		MessageID(1001, "sector-1", KindPreCommit, 1), MessageID(1000, "sector-2", KindPreCommit, 1),
+		MessageID(1000, "sector-1", KindCommit, 1), MessageID(1000, "sector-1", KindPreCommit, 2), MessageID(1000, "sector-11", KindPreCommit, 1),
+	} {
+		require.False(t, seen[id])
+		seen[id] = true
+	}
+}

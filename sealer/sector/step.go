@@ -1,0 +1,286 @@
+package sector
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/exitcode"
+)
+
+// ErrIgnored is returned for an event that the record's state does not expect:
+// a late result, a repeated answer, a wish that makes no sense. The record is
+// unchanged.
+var ErrIgnored = errors.New("event not expected in this state")
+
+// Now is the moment of an event: wall time for back-offs, the head's height for
+// expiries.
+type Now struct {
+	Time  time.Time
+	Epoch abi.ChainEpoch
+}
+
+// step carries one application of an event.
+type step struct {
+	p   Policy
+	now Now
+	r   Record
+}
+
+// Step applies an event. On ErrIgnored the returned record equals the given one.
+func Step(p Policy, r Record, now Now, ev Event) (Record, error) {
+	s := &step{p: p, now: now, r: r.clone()}
+	if !s.apply(ev) {
+		return r, fmt.Errorf("sector %d in %s: %s: %w", r.Number, r.State, ev, ErrIgnored)
+	}
+	s.r.UpdatedAt = now.Time
+	return s.r, nil
+}
+
+// apply dispatches: the operator's and the clock's events first, then the chain
+// facts that mean the same in many states, then the state's own.
+func (s *step) apply(ev Event) bool {
+	switch e := ev.(type) {
+	case Force:
+		return s.force(e)
+	case Retry, Due:
+		return s.resume(ev)
+	case Failed:
+		return s.failed(e)
+	case TaskDone:
+		return s.taskDone(e)
+	case TaskFailed:
+		return s.taskFailed(e)
+	case OnChainProven:
+		return s.onChainProven(e)
+	case OnChainPreCommitted:
+		return s.onChainPreCommitted(e)
+	case OnChainAbsent:
+		return s.onChainAbsent(e)
+	}
+	if !s.r.RetryAt.IsZero() {
+		return false // an answer to an effect that was given up
+	}
+	switch e := ev.(type) {
+	case TicketRead:
+		return s.ticketRead(e)
+	case Pushed:
+		return s.pushed(e)
+	case Landed:
+		return s.landed(e)
+	case Dropped:
+		return s.dropped(e)
+	case SeedRead:
+		return s.seedRead(e)
+	case ProofInvalid:
+		return s.proofInvalid(e)
+	}
+	return false
+}
+
+// to moves to a state of work and forgets the failures of the step before.
+func (s *step) to(st State) bool {
+	s.r.State, s.r.Tries, s.r.RetryAt = st, 0, time.Time{}
+	s.r.Parked = ""
+	return true
+}
+
+// retry moves to a state of work after a failure: the count of failures stays.
+func (s *step) retry(st State) bool {
+	tries := s.r.Tries
+	s.to(st)
+	s.r.Tries = tries
+	return true
+}
+
+// trouble moves to a state of failure with the next back-off.
+func (s *step) trouble(st State, class Class, err string) bool {
+	s.r.State = st
+	s.r.LastErr, s.r.LastClass, s.r.Parked = err, class, ""
+	s.r.Tries++
+	s.r.RetryAt = s.now.Time.Add(s.p.backoff(s.r.Tries, s.r.Number))
+	return true
+}
+
+// end makes the sector unrecoverable by a chain fact.
+func (s *step) end(err string) bool {
+	s.to(FailedUnrecoverable)
+	s.r.LastErr, s.r.LastClass = err, ChainFact
+	return true
+}
+
+// newTask gives the next run of proof work a number of its own.
+func (s *step) newTask() { s.r.TaskAttempt++ }
+
+// reseal begins again from the ticket. The number stays: it was never used on chain.
+func (s *step) reseal() bool {
+	s.r.Restarts++
+	s.r.Ticket = Randomness{}
+	s.r.CommD, s.r.CommR, s.r.HasC1, s.r.Proof, s.r.PC2Fails = nil, nil, false, nil, 0
+	s.newTask()
+	return s.retry(GetTicket)
+}
+
+func (s *step) ticketRead(e TicketRead) bool {
+	if s.r.State != GetTicket {
+		return false
+	}
+	s.r.Ticket = e.Ticket
+	s.newTask()
+	return s.to(PreCommit1)
+}
+
+// taskDone takes the result of the awaited run; results of other runs are ignored.
+func (s *step) taskDone(e TaskDone) bool {
+	kind, ok := taskOf(s.r)
+	if !ok || kind != e.Kind || e.Attempt != s.r.TaskAttempt {
+		return false
+	}
+	s.newTask()
+	switch e.Kind {
+	case TaskAddPiece:
+		s.r.Pieces = append([]abi.PieceInfo(nil), e.Pieces...)
+		return s.to(GetTicket)
+	case TaskPreCommit1:
+		if s.p.ticketExpired(s.r, s.now.Epoch) {
+			return s.reseal()
+		}
+		return s.to(PreCommit2)
+	case TaskPreCommit2:
+		d, r := e.CommD, e.CommR
+		s.r.CommD, s.r.CommR = &d, &r
+		if s.p.ticketExpired(s.r, s.now.Epoch) {
+			return s.reseal()
+		}
+		return s.preCommit(false)
+	case TaskCommit1:
+		s.r.HasC1 = true
+		return s.to(Committing)
+	case TaskCommit2:
+		s.r.Proof = bytes.Clone(e.Proof)
+		return s.submit(false)
+	default: // TaskFinalize
+		return s.to(Proving)
+	}
+}
+
+var failedState = map[TaskKind]State{
+	TaskAddPiece: PackingFailed, TaskPreCommit1: SealPreCommit1Failed, TaskPreCommit2: SealPreCommit2Failed,
+	TaskCommit1: ComputeProofFailed, TaskCommit2: ComputeProofFailed, TaskFinalize: FinalizeFailed,
+}
+
+func (s *step) taskFailed(e TaskFailed) bool {
+	kind, ok := taskOf(s.r)
+	if !ok || kind != e.Kind || e.Attempt != s.r.TaskAttempt {
+		return false
+	}
+	if e.Kind == TaskPreCommit2 {
+		s.r.PC2Fails++
+	}
+	s.newTask()
+	s.trouble(failedState[e.Kind], Transient, e.Err)
+	if s.r.Tries >= s.p.TaskBudget {
+		s.r.LastClass = Operator
+		s.r.Parked = fmt.Sprintf("%s failed %d times in a row; mend the cause, then retry the sector", e.Kind, s.r.Tries)
+		s.r.RetryAt = time.Time{}
+	}
+	return true
+}
+
+// failed parks the present step: its effect could not be carried out.
+func (s *step) failed(e Failed) bool {
+	if s.r.State.Final() || !s.r.RetryAt.IsZero() || s.r.Parked != "" {
+		return false
+	}
+	if e.Class == ChainFact {
+		return s.end(e.Err)
+	}
+	s.trouble(s.r.State, e.Class, e.Err)
+	if e.Class == Operator {
+		s.r.Parked = e.Err
+	}
+	return true
+}
+
+// resume ends a back-off: work states do their effect again, failure states go
+// back to the work they failed at, or first ask the chain.
+func (s *step) resume(ev Event) bool {
+	_, wished := ev.(Retry)
+	if s.r.State.Final() || (s.r.RetryAt.IsZero() && !(wished && s.r.Parked != "")) {
+		return false
+	}
+	if wished && s.r.RetryAt.IsZero() {
+		s.r.Tries = 0
+	}
+	s.r.RetryAt, s.r.Parked = time.Time{}, ""
+	switch s.r.State {
+	case PackingFailed:
+		return s.retry(Packing)
+	case SealPreCommit1Failed:
+		if s.p.ticketExpired(s.r, s.now.Epoch) {
+			return s.reseal()
+		}
+		return s.retry(PreCommit1)
+	case SealPreCommit2Failed:
+		return s.resumePreCommit2()
+	case ComputeProofFailed:
+		return s.resumeProof()
+	case FinalizeFailed:
+		return s.retry(FinalizeSector)
+	case PreCommit1, PreCommit2, PreCommitting:
+		if s.r.State != PreCommitting && s.p.ticketExpired(s.r, s.now.Epoch) {
+			return s.reseal()
+		}
+	}
+	return true
+}
+
+// resumePreCommit2 tries again, and from the labels on when three tries failed.
+func (s *step) resumePreCommit2() bool {
+	if s.p.ticketExpired(s.r, s.now.Epoch) {
+		return s.reseal()
+	}
+	if s.r.PC2Fails > 3 {
+		s.r.PC2Fails = 0
+		return s.retry(PreCommit1)
+	}
+	return s.retry(PreCommit2)
+}
+
+// resumeProof proves again from the vanilla proof on. The replica itself cannot
+// be made again: the chain holds its CommR.
+func (s *step) resumeProof() bool {
+	if s.p.preCommitExpired(s.r, s.now.Epoch) {
+		return s.end("the pre-commit expired before a proof was made")
+	}
+	s.r.HasC1, s.r.Proof = false, nil
+	return s.retry(WaitSeed)
+}
+
+// force obeys the operator, inside what the record can support.
+func (s *step) force(e Force) bool {
+	if !e.To.Known() || e.To == s.r.State {
+		return false
+	}
+	s.newTask()
+	s.to(e.To)
+	switch e.To {
+	case PreCommitting:
+		return s.preCommit(true)
+	case SubmitCommit:
+		return s.submit(true)
+	case Committing:
+		s.r.HasC1 = false
+	}
+	if e.To.Failed() && e.To != FailedUnrecoverable {
+		s.r.RetryAt = s.now.Time
+	}
+	return true
+}
+
+// landedTransient are exits after which the same message, sent anew, can succeed.
+func landedTransient(x exitcode.ExitCode) bool {
+	return x == exitcode.SysErrOutOfGas || x == exitcode.SysErrInsufficientFunds || x == exitcode.ErrInsufficientFunds
+}
