@@ -9,7 +9,7 @@ const maxWidth = 65
 func (c *Constants) Permute(state []fr.Element) {
 	var buf [maxWidth]fr.Element
 	w, half := c.Width, c.Full/2
-	s, tmp := state[:w], buf[:w]
+	s, tmp := fr.Vector(state[:w]), fr.Vector(buf[:w])
 	keys := c.Compressed
 	take := func() {
 		for i := range s {
@@ -71,29 +71,31 @@ func sboxAll(s []fr.Element) {
 	}
 }
 
-// applyDense sets s to s*m, m symmetric or not; tmp is scratch of the same length.
-func applyDense(s, tmp []fr.Element, m [][]fr.Element) {
+// applyDense sets s to s*m, m symmetric or not; tmp is scratch of the same length. The work is laid out as whole rows, so
+// that the field's vector instructions carry it where the machine has them.
+func applyDense(s, tmp fr.Vector, m [][]fr.Element) {
+	var row [maxWidth]fr.Element
+	r := fr.Vector(row[:len(s)])
 	copy(tmp, s)
-	var t fr.Element
-	for j := range s {
-		s[j].Mul(&tmp[0], &m[0][j])
-		for i := 1; i < len(tmp); i++ {
-			t.Mul(&tmp[i], &m[i][j])
-			s[j].Add(&s[j], &t)
-		}
+	s.ScalarMul(fr.Vector(m[0]), &tmp[0])
+	for i := 1; i < len(tmp); i++ {
+		r.ScalarMul(fr.Vector(m[i]), &tmp[i])
+		s.Add(s, r)
 	}
 }
 
-func applySparse(s []fr.Element, m *Sparse) {
-	s0 := s[0]
-	var acc, t fr.Element
-	acc.Mul(&s0, &m.WHat[0])
-	for j := 1; j < len(s); j++ {
-		t.Mul(&s[j], &m.WHat[j])
-		acc.Add(&acc, &t)
-		t.Mul(&s0, &m.VRest[j-1])
-		s[j].Add(&s[j], &t)
+func applySparse(s fr.Vector, m *Sparse) {
+	var row [maxWidth]fr.Element
+	rest := s[1:]
+	r := fr.Vector(row[:len(rest)])
+	r.Mul(rest, fr.Vector(m.WHat[1:]))
+	var acc fr.Element
+	acc.Mul(&s[0], &m.WHat[0])
+	for j := range r {
+		acc.Add(&acc, &r[j])
 	}
+	r.ScalarMul(fr.Vector(m.VRest), &s[0])
+	rest.Add(rest, r)
 	s[0] = acc
 }
 

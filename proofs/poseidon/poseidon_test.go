@@ -72,3 +72,34 @@ func BenchmarkHash(b *testing.B) {
 		})
 	}
 }
+
+func TestBatchEqualsSingle(t *testing.T) {
+	for _, arity := range []int{2, 4, 8, 11} {
+		c := mustArity(arity)
+		batch := NewBatch(c)
+		for _, n := range []int{0, 1, 3, 4, 9, 31, 32, 33, 70} {
+			in := make([]fr.Element, n*arity)
+			for i := range in {
+				in[i].MustSetRandom()
+			}
+			out := make([]fr.Element, n)
+			batch.Hash(out, in)
+			for k := range out {
+				require.Equal(t, c.Hash(in[k*arity:(k+1)*arity]), out[k], "arity %d, %d of %d", arity, k, n)
+			}
+		}
+	}
+}
+
+func BenchmarkBatch(b *testing.B) {
+	for _, arity := range []int{2, 4, 8, 11} {
+		b.Run(fmt.Sprint(arity), func(b *testing.B) {
+			batch := NewBatch(mustArity(arity))
+			in, out := counting(arity*256), make([]fr.Element, 256)
+			for b.Loop() {
+				batch.Hash(out, in)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(out)), "ns/hash")
+		})
+	}
+}
