@@ -1,0 +1,152 @@
+package sealer
+
+import (
+	"context"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/proof"
+
+	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/types"
+)
+
+// Namespace is the first half of every method name on the wire.
+const Namespace = "Filecoin"
+
+// Version is what the sealer reports as API version: 1.1.0.
+const Version = api.APIVersion(1<<16 | 1<<8)
+
+// Sealer is the whole contract of venus-sealer.
+//
+//api:service
+type Sealer interface {
+	api.Common
+	api.Auth
+	Proofs
+	Actor
+	Sectors
+	Storage
+	Workers
+	Messages
+}
+
+// Proofs is what venus-miner asks for when it won.
+type Proofs interface {
+	// ComputeProof proves the challenged sectors for a block. Randomness is 32 bytes.
+	//perm:read
+	ComputeProof(ctx context.Context, sectors []proof.ExtendedSectorInfo, randomness abi.PoStRandomness) ([]proof.PoStProof, error)
+	// CheckProvable returns why sectors could not be proven now, by number; good ones are left out.
+	//perm:admin
+	CheckProvable(ctx context.Context, sectors []abi.SectorNumber, slow bool) (map[abi.SectorNumber]string, error)
+}
+
+// Actor is the miner on the chain, as the sealer sees it.
+type Actor interface {
+	// ActorAddress returns the miner's address.
+	//perm:read
+	ActorAddress(ctx context.Context) (address.Address, error)
+	// ActorSectorSize returns the miner's sector size in bytes.
+	//perm:read
+	ActorSectorSize(ctx context.Context, addr address.Address) (abi.SectorSize, error)
+	// ActorAddressConfig returns which addresses pay for which messages.
+	//perm:read
+	ActorAddressConfig(ctx context.Context) (AddressConfig, error)
+	// Info gathers power, balances and sector counts.
+	//perm:read
+	Info(ctx context.Context) (*Info, error)
+	// ProvingInfo returns the current deadline and the miner's faults.
+	//perm:read
+	ProvingInfo(ctx context.Context) (*ProvingInfo, error)
+	// ProvingDeadlines returns all deadlines with what is proven of them.
+	//perm:read
+	ProvingDeadlines(ctx context.Context) ([]DeadlineInfo, error)
+	// WindowPoStHistory returns the last window proofs, newest first, at most limit.
+	//perm:read
+	WindowPoStHistory(ctx context.Context, limit int) ([]WindowPoStRecord, error)
+}
+
+// Sectors is the sealing pipeline.
+type Sectors interface {
+	// PledgeSector starts a sector without deals and returns its number.
+	//perm:write
+	PledgeSector(ctx context.Context) (abi.SectorID, error)
+	// SectorsList returns the numbers of all sectors.
+	//perm:read
+	SectorsList(ctx context.Context) ([]abi.SectorNumber, error)
+	// SectorsListInStates returns the numbers of the sectors in the named states.
+	//perm:read
+	SectorsListInStates(ctx context.Context, states []string) ([]abi.SectorNumber, error)
+	// SectorsSummary counts sectors by state.
+	//perm:read
+	SectorsSummary(ctx context.Context) (map[string]int, error)
+	// SectorsStatus returns the record of one sector, with what the chain knows when showOnChain.
+	//perm:read
+	SectorsStatus(ctx context.Context, number abi.SectorNumber, showOnChain bool) (SectorInfo, error)
+	// SectorsUpdate forces a sector into a state.
+	//perm:admin
+	SectorsUpdate(ctx context.Context, number abi.SectorNumber, state string) error
+	// SectorRetry takes a failed sector up again where it failed.
+	//perm:admin
+	SectorRetry(ctx context.Context, number abi.SectorNumber) error
+	// SectorRemove deletes the files of a sector that is not on the chain, or ended there.
+	//perm:admin
+	SectorRemove(ctx context.Context, number abi.SectorNumber) error
+	// SectorTerminate ends a sector on the chain, at a fee, and removes it.
+	//perm:admin
+	SectorTerminate(ctx context.Context, number abi.SectorNumber) error
+}
+
+// Storage is where sector files lie.
+type Storage interface {
+	// StorageAttach makes a folder of this machine a storage path; with Init it is prepared first.
+	//perm:admin
+	StorageAttach(ctx context.Context, spec StorageSpec) (StorageInfo, error)
+	// StorageDetach forgets a storage path and deletes nothing.
+	//perm:admin
+	StorageDetach(ctx context.Context, id string) error
+	// StorageList returns which sector files each path holds.
+	//perm:admin
+	StorageList(ctx context.Context) (map[string][]StorageDecl, error)
+	// StorageLocal returns the folder of each path.
+	//perm:admin
+	StorageLocal(ctx context.Context) (map[string]string, error)
+	// StorageInfo returns the settings of a path.
+	//perm:admin
+	StorageInfo(ctx context.Context, id string) (StorageInfo, error)
+	// StorageStat measures a path, in bytes.
+	//perm:admin
+	StorageStat(ctx context.Context, id string) (FsStat, error)
+	// StorageFindSector returns the paths that hold files of a sector.
+	//perm:admin
+	StorageFindSector(ctx context.Context, sector abi.SectorID, fileType int) ([]SectorStorageInfo, error)
+}
+
+// Workers shows who seals.
+type Workers interface {
+	// WorkerStats returns the connected workers.
+	//perm:admin
+	WorkerStats(ctx context.Context) (map[string]WorkerStats, error)
+	// WorkerJobs returns what they do.
+	//perm:admin
+	WorkerJobs(ctx context.Context) (map[string][]WorkerJob, error)
+	// SealingSchedDiag returns the inner state of the scheduler.
+	//perm:admin
+	SealingSchedDiag(ctx context.Context) (any, error)
+	// SealingAbort gives a running job up.
+	//perm:admin
+	SealingAbort(ctx context.Context, jobID string) error
+}
+
+// Messages forwards to the messager with the sealer's own token.
+type Messages interface {
+	// MessagerPushMessage sends a message of the miner's wallet and returns its id.
+	//perm:admin
+	MessagerPushMessage(ctx context.Context, msg *types.Message, maxFee abi.TokenAmount) (string, error)
+	// MessagerGetMessage returns how a message fares.
+	//perm:read
+	MessagerGetMessage(ctx context.Context, id string) (*MessageStatus, error)
+	// MessagerWaitMessage waits until a message is confidence epochs deep.
+	//perm:read
+	MessagerWaitMessage(ctx context.Context, id string, confidence uint64) (*MessageStatus, error)
+}

@@ -1,0 +1,247 @@
+package sealer
+
+import (
+	"time"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	"github.com/filecoin-project/go-state-types/dline"
+	"github.com/filecoin-project/go-state-types/exitcode"
+	"github.com/ipfs/go-cid"
+)
+
+// AddressConfig lists the addresses that pay for messages besides the worker.
+type AddressConfig struct {
+	PreCommitControl []address.Address
+	CommitControl    []address.Address
+}
+
+// SealTicket is chain randomness with the epoch it is of.
+type SealTicket struct {
+	Value abi.SealRandomness
+	Epoch abi.ChainEpoch
+}
+
+// SealSeed is interactive randomness with the epoch it is of.
+type SealSeed struct {
+	Value abi.InteractiveSealRandomness
+	Epoch abi.ChainEpoch
+}
+
+// SectorLog is one event of a sector. Timestamp is in Unix seconds.
+type SectorLog struct {
+	Kind      string
+	Timestamp uint64
+	Trace     string
+	Message   string
+}
+
+// SectorInfo is all that is known of a sector. PreCommitMsg and CommitMsg are
+// messager ids, "" when none. The fields from Activation on are the chain's and
+// only filled on request.
+type SectorInfo struct {
+	SectorID     abi.SectorNumber
+	State        string
+	CommD        *cid.Cid
+	CommR        *cid.Cid
+	Proof        []byte
+	Deals        []abi.DealID
+	Ticket       SealTicket
+	Seed         SealSeed
+	PreCommitMsg string
+	CommitMsg    string
+	Retries      uint64
+	ToUpgrade    bool
+	LastErr      string
+	Log          []SectorLog
+	CreatedAt    time.Time
+	NextAction   string // what happens next, in plain words
+
+	SealProof          abi.RegisteredSealProof
+	Activation         abi.ChainEpoch
+	Expiration         abi.ChainEpoch
+	DealWeight         abi.DealWeight
+	VerifiedDealWeight abi.DealWeight
+	InitialPledge      abi.TokenAmount
+	OnTime             abi.ChainEpoch
+	Early              abi.ChainEpoch
+}
+
+// Balance is an address with what it holds, in attoFIL.
+type Balance struct {
+	Address address.Address
+	Amount  abi.TokenAmount
+}
+
+// Info is what `info` shows. Powers are bytes, amounts attoFIL.
+type Info struct {
+	Miner           address.Address
+	SectorSize      abi.SectorSize
+	Epoch           abi.ChainEpoch
+	HeadTime        time.Time
+	BlockDelay      time.Duration
+	BaseFee         abi.TokenAmount
+	RawPower        big.Int
+	QualityPower    big.Int
+	NetworkRaw      big.Int
+	NetworkQuality  big.Int
+	HasMinPower     bool
+	LiveSectors     uint64
+	ActiveSectors   uint64
+	FaultySectors   uint64
+	ActorBalance    abi.TokenAmount
+	PreCommit       abi.TokenAmount
+	Pledge          abi.TokenAmount
+	Vesting         abi.TokenAmount
+	Available       abi.TokenAmount
+	MarketEscrow    abi.TokenAmount
+	MarketLocked    abi.TokenAmount
+	Worker          Balance
+	Controls        []Balance
+	SectorsByState  map[string]int
+	ExpectedPerWeek float64 // blocks per week
+}
+
+// ProvingInfo is the current deadline with the miner's faults.
+type ProvingInfo struct {
+	Deadline   *dline.Info
+	Sectors    uint64
+	Faults     uint64
+	Recovering uint64
+	InDeadline uint64 // sectors in the current deadline
+}
+
+// DeadlineInfo is one deadline of the proving period.
+type DeadlineInfo struct {
+	Index            uint64
+	Open             abi.ChainEpoch
+	Close            abi.ChainEpoch
+	Partitions       int
+	Sectors          uint64
+	Faults           uint64
+	Recovering       uint64
+	ProvenPartitions uint64
+	Current          bool
+	State            string // idle, waiting, proving, submitted, landed, missed
+}
+
+// WindowPoStRecord is one window proof.
+type WindowPoStRecord struct {
+	Deadline   uint64
+	Open       abi.ChainEpoch
+	Partitions []uint64
+	Sectors    uint64
+	Skipped    uint64
+	Message    string // messager id
+	State      string // computing, submitted, landed, failed
+	Took       time.Duration
+	Err        string
+	At         time.Time
+}
+
+// StorageSpec describes a folder to attach.
+type StorageSpec struct {
+	Path     string
+	Init     bool
+	CanSeal  bool
+	CanStore bool
+	Weight   uint64 // 0 = 10
+}
+
+// StorageInfo are the settings of a storage path.
+type StorageInfo struct {
+	ID       string
+	URLs     []string
+	Weight   uint64
+	CanSeal  bool
+	CanStore bool
+}
+
+// SectorStorageInfo is a storage path that holds a sector.
+type SectorStorageInfo struct {
+	ID       string
+	URLs     []string
+	Weight   uint64
+	CanSeal  bool
+	CanStore bool
+	Primary  bool
+}
+
+// File types of a sector, as bits.
+const (
+	FileUnsealed = 1
+	FileSealed   = 2
+	FileCache    = 4
+)
+
+// StorageDecl is a file of a sector in a path.
+type StorageDecl struct {
+	Miner          abi.ActorID
+	Number         abi.SectorNumber
+	SectorFileType int
+}
+
+// FsStat measures a storage path, in bytes.
+type FsStat struct {
+	Capacity  int64
+	Available int64
+	Reserved  int64
+}
+
+// WorkerResources is what a worker's machine has; memory in bytes.
+type WorkerResources struct {
+	MemPhysical uint64
+	MemSwap     uint64
+	MemReserved uint64
+	CPUs        uint64
+	GPUs        []string
+}
+
+// WorkerInfo names a worker.
+type WorkerInfo struct {
+	Hostname  string
+	Resources WorkerResources
+}
+
+// WorkerStats is a connected worker.
+type WorkerStats struct {
+	Info       WorkerInfo
+	Enabled    bool
+	MemUsedMin uint64
+	MemUsedMax uint64
+	GpuUsed    bool
+	CpuUse     uint64 //nolint:revive // the field's spelling
+	Tasks      []string
+	LastSeen   time.Time
+}
+
+// CallID names a job.
+type CallID struct {
+	Sector abi.SectorID
+	ID     string
+}
+
+// WorkerJob is a job of a worker. RunWait: >= 1 assigned (place in the queue),
+// 0 running, -1 waits to be returned, -2 returned.
+type WorkerJob struct {
+	ID       CallID
+	Sector   abi.SectorID
+	Task     string
+	RunWait  int
+	Start    time.Time
+	Hostname string
+}
+
+// MessageStatus is how a message of the messager fares.
+type MessageStatus struct {
+	ID         string
+	Cid        *cid.Cid
+	State      string
+	Height     int64
+	Confidence int64
+	ExitCode   exitcode.ExitCode
+	GasUsed    int64
+	Return     []byte
+	Error      string
+}
