@@ -45,6 +45,7 @@ func TestBLSVectors(t *testing.T) {
 		require.NoError(t, Verify(sig, addr, unhex(t, c.Message)))
 		require.ErrorIs(t, Verify(sig, addr, []byte("another message")), ErrBadSignature)
 	}
+	vectors.Count(t, "primitives/bls-signatures.json", len(file.Cases))
 }
 
 func TestSecpVectors(t *testing.T) {
@@ -72,6 +73,7 @@ func TestSecpVectors(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, Verify(own, signer, unhex(t, c.Message)))
 	}
+	vectors.Count(t, "primitives/secp256k1.json", len(file.Cases))
 }
 
 func TestDrawRandomnessVectors(t *testing.T) {
@@ -88,6 +90,48 @@ func TestDrawRandomnessVectors(t *testing.T) {
 		got := DrawRandomness(unhex(t, c.Base), c.Tag, c.Epoch, unhex(t, c.Entropy))
 		require.Equal(t, c.Randomness, hex.EncodeToString(got))
 	}
+	vectors.Count(t, "primitives/draw-randomness.json", len(file.Cases))
+}
+
+func TestBlockSignatureVectors(t *testing.T) {
+	var file struct {
+		Cases []struct {
+			PublicKey    string `json:"public_key"`
+			Signature    string
+			SigningBytes string `json:"signing_bytes"`
+			Valid        bool
+		}
+	}
+	vectors.JSON(t, "chain/block-signatures.json", &file)
+	require.Len(t, file.Cases, 24)
+	for _, c := range file.Cases {
+		worker, err := address.NewBLSAddress(unhex(t, c.PublicKey))
+		require.NoError(t, err)
+		sig := &gscrypto.Signature{Type: gscrypto.SigTypeBLS, Data: unhex(t, c.Signature)}
+		require.Equal(t, c.Valid, Verify(sig, worker, unhex(t, c.SigningBytes)) == nil)
+	}
+	vectors.Count(t, "chain/block-signatures.json", len(file.Cases))
+}
+
+func TestBLSAggregateVectors(t *testing.T) {
+	var file struct {
+		Cases []struct {
+			Aggregate  string
+			Messages   []string
+			PublicKeys []string `json:"public_keys"`
+			Valid      bool
+		}
+	}
+	vectors.JSON(t, "chain/bls-aggregates.json", &file)
+	require.Len(t, file.Cases, 7)
+	for _, c := range file.Cases {
+		var pubs, msgs [][]byte
+		for i := range c.Messages {
+			pubs, msgs = append(pubs, unhex(t, c.PublicKeys[i])), append(msgs, unhex(t, c.Messages[i]))
+		}
+		require.Equal(t, c.Valid, VerifyBLSAggregate(unhex(t, c.Aggregate), pubs, msgs) == nil)
+	}
+	vectors.Count(t, "chain/bls-aggregates.json", len(file.Cases))
 }
 
 func TestAggregate(t *testing.T) {

@@ -77,3 +77,53 @@ func Glob(t testing.TB, pattern string) []string {
 	}
 	return names
 }
+
+// Count records that n cases of a vector file were compared. With
+// VENUS_CONFORMANCE_OUT set, the line is appended to that file when the test
+// ends: passed or failed as the test did. `make conformance` makes a table of
+// these lines.
+func Count(t testing.TB, name string, n int) {
+	t.Helper()
+	record(t, name, n, 0, "")
+}
+
+// NotApplicable records that n cases of a vector file were not compared and why.
+func NotApplicable(t testing.TB, name string, n int, reason string) {
+	t.Helper()
+	record(t, name, 0, n, reason)
+}
+
+// Record is one line of the conformance report.
+type Record struct {
+	File                          string
+	Passed, Failed, NotApplicable int
+	Reason                        string `json:",omitempty"`
+}
+
+func record(t testing.TB, name string, compared, skipped int, reason string) {
+	t.Helper()
+	out := os.Getenv("VENUS_CONFORMANCE_OUT")
+	if out == "" {
+		return
+	}
+	t.Cleanup(func() {
+		r := Record{File: name, Passed: compared, NotApplicable: skipped, Reason: reason}
+		if t.Failed() {
+			r.Passed, r.Failed = 0, compared
+		}
+		line, err := json.Marshal(r)
+		if err != nil {
+			t.Errorf("conformance record: %v", err)
+			return
+		}
+		f, err := os.OpenFile(out, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		if err != nil {
+			t.Errorf("conformance record: %v", err)
+			return
+		}
+		defer f.Close()
+		if _, err := f.Write(append(line, '\n')); err != nil {
+			t.Errorf("conformance record: %v", err)
+		}
+	})
+}
