@@ -111,8 +111,10 @@ func (Due) isEvent()                 {}
 func (Retry) isEvent()               {}
 func (Force) isEvent()               {}
 
-func (e TaskDone) String() string   { return fmt.Sprintf("TaskDone %s #%d", e.Kind, e.Attempt) }
-func (e TaskFailed) String() string { return fmt.Sprintf("TaskFailed %s #%d: %s", e.Kind, e.Attempt, e.Err) }
+func (e TaskDone) String() string { return fmt.Sprintf("TaskDone %s #%d", e.Kind, e.Attempt) }
+func (e TaskFailed) String() string {
+	return fmt.Sprintf("TaskFailed %s #%d: %s", e.Kind, e.Attempt, e.Err)
+}
 func (e TicketRead) String() string { return fmt.Sprintf("TicketRead epoch %d", e.Ticket.Epoch) }
 func (e SeedRead) String() string   { return fmt.Sprintf("SeedRead epoch %d", e.Seed.Epoch) }
 func (e Pushed) String() string     { return fmt.Sprintf("Pushed %s", e.ID) }
