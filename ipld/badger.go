@@ -1,0 +1,117 @@
+package ipld
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+)
+
+// Badger is a blockstore on disk. Writes are on disk when they return: a head
+// that is recorded afterwards never names blocks that a crash could take.
+type Badger struct {
+	db *badger.DB
+}
+
+// OpenBadger opens or makes the store in a folder. The folder is locked
+// against a second process.
+func OpenBadger(dir string) (*Badger, error) {
+	opts := badger.DefaultOptions(dir).
+		WithLogger(nil).
+		WithSyncWrites(true).
+		WithCompression(options.None). // hashes and proofs do not compress
+		WithDetectConflicts(false).
+		WithNumVersionsToKeep(1).
+		WithBlockCacheSize(64 << 20).
+		WithIndexCacheSize(64 << 20).
+		WithMemTableSize(32 << 20).
+		WithValueThreshold(4 << 10)
+	db, err := badger.Open(opts)
+	if err != nil {
+		return nil, fmt.Errorf("open block store %s: %w", dir, err)
+	}
+	return &Badger{db: db}, nil
+}
+
+// Close flushes and releases the folder.
+func (b *Badger) Close() error {
+	if err := b.db.Close(); err != nil {
+		return fmt.Errorf("close block store: %w", err)
+	}
+	return nil
+}
+
+// Get returns a block.
+func (b *Badger) Get(_ context.Context, c cid.Cid) ([]byte, error) {
+	if data, ok := inline(c); ok {
+		return data, nil
+	}
+	var data []byte
+	err := b.db.View(func(tx *badger.Txn) error {
+		item, err := tx.Get(c.Hash())
+		if err != nil {
+			return err
+		}
+		data, err = item.ValueCopy(nil)
+		return err
+	})
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, notFound(c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read block %s: %w", c, err)
+	}
+	return data, nil
+}
+
+// Has tells whether a block is stored.
+func (b *Badger) Has(_ context.Context, c cid.Cid) (bool, error) {
+	if _, ok := inline(c); ok {
+		return true, nil
+	}
+	err := b.db.View(func(tx *badger.Txn) error {
+		_, err := tx.Get(c.Hash())
+		return err
+	})
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look up block %s: %w", c, err)
+	}
+	return true, nil
+}
+
+// Put stores a block durably.
+func (b *Badger) Put(_ context.Context, c cid.Cid, data []byte) error {
+	if _, ok := inline(c); ok {
+		return nil
+	}
+	err := b.db.Update(func(tx *badger.Txn) error { return tx.Set(c.Hash(), data) })
+	if err != nil {
+		return fmt.Errorf("write block %s: %w", c, err)
+	}
+	return nil
+}
+
+// PutMany stores blocks durably, in one or few transactions.
+func (b *Badger) PutMany(_ context.Context, blks []blocks.Block) error {
+	wb := b.db.NewWriteBatch()
+	defer wb.Cancel()
+	for _, blk := range blks {
+		if _, ok := inline(blk.Cid()); ok {
+			continue
+		}
+		if err := wb.Set(blk.Cid().Hash(), blk.RawData()); err != nil {
+			return fmt.Errorf("write block %s: %w", blk.Cid(), err)
+		}
+	}
+	if err := wb.Flush(); err != nil {
+		return fmt.Errorf("write %d blocks: %w", len(blks), err)
+	}
+	return nil
+}
