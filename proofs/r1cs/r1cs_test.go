@@ -291,6 +291,6 @@ func BenchmarkPoseidon8(b *testing.B) {
 
 type valueSink struct{}
 
-func (valueSink) Detail() Detail      { return WantValues }
+func (valueSink) Detail() Detail       { return WantValues }
 func (valueSink) Small(_, _, _ *Small) {}
 func (valueSink) Row(_, _, _ *LC)      {}
