@@ -1,0 +1,145 @@
+package mpool
+
+import (
+	"math/big"
+
+	"github.com/filecoin-project/go-address"
+	fbig "github.com/filecoin-project/go-state-types/big"
+
+	"github.com/filecoin-venus/venus/types"
+)
+
+// Queue is what selection knows of one sender: its actor after the base tipset
+// and its pending messages by rising nonce.
+type Queue struct {
+	Sender address.Address
+	Actor  Actor
+	Msgs   []*types.SignedMessage
+}
+
+// chain is a run of consecutive messages of one sender that enter a block
+// together, because a later one pays for the earlier ones.
+type chain struct {
+	msgs   []*types.SignedMessage
+	gas    int64
+	reward *big.Int
+	// perf is the reward for a whole block of this gas.
+	perf float64
+	// effPerf is perf weighted by the chance that the block holding it is ours;
+	// only the optimal selection sets it.
+	effPerf float64
+	// sender and place name the chain: the place-th of its sender.
+	sender, place int
+	trimmed       bool
+}
+
+// gasReward is what the miner earns with a message: the premium as far as the
+// fee cap leaves it, tripled when negative because the miner pays a penalty.
+func gasReward(m *types.Message, baseFee fbig.Int) *big.Int {
+	tip := fbig.Min(m.GasPremium, fbig.Sub(m.GasFeeCap, baseFee))
+	r := new(big.Int).Mul(tip.Int, big.NewInt(m.GasLimit))
+	if r.Sign() < 0 {
+		r.Mul(r, big.NewInt(3))
+	}
+	return r
+}
+
+func gasPerf(reward *big.Int, gas int64) float64 {
+	if gas == 0 {
+		return 0
+	}
+	f, _ := new(big.Rat).SetFrac(new(big.Int).Mul(reward, big.NewInt(BlockGasLimit)), big.NewInt(gas)).Float64()
+	return f
+}
+
+// executable cuts a queue to the prefix that would be valid in one block: nonces
+// without a gap, gas within the block, every fee affordable.
+func executable(q Queue) []*types.SignedMessage {
+	var out []*types.SignedMessage
+	nonce, balance, gas := q.Actor.Nonce, q.Actor.Balance, int64(0)
+	for _, m := range q.Msgs {
+		if m.Message.Nonce < nonce {
+			continue
+		}
+		need := m.Message.RequiredFunds()
+		if m.Message.Nonce > nonce || m.Message.GasLimit < OnChainGas(m.ChainLength()) ||
+			gas+m.Message.GasLimit > BlockGasLimit || balance.LessThan(need) {
+			break
+		}
+		balance = fbig.Sub(balance, need)
+		// A transfer that the balance cannot cover fails, but is still valid in a block.
+		if !balance.LessThan(m.Message.Value) {
+			balance = fbig.Sub(balance, m.Message.Value)
+		}
+		gas += m.Message.GasLimit
+		nonce++
+		out = append(out, m)
+	}
+	return out
+}
+
+func (c *chain) push(m *types.SignedMessage, reward *big.Int) {
+	c.msgs = append(c.msgs, m)
+	c.gas += m.Message.GasLimit
+	c.reward = new(big.Int).Add(c.reward, reward)
+	c.perf = gasPerf(c.reward, c.gas)
+}
+
+// buildChains cuts a sender's executable messages into chains whose performance
+// strictly falls, so that taking chains in order of performance keeps nonces in
+// order.
+func buildChains(q Queue, sender int, baseFee fbig.Int) []*chain {
+	var chains []*chain
+	cur := &chain{reward: new(big.Int)}
+	for _, m := range executable(q) {
+		reward := gasReward(&m.Message, baseFee)
+		joined := gasPerf(new(big.Int).Add(cur.reward, reward), cur.gas+m.Message.GasLimit)
+		if len(cur.msgs) > 0 && joined < cur.perf {
+			chains = append(chains, cur)
+			cur = &chain{reward: new(big.Int)}
+		}
+		cur.push(m, reward)
+	}
+	if len(cur.msgs) > 0 {
+		chains = append(chains, cur)
+	}
+	return numbered(mergeRising(chains), sender)
+}
+
+// mergeRising joins neighbours until performance strictly falls along the list.
+func mergeRising(chains []*chain) []*chain {
+	var out []*chain
+	for _, c := range chains {
+		for len(out) > 0 && c.perf >= out[len(out)-1].perf {
+			prev := out[len(out)-1]
+			out = out[:len(out)-1]
+			reward := new(big.Int).Add(prev.reward, c.reward)
+			gas := prev.gas + c.gas
+			c = &chain{msgs: append(prev.msgs, c.msgs...), gas: gas, reward: reward, perf: gasPerf(reward, gas)}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func numbered(chains []*chain, sender int) []*chain {
+	for i, c := range chains {
+		c.sender, c.place = sender, i
+	}
+	return chains
+}
+
+// better orders chains by performance, then reward, then sender, so that the
+// result never depends on map order.
+func better(a, b *chain) bool {
+	if a.perf != b.perf {
+		return a.perf > b.perf
+	}
+	if c := a.reward.Cmp(b.reward); c != 0 {
+		return c > 0
+	}
+	if a.sender != b.sender {
+		return a.sender < b.sender
+	}
+	return a.place < b.place
+}

@@ -1,0 +1,331 @@
+package mpool
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sort"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	stcrypto "github.com/filecoin-project/go-state-types/crypto"
+
+	"github.com/filecoin-venus/venus/types"
+)
+
+const (
+	// minGasPremium is the least premium that is ever proposed, attoFIL per gas.
+	minGasPremium = 100000
+	// gasTarget is the gas that a block holds in balance.
+	gasTarget = BlockGasLimit / 2
+	// premiumBlocks and feeCapBlocks are the horizons of a whole estimate.
+	premiumBlocks, feeCapBlocks = 10, 20
+	// premiumNoise keeps senders with the same view from bidding the same price.
+	premiumNoise = 0.005
+	// simulatedFeeCap pays for a simulation without asking the sender for much.
+	simulatedFeeCap = MinGasFeeCap + 1
+	secpSigLength   = 65
+)
+
+// defaultMaxFee, 0.07 FIL, caps a message's total fee when the caller names no cap.
+var defaultMaxFee = big.NewInt(70_000_000_000_000_000)
+
+// Simulator runs a message without keeping the result.
+type Simulator interface {
+	// CallWithGas applies prior and then msg, with fees, on the state after ts at
+	// the next epoch. The message's nonce is taken to be the sender's next one. The
+	// error is for calls that could not be made, not for messages that fail.
+	CallWithGas(ctx context.Context, msg types.ChainMsg, prior []types.ChainMsg, ts *types.TipSet) (CallResult, error)
+}
+
+// CallResult is the outcome of a simulated message.
+type CallResult struct {
+	Receipt types.MessageReceipt
+	// Error is the machine's words on a non-zero exit.
+	Error string
+	// Headroom is gas that must be there while the message runs although the
+	// receipt does not show it: deleting an actor refunds 76000 at the end.
+	Headroom int64
+}
+
+// ExecError says that a simulated message fails.
+type ExecError struct{ Result CallResult }
+
+// Error names the exit code in the words that callers of the network's nodes
+// look for.
+func (e *ExecError) Error() string {
+	s := fmt.Sprintf("message execution failed: exit %d", e.Result.Receipt.ExitCode)
+	if e.Result.Error != "" {
+		s += ", reason: " + e.Result.Error
+	}
+	return s
+}
+
+// Spec limits an estimate. The zero value means the defaults.
+type Spec struct {
+	// MaxFee, attoFIL, caps fee cap times gas limit.
+	MaxFee abi.TokenAmount
+	// GasOverEstimation multiplies the gas used; 0 means the configured ratio.
+	GasOverEstimation float64
+}
+
+// Estimator proposes gas limits and prices.
+type Estimator struct {
+	pool *Pool
+	sim  Simulator
+}
+
+// NewEstimator makes an estimator that counts the pool's pending messages.
+func NewEstimator(p *Pool, sim Simulator) *Estimator { return &Estimator{p, sim} }
+
+// FeeCap is a price that still covers the base fee after that many full blocks,
+// plus the message's premium.
+func FeeCap(baseFee, premium big.Int, blocks int64) big.Int {
+	growth := int64(math.Pow(1.125, float64(blocks)) * 256)
+	fee := big.Div(big.Mul(baseFee, big.NewInt(growth)), big.NewInt(256))
+	if premium.Int != nil {
+		fee = big.Add(fee, premium)
+	}
+	return fee
+}
+
+// FeeCap estimates a fee cap on a tipset.
+func (e *Estimator) FeeCap(m *types.Message, blocks int64, ts *types.TipSet) abi.TokenAmount {
+	return FeeCap(ts.ParentBaseFee(), m.GasPremium, blocks)
+}
+
+// price is what one message on chain offered.
+type price struct {
+	premium big.Int
+	limit   int64
+}
+
+// medianPremium is the premium at the 55th percentile of the gas that blocks
+// carried, or the ladder of minimum premiums when they were not full.
+func medianPremium(prices []price, blocks int, n uint64) big.Int {
+	sort.SliceStable(prices, func(i, j int) bool { return prices[i].premium.GreaterThan(prices[j].premium) })
+	at := int64(gasTarget)*int64(blocks)/2 + int64(gasTarget)*int64(blocks)/40
+	prev1, prev2 := big.Zero(), big.Zero()
+	for _, p := range prices {
+		prev1, prev2 = p.premium, prev1
+		if at -= p.limit; at < 0 {
+			break
+		}
+	}
+	premium := prev1
+	if prev2.Sign() != 0 {
+		premium = big.Div(big.Add(prev1, prev2), big.NewInt(2))
+	}
+	if at >= 0 {
+		// The blocks had room left: any premium got in.
+		premium = big.Zero()
+	}
+	if premium.LessThan(big.NewInt(minGasPremium)) {
+		switch n {
+		case 1:
+			return big.NewInt(2 * minGasPremium)
+		case 2:
+			return big.NewInt(3 * minGasPremium / 2)
+		default:
+			return big.NewInt(minGasPremium)
+		}
+	}
+	return premium
+}
+
+// Premium estimates the tip per gas that gets a message in within n blocks, from
+// the 2n tipsets below ts.
+func (e *Estimator) Premium(ctx context.Context, n uint64, ts *types.TipSet) (abi.TokenAmount, error) {
+	n = min(max(n, 1), 100)
+	var prices []price
+	blocks := 0
+	for i := uint64(0); i < 2*n && ts.Height() > 0; i++ {
+		parent, err := e.pool.o.Chain.TipSet(ctx, ts.Parents())
+		if err != nil {
+			return big.Zero(), fmt.Errorf("load tipset %s: %w", ts.Parents(), err)
+		}
+		msgs, err := e.pool.o.Chain.Messages(ctx, parent)
+		if err != nil {
+			return big.Zero(), fmt.Errorf("messages of %s: %w", parent.Key(), err)
+		}
+		for _, m := range msgs {
+			prices = append(prices, price{m.VMMessage().GasPremium, m.VMMessage().GasLimit})
+		}
+		blocks += len(parent.Blocks())
+		ts = parent
+	}
+	premium := medianPremium(prices, blocks, n)
+	e.pool.mu.Lock()
+	noise := 1 + e.pool.rng.NormFloat64()*premiumNoise
+	e.pool.mu.Unlock()
+	const precision = 1 << 32
+	return big.Div(big.Mul(premium, big.NewInt(int64(noise*precision))), big.NewInt(precision)), nil
+}
+
+// GasLimit runs the message behind the sender's pending ones and returns the gas
+// it needs, without over-estimation. A message that fails is an ExecError.
+func (e *Estimator) GasLimit(ctx context.Context, m *types.Message, ts *types.TipSet) (int64, error) {
+	prior, err := e.prior(ctx, m.From, behindAll(m.Nonce))
+	if err != nil {
+		return 0, err
+	}
+	return e.gasAfter(ctx, m, prior, ts)
+}
+
+// behindAll reads the nonce of a message to estimate: zero is "not given yet", and
+// such a message runs behind everything pending.
+func behindAll(nonce uint64) uint64 {
+	if nonce == 0 {
+		return math.MaxUint64
+	}
+	return nonce
+}
+
+// prior lists a sender's pending messages below a nonce.
+func (e *Estimator) prior(ctx context.Context, from address.Address, nonce uint64) ([]types.ChainMsg, error) {
+	pending, err := e.pool.PendingOf(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	var out []types.ChainMsg
+	for _, p := range pending {
+		if p.Message.Nonce >= nonce {
+			break
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func (e *Estimator) gasAfter(ctx context.Context, m *types.Message, prior []types.ChainMsg, ts *types.TipSet) (int64, error) {
+	key, err := e.pool.o.Chain.ResolveToKey(ctx, m.From, ts)
+	if err != nil {
+		return 0, fmt.Errorf("resolve sender %s: %w", m.From, err)
+	}
+	probe := *m
+	probe.GasLimit = BlockGasLimit
+	probe.GasFeeCap = big.NewInt(simulatedFeeCap)
+	probe.GasPremium = big.NewInt(1)
+	if probe.Value.Int == nil {
+		probe.Value = big.Zero()
+	}
+	res, err := e.sim.CallWithGas(ctx, asOnChain(&probe, key), prior, ts)
+	if err != nil {
+		return 0, fmt.Errorf("simulate message: %w", err)
+	}
+	if res.Receipt.ExitCode != 0 {
+		return 0, &ExecError{res}
+	}
+	return res.Receipt.GasUsed + res.Headroom, nil
+}
+
+// asOnChain gives an unsigned message the length it will have on chain: senders
+// with a secp256k1 key pay for their signature.
+func asOnChain(m *types.Message, key address.Address) types.ChainMsg {
+	if key.Protocol() != address.SECP256K1 {
+		return m
+	}
+	return &types.SignedMessage{Message: *m, Signature: stcrypto.Signature{
+		Type: stcrypto.SigTypeSecp256k1, Data: make([]byte, secpSigLength),
+	}}
+}
+
+// MessageGas returns a copy of the message with gas limit, premium and fee cap
+// filled in where they are zero, within the fee limit of spec.
+func (e *Estimator) MessageGas(ctx context.Context, m *types.Message, spec Spec, ts *types.TipSet) (*types.Message, error) {
+	prior, err := e.prior(ctx, m.From, behindAll(m.Nonce))
+	if err != nil {
+		return nil, err
+	}
+	return e.fill(ctx, m, spec, prior, ts)
+}
+
+func (e *Estimator) fill(ctx context.Context, m *types.Message, spec Spec, prior []types.ChainMsg, ts *types.TipSet) (*types.Message, error) {
+	out := *m
+	if out.GasLimit == 0 {
+		used, err := e.gasAfter(ctx, m, prior, ts)
+		if err != nil {
+			return nil, err
+		}
+		ratio := spec.GasOverEstimation
+		if ratio <= 0 {
+			ratio = e.pool.Config().GasLimitOverestimation
+		}
+		out.GasLimit = min(int64(float64(used)*ratio), BlockGasLimit)
+	}
+	if out.GasPremium.Int == nil || out.GasPremium.IsZero() {
+		premium, err := e.Premium(ctx, premiumBlocks, ts)
+		if err != nil {
+			return nil, err
+		}
+		out.GasPremium = premium
+	}
+	if out.GasFeeCap.Int == nil || out.GasFeeCap.IsZero() {
+		out.GasFeeCap = e.FeeCap(&out, feeCapBlocks, ts)
+	}
+	CapFee(&out, spec.MaxFee)
+	return &out, nil
+}
+
+// CapFee lowers fee cap and premium until the message cannot cost more than
+// maxFee attoFIL; a missing or zero maxFee means 0.07 FIL.
+func CapFee(m *types.Message, maxFee big.Int) {
+	if maxFee.Int == nil || maxFee.IsZero() {
+		maxFee = defaultMaxFee
+	}
+	if m.GasLimit > 0 && m.RequiredFunds().GreaterThan(maxFee) {
+		m.GasFeeCap = big.Div(maxFee, big.NewInt(m.GasLimit))
+	}
+	m.GasPremium = big.Min(m.GasPremium, m.GasFeeCap)
+}
+
+// BatchItem is one message of a batch and its limits.
+type BatchItem struct {
+	Msg  *types.Message
+	Spec Spec
+}
+
+// BatchResult is the filled message, or why there is none.
+type BatchResult struct {
+	Msg *types.Message
+	Err error
+}
+
+// Batch estimates messages of one sender as a sequence: nonces rise from
+// fromNonce, each message runs behind the ones before it, and one that fails
+// takes no nonce and leaves no trace.
+func (e *Estimator) Batch(ctx context.Context, items []BatchItem, fromNonce uint64, ts *types.TipSet) ([]BatchResult, error) {
+	if len(items) == 0 {
+		return nil, nil
+	}
+	prior, err := e.prior(ctx, items[0].Msg.From, fromNonce)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]BatchResult, len(items))
+	for i, it := range items {
+		if it.Msg.From != items[0].Msg.From {
+			return nil, fmt.Errorf("message %d of the batch is from %s, not %s", i, it.Msg.From, items[0].Msg.From)
+		}
+		m := *it.Msg
+		m.Nonce = fromNonce
+		filled, err := e.fill(ctx, &m, it.Spec, prior, ts)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			m.Nonce = 0
+			out[i] = BatchResult{&m, err}
+			continue
+		}
+		out[i] = BatchResult{Msg: filled}
+		key, err := e.pool.o.Chain.ResolveToKey(ctx, m.From, ts)
+		if err != nil {
+			return nil, fmt.Errorf("resolve sender %s: %w", m.From, err)
+		}
+		prior = append(prior[:len(prior):len(prior)], asOnChain(filled, key))
+		fromNonce++
+	}
+	return out, nil
+}
