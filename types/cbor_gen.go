@@ -1718,3 +1718,188 @@ func (t *StateRoot) UnmarshalCBOR(r io.Reader) (err error) {
 	}
 	return nil
 }
+
+var lengthBufDrawRandomParams = []byte{132}
+
+func (t *DrawRandomParams) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufDrawRandomParams); err != nil {
+		return err
+	}
+
+	// t.Rbase ([]uint8) (slice)
+	if len(t.Rbase) > 2097152 {
+		return xerrors.Errorf("Byte array in field t.Rbase was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.Rbase))); err != nil {
+		return err
+	}
+
+	if _, err := cw.Write(t.Rbase); err != nil {
+		return err
+	}
+
+	// t.Pers (crypto.DomainSeparationTag) (int64)
+	if t.Pers >= 0 {
+		if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Pers)); err != nil {
+			return err
+		}
+	} else {
+		if err := cw.WriteMajorTypeHeader(cbg.MajNegativeInt, uint64(-t.Pers-1)); err != nil {
+			return err
+		}
+	}
+
+	// t.Round (abi.ChainEpoch) (int64)
+	if t.Round >= 0 {
+		if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Round)); err != nil {
+			return err
+		}
+	} else {
+		if err := cw.WriteMajorTypeHeader(cbg.MajNegativeInt, uint64(-t.Round-1)); err != nil {
+			return err
+		}
+	}
+
+	// t.Entropy ([]uint8) (slice)
+	if len(t.Entropy) > 2097152 {
+		return xerrors.Errorf("Byte array in field t.Entropy was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.Entropy))); err != nil {
+		return err
+	}
+
+	if _, err := cw.Write(t.Entropy); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (t *DrawRandomParams) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = DrawRandomParams{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 4 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Rbase ([]uint8) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 2097152 {
+		return fmt.Errorf("t.Rbase: byte array too large (%d)", extra)
+	}
+	if maj != cbg.MajByteString {
+		return fmt.Errorf("expected byte array")
+	}
+
+	if extra > 0 {
+		t.Rbase = make([]uint8, extra)
+	}
+
+	if _, err := io.ReadFull(cr, t.Rbase); err != nil {
+		return err
+	}
+
+	// t.Pers (crypto.DomainSeparationTag) (int64)
+	{
+		maj, extra, err := cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		var extraI int64
+		switch maj {
+		case cbg.MajUnsignedInt:
+			extraI = int64(extra)
+			if extraI < 0 {
+				return fmt.Errorf("int64 positive overflow")
+			}
+		case cbg.MajNegativeInt:
+			extraI = int64(extra)
+			if extraI < 0 {
+				return fmt.Errorf("int64 negative overflow")
+			}
+			extraI = -1 - extraI
+		default:
+			return fmt.Errorf("wrong type for int64 field: %d", maj)
+		}
+
+		t.Pers = crypto.DomainSeparationTag(extraI)
+	}
+	// t.Round (abi.ChainEpoch) (int64)
+	{
+		maj, extra, err := cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		var extraI int64
+		switch maj {
+		case cbg.MajUnsignedInt:
+			extraI = int64(extra)
+			if extraI < 0 {
+				return fmt.Errorf("int64 positive overflow")
+			}
+		case cbg.MajNegativeInt:
+			extraI = int64(extra)
+			if extraI < 0 {
+				return fmt.Errorf("int64 negative overflow")
+			}
+			extraI = -1 - extraI
+		default:
+			return fmt.Errorf("wrong type for int64 field: %d", maj)
+		}
+
+		t.Round = abi.ChainEpoch(extraI)
+	}
+	// t.Entropy ([]uint8) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 2097152 {
+		return fmt.Errorf("t.Entropy: byte array too large (%d)", extra)
+	}
+	if maj != cbg.MajByteString {
+		return fmt.Errorf("expected byte array")
+	}
+
+	if extra > 0 {
+		t.Entropy = make([]uint8, extra)
+	}
+
+	if _, err := io.ReadFull(cr, t.Entropy); err != nil {
+		return err
+	}
+
+	return nil
+}

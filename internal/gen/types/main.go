@@ -15,6 +15,7 @@ func main() {
 		types.Message{}, types.SignedMessage{}, types.MessageReceipt{},
 		types.Ticket{}, types.ElectionProof{}, types.BeaconEntry{}, types.BlockHeader{},
 		types.TxMeta{}, types.BlockMsg{}, types.Actor{}, types.StateRoot{},
+		types.DrawRandomParams{},
 	)
 	if err != nil {
 		log.Fatal(err)
