@@ -166,7 +166,7 @@ func prepareDraw(signer address.Address, toSign []byte) (*Prepared, error) {
 	if signer.Protocol() != address.BLS {
 		return nil, refuse("tickets and election proofs are made by BLS keys only, %s is another", signer)
 	}
-	p, err := walletapi.DecodeDrawRandomParams(toSign)
+	p, err := types.DecodeDrawRandomParams(toSign)
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
