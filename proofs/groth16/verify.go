@@ -1,0 +1,147 @@
+package groth16
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/consensys/gnark-crypto/ecc"
+	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
+	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
+)
+
+// ErrInvalid marks a proof that does not prove its statement.
+var ErrInvalid = errors.New("proof is invalid")
+
+// lines are the Miller loop's lines of a fixed point of G2.
+type lines = [2][len(bls.LoopCounter) - 1]bls.LineEvaluationAff
+
+// PreparedKey is a verifying key with everything computed that does not depend on a proof. Safe for concurrent use.
+type PreparedKey struct {
+	vk    *VerifyingKey
+	fixed [3]lines // beta, gamma, delta
+	seed  io.Reader
+}
+
+// Prepare makes a key ready to verify with.
+func Prepare(vk *VerifyingKey) *PreparedKey {
+	k := &PreparedKey{vk: vk, seed: rand.Reader}
+	for i, q := range []bls.G2Affine{vk.BetaG2, vk.GammaG2, vk.DeltaG2} {
+		k.fixed[i] = bls.PrecomputeLines(q)
+	}
+	return k
+}
+
+// NumInputs is the number of public inputs a statement has, without the constant one.
+func (k *PreparedKey) NumInputs() int { return len(k.vk.IC) - 1 }
+
+// Instance is a proof with the public inputs it should hold for, without the constant one.
+type Instance struct {
+	Proof  Proof
+	Inputs []fr.Element
+}
+
+// Verify checks all instances at once: one product of pairings over a random combination of them. ErrInvalid says that at
+// least one does not hold, not which.
+func (k *PreparedKey) Verify(instances ...Instance) error {
+	if len(instances) == 0 {
+		return nil
+	}
+	for i := range instances {
+		if len(instances[i].Inputs) != k.NumInputs() {
+			return fmt.Errorf("statement has %d public inputs, key wants %d: %w", len(instances[i].Inputs), k.NumInputs(), ErrInvalid)
+		}
+	}
+	weights, err := k.weights(len(instances))
+	if err != nil {
+		return err
+	}
+
+	// e(sum w*alpha, beta) * e(sum w*IC, gamma) * e(sum w*C, delta) * prod e(-w*A, B) = 1
+	scalars := make([]fr.Element, len(k.vk.IC))
+	cs := make([]bls.G1Affine, len(instances))
+	as := make([]bls.G1Affine, len(instances))
+	bs := make([]bls.G2Affine, len(instances))
+	for i := range instances {
+		in, w := &instances[i], &weights[i]
+		scalars[0].Add(&scalars[0], w)
+		for j := range in.Inputs {
+			var t fr.Element
+			t.Mul(&in.Inputs[j], w)
+			scalars[j+1].Add(&scalars[j+1], &t)
+		}
+		cs[i], as[i], bs[i] = in.Proof.C, weighted(&in.Proof.A, w), in.Proof.B
+		as[i].Neg(&as[i])
+	}
+	var fixed [3]bls.G1Affine
+	fixed[0] = weighted(&k.vk.AlphaG1, &scalars[0])
+	if fixed[1], err = combine(k.vk.IC, scalars); err != nil {
+		return err
+	}
+	if fixed[2], err = combine(cs, weights); err != nil {
+		return err
+	}
+	prepared := k.fixed // the library scales the lines it is given in place
+	left, err := bls.MillerLoopFixedQ(fixed[:], prepared[:])
+	if err != nil {
+		return fmt.Errorf("pairing: %w", err)
+	}
+	right, err := bls.MillerLoop(as, bs)
+	if err != nil {
+		return fmt.Errorf("pairing: %w", err)
+	}
+	if res := bls.FinalExponentiation(&left, &right); !res.IsOne() {
+		return ErrInvalid
+	}
+	return nil
+}
+
+// weights are 1 and then random 128-bit numbers: a forged batch passes with probability 2^-128.
+func (k *PreparedKey) weights(n int) ([]fr.Element, error) {
+	out := make([]fr.Element, n)
+	out[0].SetOne()
+	var buf [16]byte
+	for i := 1; i < n; i++ {
+		if _, err := io.ReadFull(k.seed, buf[:]); err != nil {
+			return nil, fmt.Errorf("randomness for a batch of proofs: %w", err)
+		}
+		out[i].SetBytes(buf[:])
+	}
+	return out, nil
+}
+
+func weighted(p *bls.G1Affine, w *fr.Element) bls.G1Affine {
+	if w.IsOne() {
+		return *p
+	}
+	sum, err := combine([]bls.G1Affine{*p}, []fr.Element{*w})
+	if err != nil {
+		panic(err) // only for lists of different length
+	}
+	return sum
+}
+
+// smallSum is the number of points up to which adding up one by one beats the bucket method.
+const smallSum = 4
+
+func combine(points []bls.G1Affine, scalars []fr.Element) (bls.G1Affine, error) {
+	var out bls.G1Affine
+	if len(points) > smallSum {
+		var jac bls.G1Jac
+		if _, err := jac.MultiExp(points, scalars, ecc.MultiExpConfig{NbTasks: 1}); err != nil {
+			return out, fmt.Errorf("sum of points: %w", err)
+		}
+		return *out.FromJacobian(&jac), nil
+	}
+	var sum bls.G1Jac
+	for i := range points {
+		var p bls.G1Jac
+		p.FromAffine(&points[i])
+		if !scalars[i].IsOne() {
+			p.ScalarMultiplication(&p, bigInt(&scalars[i]))
+		}
+		sum.AddAssign(&p)
+	}
+	return *out.FromJacobian(&sum), nil
+}
