@@ -10,7 +10,7 @@ import (
 	"github.com/filecoin-project/go-address"
 	commcid "github.com/filecoin-project/go-fil-commcid"
 	"github.com/filecoin-project/go-state-types/abi"
-	proof "github.com/filecoin-project/specs-actors/v7/actors/runtime/proof"
+	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/filecoin-venus/venus/proofs/fr32"
 	"github.com/filecoin-venus/venus/proofs/sdr"
 	"github.com/filecoin-venus/venus/proofs/shape"

@@ -1,0 +1,174 @@
+// Package seal is the door for sealers and workers: sealing a sector as phases over files, unsealing, pieces, and both
+// proofs of spacetime from sealed sectors.
+//
+// Start at Sealer: AddPiece, PreCommit1, PreCommit2, Commit1, Commit2, Finalize in this order, then WindowPoSt and
+// WinningPoSt for as long as the sector lives.
+//
+// Invariants: each phase checks what it reads and names the file that is wrong; each file appears complete (temporary
+// name, fsync, rename) or not at all; each phase may be repeated after a crash at any moment and gives the same result;
+// phases of different sectors may run at the same time, phases of one sector one after another (the caller's locks).
+package seal
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/ipfs/go-cid"
+
+	"github.com/filecoin-venus/venus/proofs/fr32"
+	"github.com/filecoin-venus/venus/proofs/porep"
+	"github.com/filecoin-venus/venus/proofs/post"
+	"github.com/filecoin-venus/venus/proofs/sdr"
+	"github.com/filecoin-venus/venus/proofs/shape"
+)
+
+// Sector names a sector and how it is sealed.
+type Sector struct {
+	ID    abi.SectorID            `json:"id"`
+	Proof abi.RegisteredSealProof `json:"proof"`
+}
+
+// String is the sector's file name, s-t0MINER-NUMBER.
+func (s Sector) String() string { return FileName(s.ID) }
+
+// Paths are the places of a sector's files: two files and a folder.
+type Paths struct{ Unsealed, Sealed, Cache string }
+
+// FileName is the name of a sector's files in the folders of a storage path.
+func FileName(id abi.SectorID) string { return fmt.Sprintf("s-t0%d-%d", id.Miner, id.Number) }
+
+// PathsIn are the places of a sector in one storage path.
+func PathsIn(root string, id abi.SectorID) Paths {
+	name := FileName(id)
+	return Paths{
+		Unsealed: filepath.Join(root, "unsealed", name),
+		Sealed:   filepath.Join(root, "sealed", name),
+		Cache:    filepath.Join(root, "cache", name),
+	}
+}
+
+// SectorCids are the commitments of a sealed sector.
+type SectorCids struct {
+	Unsealed cid.Cid `json:"unsealed"`
+	Sealed   cid.Cid `json:"sealed"`
+}
+
+// Prover turns checked openings into Groth16 proofs, 192 bytes per partition.
+type Prover interface {
+	// ProvePoRep proves all partitions of a proof of replication; the statement is in v.
+	ProvePoRep(ctx context.Context, v porep.Vanilla) ([]byte, error)
+	// ProveWindowPoSt proves the partitions of one window PoSt in order. Randomness is already a field element.
+	ProveWindowPoSt(ctx context.Context, randomness fr32.Node, partitions []post.Partition) ([]byte, error)
+	// ProveWinningPoSt proves a winning PoSt of one sector.
+	ProveWinningPoSt(ctx context.Context, randomness fr32.Node, partition post.Partition) ([]byte, error)
+}
+
+// Progress tells how far a phase is. Done and Total count bytes of work; they only grow within a phase.
+type Progress struct {
+	Sector      abi.SectorID
+	Phase       string
+	Done, Total uint64
+}
+
+// Config is what a Sealer works with.
+type Config struct {
+	// Prover makes the SNARKs; nil for programs that do not run Commit2 or PoSts.
+	Prover Prover
+	// ParentCache is the folder of parent caches, shared by all programs of a machine. Empty: parents are kept in memory,
+	// which is possible up to 8 MiB sectors.
+	ParentCache string
+	// Progress, when not nil, is called from working goroutines; it must be quick.
+	Progress func(Progress)
+}
+
+// Sealer runs the phases. Safe for concurrent use with different sectors.
+type Sealer struct {
+	cfg     Config
+	mu      sync.Mutex
+	parents map[abi.RegisteredSealProof]*parentEntry
+}
+
+type parentEntry struct {
+	mu    sync.Mutex
+	cache *sdr.Cache
+}
+
+// New makes a Sealer.
+func New(cfg Config) *Sealer {
+	return &Sealer{cfg: cfg, parents: make(map[abi.RegisteredSealProof]*parentEntry)}
+}
+
+// Close gives the parent caches back; no phase may be running.
+func (s *Sealer) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t, e := range s.parents {
+		if e.cache != nil {
+			if err := e.cache.Close(); err != nil {
+				return fmt.Errorf("close parent cache: %w", err)
+			}
+		}
+		delete(s.parents, t)
+	}
+	return nil
+}
+
+// maxMemoryNodes is the largest graph whose parents are kept in memory.
+const maxMemoryNodes = 8 << 20 / fr32.NodeSize
+
+// parentsOf returns the parents of a proof type, made at first use and shared by all sectors.
+func (s *Sealer) parentsOf(ctx context.Context, sh shape.Seal) (*sdr.Cache, error) {
+	s.mu.Lock()
+	e, ok := s.parents[sh.Type]
+	if !ok {
+		e = &parentEntry{}
+		s.parents[sh.Type] = e
+	}
+	s.mu.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.cache != nil {
+		return e.cache, nil
+	}
+	graph := sdr.NewGraph(sh)
+	var c *sdr.Cache
+	var err error
+	switch {
+	case s.cfg.ParentCache != "":
+		c, err = sdr.OpenCache(ctx, s.cfg.ParentCache, graph)
+	case graph.Nodes() <= maxMemoryNodes:
+		c, err = sdr.NewMemoryCache(ctx, graph)
+	default:
+		err = fmt.Errorf("sectors of %d bytes need a parent cache folder", sh.Size)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("parent cache: %w", err)
+	}
+	e.cache = c
+	return c, nil
+}
+
+// meter reports the progress of one phase.
+type meter struct {
+	report func(Progress)
+	mu     sync.Mutex
+	p      Progress
+}
+
+func (s *Sealer) meter(sector Sector, phase string, total uint64) *meter {
+	return &meter{report: s.cfg.Progress, p: Progress{Sector: sector.ID, Phase: phase, Total: total}}
+}
+
+func (m *meter) add(n uint64) {
+	if m.report == nil {
+		return
+	}
+	m.mu.Lock()
+	m.p.Done += n
+	p := m.p
+	m.mu.Unlock()
+	m.report(p)
+}
