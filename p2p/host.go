@@ -1,0 +1,219 @@
+package p2p
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"time"
+
+	logging "github.com/ipfs/go-log/v2"
+	"github.com/libp2p/go-libp2p"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/metrics"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/filecoin-venus/venus/internal/clock"
+)
+
+var log = logging.Logger("p2p")
+
+// Connection limits (the field's defaults, node.md 3).
+const (
+	connLow   = 150
+	connHigh  = 180
+	connGrace = 20 * time.Second
+)
+
+// Config says who we are and where we listen.
+type Config struct {
+	// Key is a marshalled libp2p private key (NewKey).
+	Key []byte
+	// Listen are multiaddrs, such as /ip4/0.0.0.0/tcp/0; empty means dial only.
+	Listen []string
+	// Bootstrap are multiaddrs with /p2p/ parts to start from.
+	Bootstrap []string
+	// Network is the network's name in topics and in the DHT's prefix.
+	Network string
+	// Agent is what identify tells peers.
+	Agent string
+	Clock clock.Clock
+}
+
+// Host is our presence in the network of peers.
+type Host struct {
+	host.Host
+	cfg       Config
+	dht       *dht.IpfsDHT
+	bandwidth *metrics.BandwidthCounter
+	bootstrap []peer.AddrInfo
+	cancel    context.CancelFunc
+	done      sync.WaitGroup
+
+	mu     sync.Mutex
+	gossip *Gossip
+}
+
+// NewKey makes a marshalled Ed25519 identity.
+func NewKey() ([]byte, error) {
+	k, _, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make peer key: %w", err)
+	}
+	return crypto.MarshalPrivateKey(k)
+}
+
+// New starts a host and its discovery. Bootstrap peers are dialled in the
+// background and again whenever we have no peer.
+func New(ctx context.Context, cfg Config) (*Host, error) {
+	key, err := crypto.UnmarshalPrivateKey(cfg.Key)
+	if err != nil {
+		return nil, fmt.Errorf("peer key: %w", err)
+	}
+	boot, err := ParsePeers(cfg.Bootstrap)
+	if err != nil {
+		return nil, fmt.Errorf("bootstrap peers: %w", err)
+	}
+	cm, err := connmgr.NewConnManager(connLow, connHigh, connmgr.WithGracePeriod(connGrace))
+	if err != nil {
+		return nil, fmt.Errorf("connection manager: %w", err)
+	}
+	bw := metrics.NewBandwidthCounter()
+	listen := libp2p.NoListenAddrs
+	if len(cfg.Listen) > 0 {
+		listen = libp2p.ListenAddrStrings(cfg.Listen...)
+	}
+	h, err := libp2p.New(libp2p.Identity(key), listen, libp2p.ConnectionManager(cm), libp2p.BandwidthReporter(bw),
+		libp2p.UserAgent(cfg.Agent), libp2p.Ping(true), libp2p.DisableRelay())
+	if err != nil {
+		return nil, fmt.Errorf("start libp2p on %v: %w", cfg.Listen, err)
+	}
+	router, err := dht.New(ctx, h, dht.Mode(dht.ModeAuto), dht.ProtocolPrefix(protocol.ID("/fil/kad/"+cfg.Network)),
+		dht.DisableProviders(), dht.DisableValues(), dht.BootstrapPeers(boot...))
+	if err != nil {
+		h.Close()
+		return nil, fmt.Errorf("start peer discovery: %w", err)
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	p := &Host{Host: h, cfg: cfg, dht: router, bandwidth: bw, bootstrap: boot, cancel: cancel}
+	p.done.Add(1)
+	go p.keepConnected(run)
+	return p, nil
+}
+
+// reconnectEvery is how often we look whether we still have peers.
+const reconnectEvery = 10 * time.Second
+
+func (h *Host) keepConnected(ctx context.Context) {
+	defer h.done.Done()
+	if err := h.dht.Bootstrap(ctx); err != nil {
+		log.Warnw("peer discovery does not start", "error", err)
+	}
+	for {
+		if len(h.Network().Peers()) == 0 {
+			for _, p := range h.bootstrap {
+				if p.ID == h.ID() {
+					continue
+				}
+				if err := h.Connect(ctx, p); err != nil && ctx.Err() == nil {
+					log.Infow("bootstrap peer does not answer", "peer", p.ID, "error", err)
+				}
+			}
+		}
+		if h.cfg.Clock.Sleep(ctx, reconnectEvery) != nil {
+			return
+		}
+	}
+}
+
+// Close leaves the network.
+func (h *Host) Close() error {
+	h.cancel()
+	h.mu.Lock()
+	g := h.gossip
+	h.mu.Unlock()
+	if g != nil {
+		g.close()
+	}
+	h.done.Wait()
+	if err := h.dht.Close(); err != nil {
+		log.Warnw("close peer discovery", "error", err)
+	}
+	if err := h.Host.Close(); err != nil {
+		return fmt.Errorf("close libp2p: %w", err)
+	}
+	return nil
+}
+
+// DialAddrs returns our addresses with our peer id appended, ready to be dialled.
+func (h *Host) DialAddrs() ([]string, error) {
+	addrs, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: h.ID(), Addrs: h.Host.Addrs()})
+	if err != nil {
+		return nil, fmt.Errorf("own addresses: %w", err)
+	}
+	out := make([]string, len(addrs))
+	for i, a := range addrs {
+		out[i] = a.String()
+	}
+	return out, nil
+}
+
+// FindPeer looks a peer's addresses up, in our book first, then in the DHT.
+func (h *Host) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
+	if info := h.Peerstore().PeerInfo(id); len(info.Addrs) > 0 {
+		return info, nil
+	}
+	info, err := h.dht.FindPeer(ctx, id)
+	if err != nil {
+		return peer.AddrInfo{}, fmt.Errorf("find peer %s: %w", id, err)
+	}
+	return info, nil
+}
+
+// Bandwidth returns the counters of all traffic.
+func (h *Host) Bandwidth() metrics.Stats { return h.bandwidth.GetBandwidthTotals() }
+
+// ParsePeers reads multiaddrs with /p2p/ parts and merges those of one peer.
+func ParsePeers(addrs []string) ([]peer.AddrInfo, error) {
+	maddrs := make([]ma.Multiaddr, 0, len(addrs))
+	for _, a := range addrs {
+		m, err := ma.NewMultiaddr(a)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a multiaddr such as /ip4/10.0.0.1/tcp/1347/p2p/12D3...: %w", a, err)
+		}
+		maddrs = append(maddrs, m)
+	}
+	infos, err := peer.AddrInfosFromP2pAddrs(maddrs...)
+	if err != nil {
+		return nil, fmt.Errorf("peer address without /p2p/ID: %w", err)
+	}
+	return infos, nil
+}
+
+// HandleStream serves a protocol. A handler that panics or overstays limit
+// loses its stream.
+func (h *Host) HandleStream(id protocol.ID, limit time.Duration, handle func(network.Stream) error) {
+	h.SetStreamHandler(id, func(s network.Stream) {
+		defer func() {
+			if r := recover(); r != nil {
+				log.Errorw("stream handler panicked", "protocol", id, "peer", s.Conn().RemotePeer(), "panic", r)
+				_ = s.Reset() // the stream is lost either way
+			}
+		}()
+		if err := s.SetDeadline(h.cfg.Clock.Now().Add(limit)); err != nil {
+			log.Debugw("stream takes no deadline", "protocol", id, "error", err)
+		}
+		if err := handle(s); err != nil {
+			log.Debugw("stream failed", "protocol", id, "peer", s.Conn().RemotePeer(), "error", err)
+			_ = s.Reset() // nothing more to say to this peer
+			return
+		}
+		_ = s.Close() // the answer is out; a failed close costs only the stream
+	})
+}
