@@ -3,6 +3,8 @@ package p2p
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -64,12 +66,21 @@ func TestGossipValidatesBeforeForwarding(t *testing.T) {
 	require.Eventually(t, func() bool { return len(ga.BlockPeers()) == 1 && len(gb.BlockPeers()) == 2 }, 10*time.Second, 10*time.Millisecond)
 	require.NoError(t, ga.PublishBlock(ctx, []byte("bad one")))
 	require.NoError(t, ga.PublishBlock(ctx, []byte("panic")))
-	require.NoError(t, ga.PublishBlock(ctx, []byte("good")))
+	// Meshes form at heartbeats: what is published before may miss c, so publish
+	// until something arrives.
+	n := 0
 	require.Eventually(t, func() bool {
+		n++
+		require.NoError(t, ga.PublishBlock(ctx, fmt.Appendf(nil, "good %d", n)))
 		mu.Lock()
 		defer mu.Unlock()
-		return seen["c:good"] == 1
-	}, 20*time.Second, 20*time.Millisecond)
+		for k := range seen {
+			if strings.HasPrefix(k, "c:good") {
+				return true
+			}
+		}
+		return false
+	}, 20*time.Second, 200*time.Millisecond)
 	mu.Lock()
 	defer mu.Unlock()
 	require.Equal(t, 1, seen["b:bad one"])
