@@ -13,10 +13,11 @@ import (
 // Decision is what became of a request.
 type Decision string
 
-// The two decisions.
+// The decisions. Done is for the making, import, export and deletion of a key.
 const (
 	Signed  Decision = "signed"
 	Refused Decision = "refused"
+	Done    Decision = "done"
 )
 
 // Block is the part of a record that identifies a mined block. Miner is the address bytes in hex, network-neutral.
