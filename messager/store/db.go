@@ -1,0 +1,251 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	_ "github.com/glebarez/go-sqlite" // registers the driver "sqlite"
+	"github.com/go-sql-driver/mysql"
+	"github.com/pressly/goose/v3"
+
+	"github.com/filecoin-venus/venus/api"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// Errors that callers tell apart.
+var (
+	ErrNotFound = errors.New("not found")
+	// ErrExists: a row with this key is there already.
+	ErrExists = errors.New("exists already")
+	// ErrStale: the row was changed since it was read; read again and retry.
+	ErrStale = errors.New("changed meanwhile")
+)
+
+// Kinds of database.
+const (
+	SQLite = "sqlite"
+	MySQL  = "mysql"
+)
+
+// Config says where the database is.
+type Config struct {
+	// Type is SQLite or MySQL.
+	Type string
+	// Path is the SQLite file.
+	Path string
+	// DSN is a go-sql-driver connection string.
+	DSN string
+}
+
+// DB is an open database. It is safe for concurrent use.
+type DB struct {
+	// w has one connection with SQLite, whose writers would only wait for each
+	// other; r reads beside it. With MySQL both are the same.
+	w, r *sql.DB
+	kind string
+}
+
+// Open opens the database and brings its tables up to date. A SQLite file is made
+// readable by its owner only.
+func Open(ctx context.Context, c Config) (*DB, error) {
+	db := &DB{kind: c.Type}
+	var err error
+	switch c.Type {
+	case SQLite:
+		err = db.openSQLite(c.Path)
+	case MySQL:
+		err = db.openMySQL(ctx, c.DSN)
+	default:
+		return nil, api.Errorf(api.CodeInvalid, "database type %q is unknown", c.Type).WithHint("use --db-type sqlite or --db-type mysql")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := db.migrate(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func (db *DB) openSQLite(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("open message database: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("open message database: %w", err)
+	}
+	// synchronous FULL: a commit is on disk when it returns.
+	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}}
+	write := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+	if db.w, err = sql.Open("sqlite", write+"&_txlock=immediate"); err != nil {
+		return fmt.Errorf("open message database %s: %w", path, err)
+	}
+	db.w.SetMaxOpenConns(1)
+	if db.r, err = sql.Open("sqlite", write); err != nil {
+		return errors.Join(fmt.Errorf("open message database %s: %w", path, err), db.w.Close())
+	}
+	db.r.SetMaxOpenConns(4)
+	return nil
+}
+
+func (db *DB) openMySQL(ctx context.Context, dsn string) error {
+	cfg, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		// The DSN holds a password: the error must not repeat it.
+		return api.Errorf(api.CodeInvalid, "the MySQL DSN cannot be read").
+			WithHint("its form is user:password@tcp(host:3306)/database?parseTime=true")
+	}
+	conn, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return fmt.Errorf("prepare database connection: %w", err)
+	}
+	pool := sql.OpenDB(conn)
+	pool.SetMaxOpenConns(32)
+	pool.SetMaxIdleConns(16)
+	pool.SetConnMaxLifetime(2 * time.Minute)
+	if err := pool.PingContext(ctx); err != nil {
+		return errors.Join(api.Errorf(api.CodeUnavailable, "cannot reach the database %s at %s: %w", cfg.DBName, cfg.Addr, err).
+			WithHint("check that the server runs, that the database exists and that --mysql-dsn is right"), pool.Close())
+	}
+	db.w, db.r = pool, pool
+	return nil
+}
+
+func (db *DB) migrate(ctx context.Context) error {
+	sub, err := fs.Sub(migrations, "migrations/"+db.kind)
+	if err != nil {
+		return fmt.Errorf("find migrations: %w", err)
+	}
+	dialect := goose.DialectSQLite3
+	if db.kind == MySQL {
+		dialect = goose.DialectMySQL
+	}
+	p, err := goose.NewProvider(dialect, db.w, sub)
+	if err != nil {
+		return fmt.Errorf("prepare migrations: %w", err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("bring the database's tables up to date: %w", err)
+	}
+	return nil
+}
+
+// Close closes the database.
+func (db *DB) Close() error {
+	err := db.w.Close()
+	if db.r != nil && db.r != db.w {
+		err = errors.Join(err, db.r.Close())
+	}
+	return err
+}
+
+// Tx is a transaction.
+type Tx struct {
+	tx  *sql.Tx
+	ctx context.Context
+	my  bool
+}
+
+// Update runs fn in a transaction and commits it if fn returns nil. fn may run
+// more than once: when the database gave up on a deadlock or was busy.
+func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
+	const tries = 5
+	var err error
+	for i := 0; i < tries; i++ {
+		if err = db.once(ctx, fn); err == nil || !retryable(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (db *DB) once(ctx context.Context, fn func(*Tx) error) error {
+	tx, err := db.w.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	if err := fn(&Tx{tx: tx, ctx: ctx, my: db.kind == MySQL}); err != nil {
+		if rerr := tx.Rollback(); rerr != nil && !errors.Is(rerr, sql.ErrTxDone) {
+			return errors.Join(err, rerr)
+		}
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// retryable knows the errors that only mean "try the transaction again".
+func retryable(err error) bool {
+	var my *mysql.MySQLError
+	if errors.As(err, &my) {
+		return my.Number == 1213 || my.Number == 1205
+	}
+	return strings.Contains(err.Error(), "database is locked") || strings.Contains(err.Error(), "SQLITE_BUSY")
+}
+
+// duplicate knows the errors of a unique key.
+func duplicate(err error) bool {
+	var my *mysql.MySQLError
+	if errors.As(err, &my) {
+		return my.Number == 1062
+	}
+	return strings.Contains(err.Error(), "UNIQUE constraint failed") || strings.Contains(err.Error(), "PRIMARY KEY constraint failed")
+}
+
+func (t *Tx) exec(query string, args ...any) (int64, error) {
+	res, err := t.tx.ExecContext(t.ctx, query, args...)
+	if err != nil {
+		if duplicate(err) {
+			return 0, fmt.Errorf("%w: %w", ErrExists, err)
+		}
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// upsert is the one statement the two dialects spell differently.
+func (t *Tx) upsert(table string, keys, vals []string, args ...any) error {
+	cols := append(append([]string(nil), keys...), vals...)
+	q := "INSERT INTO " + table + " (" + strings.Join(cols, ",") + ") VALUES (" + strings.TrimSuffix(strings.Repeat("?,", len(cols)), ",") + ")"
+	set := make([]string, len(vals))
+	if t.my {
+		for i, v := range vals {
+			set[i] = v + "=VALUES(" + v + ")"
+		}
+		q += " ON DUPLICATE KEY UPDATE " + strings.Join(set, ",")
+	} else {
+		for i, v := range vals {
+			set[i] = v + "=excluded." + v
+		}
+		q += " ON CONFLICT (" + strings.Join(keys, ",") + ") DO UPDATE SET " + strings.Join(set, ",")
+	}
+	_, err := t.exec(q, args...)
+	return err
+}
+
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromNanos(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}

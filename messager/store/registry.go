@@ -1,0 +1,376 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+
+	"github.com/filecoin-venus/venus/messager/machine"
+	"github.com/filecoin-venus/venus/types"
+)
+
+// Sender is what is stored of an address.
+type Sender struct {
+	Addr address.Address
+	// NextNonce is behind every nonce this messager signed for the address.
+	NextNonce uint64
+	Paused    bool
+	// SelNum bounds the messages under way; 0 means the shared limit.
+	SelNum           uint64
+	Limits           machine.Limits
+	Created, Updated time.Time
+}
+
+// Wallet is a wallet as it is stored.
+type Wallet struct {
+	Name, URL, Token string
+	// Removing: no new messages; the row goes when the last one under way has landed.
+	Removing         bool
+	Created, Updated time.Time
+}
+
+// String leaves the token out.
+func (w Wallet) String() string { return w.Name + " " + w.URL }
+
+// GoString leaves the token out.
+func (w Wallet) GoString() string { return w.String() }
+
+// WalletAddress says that a wallet holds, or held, an address.
+type WalletAddress struct {
+	Wallet  string
+	Addr    address.Address
+	Present bool
+}
+
+// Node is a node to publish through besides the main one.
+type Node struct{ Name, URL, Token string }
+
+// String leaves the token out.
+func (n Node) String() string { return n.Name + " " + n.URL }
+
+// GoString leaves the token out.
+func (n Node) GoString() string { return n.String() }
+
+const senderColumns = "addr, next_nonce, paused, sel_num, over_estimation, max_fee, max_fee_cap, created_at, updated_at"
+
+func scanSender(s scanner) (Sender, error) {
+	var r Sender
+	var addr []byte
+	var maxFee, maxCap string
+	var paused, created, updated int64
+	err := s.Scan(&addr, &r.NextNonce, &paused, &r.SelNum, &r.Limits.GasOverEstimation, &maxFee, &maxCap, &created, &updated)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, ErrNotFound
+	}
+	if err != nil {
+		return r, err
+	}
+	if r.Addr, err = address.NewFromBytes(addr); err != nil {
+		return r, err
+	}
+	if r.Limits.MaxFee, err = big.FromString(maxFee); err != nil {
+		return r, err
+	}
+	if r.Limits.MaxFeeCap, err = big.FromString(maxCap); err != nil {
+		return r, err
+	}
+	r.Paused, r.Created, r.Updated = paused != 0, fromNanos(created), fromNanos(updated)
+	return r, nil
+}
+
+// Sender returns what is stored of an address, or ErrNotFound.
+func (db *DB) Sender(ctx context.Context, a address.Address) (Sender, error) {
+	return scanSender(db.r.QueryRowContext(ctx, "SELECT "+senderColumns+" FROM addresses WHERE addr=?", a.Bytes()))
+}
+
+// Addresses returns all senders, oldest first.
+func (db *DB) Addresses(ctx context.Context) ([]Sender, error) {
+	rows, err := db.r.QueryContext(ctx, "SELECT "+senderColumns+" FROM addresses ORDER BY created_at")
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	defer rows.Close()
+	var out []Sender
+	for rows.Next() {
+		s, err := scanSender(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list addresses: %w", err)
+		}
+		out = append(out, s)
+	}
+	return out, rows.Err()
+}
+
+// PutSender stores the settings of an address. The nonce of an existing row stays.
+func (t *Tx) PutSender(s Sender) error {
+	paused := 0
+	if s.Paused {
+		paused = 1
+	}
+	n, err := t.exec("UPDATE addresses SET paused=?, sel_num=?, over_estimation=?, max_fee=?, max_fee_cap=?, updated_at=? WHERE addr=?",
+		paused, s.SelNum, s.Limits.GasOverEstimation, text(s.Limits.MaxFee), text(s.Limits.MaxFeeCap), nanos(s.Updated), s.Addr.Bytes())
+	if err != nil {
+		return fmt.Errorf("store address %s: %w", s.Addr, err)
+	}
+	if n > 0 {
+		return nil
+	}
+	_, err = t.exec("INSERT INTO addresses ("+senderColumns+") VALUES (?,?,?,?,?,?,?,?,?)", s.Addr.Bytes(), int64(s.NextNonce), paused, s.SelNum,
+		s.Limits.GasOverEstimation, text(s.Limits.MaxFee), text(s.Limits.MaxFeeCap), nanos(s.Created), nanos(s.Updated))
+	if err != nil {
+		return fmt.Errorf("store address %s: %w", s.Addr, err)
+	}
+	return nil
+}
+
+// SetNonce moves a sender's next nonce from the value that was read to a new one;
+// if it is no longer the value that was read, ErrStale.
+func (t *Tx) SetNonce(a address.Address, from, to uint64) error {
+	n, err := t.exec("UPDATE addresses SET next_nonce=? WHERE addr=? AND next_nonce=?", int64(to), a.Bytes(), int64(from))
+	if err != nil {
+		return fmt.Errorf("set nonce of %s: %w", a, err)
+	}
+	if n != 1 && from != to {
+		return fmt.Errorf("nonce of %s: %w", a, ErrStale)
+	}
+	return nil
+}
+
+// DropSender forgets an address.
+func (t *Tx) DropSender(a address.Address) error {
+	_, err := t.exec("DELETE FROM addresses WHERE addr=?", a.Bytes())
+	return err
+}
+
+// Wallets returns all wallets by name.
+func (db *DB) Wallets(ctx context.Context) ([]Wallet, error) {
+	rows, err := db.r.QueryContext(ctx, "SELECT name, url, token, removing, created_at, updated_at FROM wallets ORDER BY name")
+	if err != nil {
+		return nil, fmt.Errorf("list wallets: %w", err)
+	}
+	defer rows.Close()
+	var out []Wallet
+	for rows.Next() {
+		var w Wallet
+		var removing, created, updated int64
+		if err := rows.Scan(&w.Name, &w.URL, &w.Token, &removing, &created, &updated); err != nil {
+			return nil, fmt.Errorf("list wallets: %w", err)
+		}
+		w.Removing, w.Created, w.Updated = removing != 0, fromNanos(created), fromNanos(updated)
+		out = append(out, w)
+	}
+	return out, rows.Err()
+}
+
+// AddWallet stores a new wallet; a taken name is ErrExists.
+func (t *Tx) AddWallet(w Wallet) error {
+	_, err := t.exec("INSERT INTO wallets (name, url, token, removing, created_at, updated_at) VALUES (?,?,?,0,?,?)",
+		w.Name, w.URL, w.Token, nanos(w.Created), nanos(w.Updated))
+	if err != nil {
+		return fmt.Errorf("store wallet %s: %w", w.Name, err)
+	}
+	return nil
+}
+
+// MarkWallet marks a wallet as being removed.
+func (t *Tx) MarkWallet(name string, now time.Time) error {
+	n, err := t.exec("UPDATE wallets SET removing=1, updated_at=? WHERE name=?", nanos(now), name)
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// DropWallet forgets a wallet and its addresses.
+func (t *Tx) DropWallet(name string) error {
+	if _, err := t.exec("DELETE FROM wallet_addresses WHERE wallet_name=?", name); err != nil {
+		return fmt.Errorf("forget addresses of wallet %s: %w", name, err)
+	}
+	_, err := t.exec("DELETE FROM wallets WHERE name=?", name)
+	return err
+}
+
+// PutWalletAddress records whether a wallet holds an address.
+func (t *Tx) PutWalletAddress(w WalletAddress) error {
+	present := 0
+	if w.Present {
+		present = 1
+	}
+	return t.upsert("wallet_addresses", []string{"wallet_name", "addr"}, []string{"present"}, w.Wallet, w.Addr.Bytes(), present)
+}
+
+// WalletAddresses returns which wallet holds, or held, which address.
+func (db *DB) WalletAddresses(ctx context.Context) ([]WalletAddress, error) {
+	rows, err := db.r.QueryContext(ctx, "SELECT wallet_name, addr, present FROM wallet_addresses ORDER BY wallet_name, addr")
+	if err != nil {
+		return nil, fmt.Errorf("list wallet addresses: %w", err)
+	}
+	defer rows.Close()
+	var out []WalletAddress
+	for rows.Next() {
+		var w WalletAddress
+		var raw []byte
+		var present int64
+		if err := rows.Scan(&w.Wallet, &raw, &present); err != nil {
+			return nil, fmt.Errorf("list wallet addresses: %w", err)
+		}
+		if w.Addr, err = address.NewFromBytes(raw); err != nil {
+			return nil, fmt.Errorf("list wallet addresses: %w", err)
+		}
+		w.Present = present != 0
+		out = append(out, w)
+	}
+	return out, rows.Err()
+}
+
+// Nodes returns the additional nodes by name.
+func (db *DB) Nodes(ctx context.Context) ([]Node, error) {
+	rows, err := db.r.QueryContext(ctx, "SELECT name, url, token FROM nodes ORDER BY name")
+	if err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	defer rows.Close()
+	var out []Node
+	for rows.Next() {
+		var n Node
+		if err := rows.Scan(&n.Name, &n.URL, &n.Token); err != nil {
+			return nil, fmt.Errorf("list nodes: %w", err)
+		}
+		out = append(out, n)
+	}
+	return out, rows.Err()
+}
+
+// AddNode stores an additional node; a taken name is ErrExists.
+func (t *Tx) AddNode(n Node) error {
+	_, err := t.exec("INSERT INTO nodes (name, url, token) VALUES (?,?,?)", n.Name, n.URL, n.Token)
+	return err
+}
+
+// DropNode forgets an additional node; a missing one is ErrNotFound.
+func (t *Tx) DropNode(name string) error {
+	n, err := t.exec("DELETE FROM nodes WHERE name=?", name)
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// Setting reads a stored JSON value into v; a missing one is ErrNotFound.
+func (db *DB) Setting(ctx context.Context, name string, v any) error {
+	var raw string
+	err := db.r.QueryRowContext(ctx, "SELECT value FROM settings WHERE name=?", name).Scan(&raw)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("read setting %s: %w", name, err)
+	}
+	if err := json.Unmarshal([]byte(raw), v); err != nil {
+		return fmt.Errorf("decode setting %s: %w", name, err)
+	}
+	return nil
+}
+
+// PutSetting stores a value as JSON.
+func (t *Tx) PutSetting(name string, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode setting %s: %w", name, err)
+	}
+	return t.upsert("settings", []string{"name"}, []string{"value"}, name, string(raw))
+}
+
+// PutHead records that the chain was followed up to a tipset; what was recorded at
+// or above its height belonged to another chain and goes.
+func (t *Tx) PutHead(ts machine.TipSetRef, keep int) error {
+	if _, err := t.exec("DELETE FROM heads WHERE height>=? OR height<?", int64(ts.Height), int64(ts.Height)-int64(keep)); err != nil {
+		return fmt.Errorf("record head: %w", err)
+	}
+	_, err := t.exec("INSERT INTO heads (height, ts_key) VALUES (?,?)", int64(ts.Height), ts.Key.Bytes())
+	return err
+}
+
+// Heads returns the recorded tipsets, highest first.
+func (db *DB) Heads(ctx context.Context) ([]machine.TipSetRef, error) {
+	rows, err := db.r.QueryContext(ctx, "SELECT height, ts_key FROM heads ORDER BY height DESC")
+	if err != nil {
+		return nil, fmt.Errorf("read heads: %w", err)
+	}
+	defer rows.Close()
+	var out []machine.TipSetRef
+	for rows.Next() {
+		var h int64
+		var raw []byte
+		if err := rows.Scan(&h, &raw); err != nil {
+			return nil, fmt.Errorf("read heads: %w", err)
+		}
+		key, err := types.TipSetKeyFromBytes(raw)
+		if err != nil {
+			return nil, fmt.Errorf("read heads: %w", err)
+		}
+		out = append(out, machine.TipSetRef{Key: key, Height: abi.ChainEpoch(h)})
+	}
+	return out, rows.Err()
+}
+
+// Lease takes or renews the right to give out nonces. It returns the fence, which
+// grows with every change of holder, and whether holder has the lease now.
+func (db *DB) Lease(ctx context.Context, name, holder string, now time.Time, ttl time.Duration) (fence int64, mine bool, err error) {
+	err = db.Update(ctx, func(t *Tx) error {
+		var cur string
+		var expires int64
+		err := t.tx.QueryRowContext(ctx, "SELECT holder, fence, expires FROM leases WHERE name=?", name).Scan(&cur, &fence, &expires)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			fence, mine = 1, true
+			_, err := t.exec("INSERT INTO leases (name, holder, fence, expires) VALUES (?,?,?,?)", name, holder, fence, nanos(now.Add(ttl)))
+			if errors.Is(err, ErrExists) {
+				mine = false
+				return nil
+			}
+			return err
+		case err != nil:
+			return err
+		}
+		mine = cur == holder || expires < nanos(now)
+		if !mine {
+			return nil
+		}
+		old := fence
+		if cur != holder {
+			fence++
+		}
+		n, err := t.exec("UPDATE leases SET holder=?, fence=?, expires=? WHERE name=? AND fence=? AND holder=?", holder, fence, nanos(now.Add(ttl)), name, old, cur)
+		if err == nil && n == 0 && cur != holder {
+			mine = false
+		}
+		return err
+	})
+	return fence, mine, err
+}
+
+// Fence fails with ErrStale unless the lease is still held under this fence. Inside
+// the transaction that gives out nonces it keeps a paused former holder from writing.
+func (t *Tx) Fence(name string, fence int64) error {
+	var have int64
+	q := "SELECT fence FROM leases WHERE name=?"
+	if t.my {
+		q += " FOR UPDATE"
+	}
+	err := t.tx.QueryRowContext(t.ctx, q, name).Scan(&have)
+	if err == nil && have != fence {
+		err = ErrStale
+	}
+	if err != nil {
+		return fmt.Errorf("lease %s: %w", name, err)
+	}
+	return nil
+}
