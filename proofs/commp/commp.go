@@ -71,21 +71,30 @@ func FromSealedCID(c cid.Cid) (fr32.Node, error) {
 	return fr32.Node(b), nil
 }
 
-// nodes is a writer of padded bytes that keeps the right edge of the binary tree over them.
-type nodes struct {
+// Tree is a writer of padded bytes that keeps the right edge of the binary tree over them.
+type Tree struct {
 	edge  [64]fr32.Node
 	count uint64
 }
 
+// Size is the number of bytes written.
+func (n *Tree) Size() uint64 { return n.count * fr32.NodeSize }
+
+// Root is the commitment of what was written, extended with zeros to size bytes (a power of two not below Size).
+func (n *Tree) Root(size abi.PaddedPieceSize) fr32.Node { return n.root(level(size)) }
+
 // Write takes whole nodes.
-func (n *nodes) Write(b []byte) (int, error) {
+func (n *Tree) Write(b []byte) (int, error) {
+	if len(b)%fr32.NodeSize != 0 {
+		return 0, fmt.Errorf("write %d bytes to a data tree: %w", len(b), fr32.ErrLength)
+	}
 	for i := 0; i+fr32.NodeSize <= len(b); i += fr32.NodeSize {
 		n.add(fr32.Node(b[i : i+fr32.NodeSize]))
 	}
 	return len(b), nil
 }
 
-func (n *nodes) add(node fr32.Node) {
+func (n *Tree) add(node fr32.Node) {
 	k := 0
 	for c := n.count; c&1 == 1; c >>= 1 {
 		node = merkle.Join(n.edge[k], node)
@@ -96,7 +105,7 @@ func (n *nodes) add(node fr32.Node) {
 }
 
 // root is the root of the tree extended with zeros to 2^height nodes.
-func (n *nodes) root(height int) fr32.Node {
+func (n *Tree) root(height int) fr32.Node {
 	if n.count == 1<<height {
 		return n.edge[height]
 	}
@@ -115,7 +124,7 @@ func (n *nodes) root(height int) fr32.Node {
 
 // Writer computes the commitment of the user bytes written to it, in constant memory.
 type Writer struct {
-	tree   nodes
+	tree   Tree
 	padder *fr32.Padder
 	raw    uint64
 }

@@ -1,0 +1,247 @@
+package seal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/proof"
+	"github.com/ipfs/go-cid"
+	logging "github.com/ipfs/go-log/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/filecoin-venus/venus/proofs/commp"
+	"github.com/filecoin-venus/venus/proofs/fr32"
+	"github.com/filecoin-venus/venus/proofs/porep"
+	"github.com/filecoin-venus/venus/proofs/post"
+	"github.com/filecoin-venus/venus/proofs/shape"
+)
+
+var log = logging.Logger("seal")
+
+// ErrNothingProvable is returned when every sector given to WindowPoSt is faulty.
+var ErrNothingProvable = errors.New("no sector could be proven")
+
+// SectorRef is a sealed sector to be proven: what the chain knows of it, and where its sealed file and cache lie.
+type SectorRef struct {
+	Sector
+	SealedCID cid.Cid
+	Paths     Paths
+}
+
+// WindowPoSt proves all sectors that can be proven, in ascending order of their numbers, each once however often it is
+// given, and returns one proof that holds all partitions. Sectors whose files are missing or damaged are left out and
+// returned as faulty; the proof then is for the others. If all are faulty the error is ErrNothingProvable.
+func (s *Sealer) WindowPoSt(ctx context.Context, miner abi.ActorID, sectors []SectorRef, randomness abi.PoStRandomness) ([]proof.PoStProof, []abi.SectorID, error) {
+	fail := func(faulty []abi.SectorID, err error) ([]proof.PoStProof, []abi.SectorID, error) {
+		return nil, faulty, fmt.Errorf("window PoSt of miner %d: %w", miner, err)
+	}
+	if s.cfg.Prover == nil {
+		return fail(nil, ErrNoProver)
+	}
+	sh, r, err := postInput(miner, sectors, randomness, abi.RegisteredSealProof.RegisteredWindowPoStProof)
+	if err != nil {
+		return fail(nil, err)
+	}
+	partitions, faulty, err := s.windowVanilla(ctx, sh, sectors, r)
+	if err != nil {
+		return fail(faulty, err)
+	}
+	b, err := s.cfg.Prover.ProveWindowPoSt(ctx, r, partitions)
+	if err != nil {
+		return fail(faulty, err)
+	}
+	return []proof.PoStProof{{PoStProof: sh.Type, ProofBytes: b}}, faulty, nil
+}
+
+// WinningPoSt proves the one challenged sector of a block.
+func (s *Sealer) WinningPoSt(ctx context.Context, miner abi.ActorID, sectors []SectorRef, randomness abi.PoStRandomness) ([]proof.PoStProof, error) {
+	fail := func(err error) ([]proof.PoStProof, error) {
+		return nil, fmt.Errorf("winning PoSt of miner %d: %w", miner, err)
+	}
+	if s.cfg.Prover == nil {
+		return fail(ErrNoProver)
+	}
+	if len(sectors) != 1 {
+		return fail(fmt.Errorf("%w: %d sectors, want the one challenged", ErrInput, len(sectors)))
+	}
+	sh, r, err := postInput(miner, sectors, randomness, abi.RegisteredSealProof.RegisteredWinningPoStProof)
+	if err != nil {
+		return fail(err)
+	}
+	sp, err := proveSector(ctx, sh, r, 0, sectors[0])
+	if err != nil {
+		return fail(err)
+	}
+	b, err := s.cfg.Prover.ProveWinningPoSt(ctx, r, post.Partition{Proof: sh.Type, Sectors: []post.SectorProof{sp}})
+	if err != nil {
+		return fail(err)
+	}
+	return []proof.PoStProof{{PoStProof: sh.Type, ProofBytes: b}}, nil
+}
+
+// CheckProvable opens the files of each sector as a PoSt would and returns what is wrong, by sector; sound sectors are not
+// in the map. Slow also opens some leaves, under a fixed randomness.
+func (s *Sealer) CheckProvable(ctx context.Context, sectors []SectorRef, slow bool) (map[abi.SectorID]string, error) {
+	bad := make(map[abi.SectorID]string)
+	for _, ref := range sectors {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := checkSector(ctx, ref, slow); err != nil {
+			bad[ref.ID] = err.Error()
+		}
+	}
+	return bad, ctx.Err()
+}
+
+func checkSector(ctx context.Context, ref SectorRef, slow bool) error {
+	t, err := ref.Proof.RegisteredWindowPoStProof()
+	if err != nil {
+		return err
+	}
+	sh, err := shape.OfPoSt(t)
+	if err != nil {
+		return err
+	}
+	if slow {
+		_, err = proveSector(ctx, sh, fr32.Node{}, 0, ref)
+		return err
+	}
+	_, files, err := openReplica(sh, ref)
+	files.close()
+	return err
+}
+
+// postInput checks what all sectors of one proof share.
+func postInput(miner abi.ActorID, sectors []SectorRef, randomness abi.PoStRandomness, typeOf func(abi.RegisteredSealProof) (abi.RegisteredPoStProof, error)) (shape.PoSt, fr32.Node, error) {
+	r, err := post.Randomness(randomness)
+	if err != nil {
+		return shape.PoSt{}, r, fmt.Errorf("%w: %w", ErrInput, err)
+	}
+	if len(sectors) == 0 {
+		return shape.PoSt{}, r, fmt.Errorf("%w: no sectors", ErrInput)
+	}
+	var first abi.RegisteredPoStProof
+	for i, ref := range sectors {
+		t, err := typeOf(ref.Proof)
+		if err != nil {
+			return shape.PoSt{}, r, fmt.Errorf("sector %d: %w", ref.ID.Number, err)
+		}
+		if i == 0 {
+			first = t
+		}
+		if t != first || ref.ID.Miner != miner {
+			return shape.PoSt{}, r, fmt.Errorf("%w: sector %s has PoSt type %d, the first one %d", ErrInput, ref.Sector, t, first)
+		}
+	}
+	sh, err := shape.OfPoSt(first)
+	return sh, r, err
+}
+
+// windowVanilla proves sectors until a round finds no new fault. Leaving a sector out moves the later ones, and under the
+// older rule a sector's challenges depend on its place, so those are opened anew.
+func (s *Sealer) windowVanilla(ctx context.Context, sh shape.PoSt, sectors []SectorRef, r fr32.Node) ([]post.Partition, []abi.SectorID, error) {
+	good := slices.Clone(sectors)
+	slices.SortStableFunc(good, func(a, b SectorRef) int { return int(int64(a.ID.Number) - int64(b.ID.Number)) })
+	good = slices.CompactFunc(good, func(a, b SectorRef) bool { return a.ID == b.ID })
+	var faulty []abi.SectorID
+	type placed struct {
+		position int
+		proof    post.SectorProof
+	}
+	done := make(map[abi.SectorNumber]placed, len(good))
+	for len(good) > 0 {
+		var mu sync.Mutex
+		bad := make(map[abi.SectorNumber]bool)
+		group, gctx := errgroup.WithContext(ctx)
+		group.SetLimit(runtime.GOMAXPROCS(0))
+		for i, ref := range good {
+			if p, ok := done[ref.ID.Number]; ok && (p.position == i || sh.Version == shape.V1_2) {
+				continue
+			}
+			group.Go(func() error {
+				sp, err := proveSector(gctx, sh, r, i, ref)
+				if gctx.Err() != nil {
+					return gctx.Err()
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					log.Warnw("sector cannot be proven", "sector", ref.Sector, "error", err)
+					bad[ref.ID.Number] = true
+					faulty = append(faulty, ref.ID)
+					return nil
+				}
+				done[ref.ID.Number] = placed{i, sp}
+				return nil
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return nil, nil, err
+		}
+		if len(bad) == 0 {
+			break
+		}
+		good = slices.DeleteFunc(good, func(ref SectorRef) bool { return bad[ref.ID.Number] })
+	}
+	slices.SortFunc(faulty, func(a, b abi.SectorID) int { return int(int64(a.Number) - int64(b.Number)) })
+	if len(good) == 0 {
+		return nil, faulty, ErrNothingProvable
+	}
+	var parts []post.Partition
+	for chunk := range slices.Chunk(good, sh.Sectors) {
+		part := post.Partition{Proof: sh.Type}
+		for _, ref := range chunk {
+			part.Sectors = append(part.Sectors, done[ref.ID.Number].proof)
+		}
+		parts = append(parts, part)
+	}
+	return parts, faulty, nil
+}
+
+func proveSector(ctx context.Context, sh shape.PoSt, r fr32.Node, position int, ref SectorRef) (sp post.SectorProof, err error) {
+	// Files of a sector come from disks and other programs: whatever is in them must not end the sealer.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("prove sector %d: panic: %v", ref.ID.Number, p)
+		}
+	}()
+	replica, files, err := openReplica(sh, ref)
+	defer func() { files.close() }()
+	if err != nil {
+		return sp, err
+	}
+	return post.ProveSector(ctx, sh, r, position, replica)
+}
+
+// openReplica opens a sector at rest and checks sizes and commitments.
+func openReplica(sh shape.PoSt, ref SectorRef) (r post.Replica, files opened, err error) {
+	r.Number = ref.ID.Number
+	if r.CommR, err = commp.FromSealedCID(ref.SealedCID); err != nil {
+		return r, nil, err
+	}
+	if r.CommC, r.CommRLast, err = readPAux(ref.Paths); err != nil {
+		return r, nil, err
+	}
+	commR, err := porep.CommR(r.CommC, r.CommRLast)
+	if err != nil || commR != r.CommR {
+		return r, nil, fileError(ref.Paths.cache(pAuxName), "gives CommR %s, the chain has %s: %w", commR, r.CommR, errors.Join(err, post.ErrProof))
+	}
+	sealed, err := files.open(ref.Paths.Sealed, int64(sh.Size))
+	if err != nil {
+		return r, files, err
+	}
+	if r.Tree, err = files.octree(ref.Paths, "tree-r-last", sh.Tree, sh.Tree.DiscardedRows()+1, sealed); err != nil {
+		return r, files, err
+	}
+	root, err := r.Tree.Root()
+	if err == nil && root != r.CommRLast {
+		err = fileError(ref.Paths.octreeFiles("tree-r-last", sh.Tree)[0], "root is %s, p_aux says %s", root, r.CommRLast)
+	}
+	return r, files, err
+}
