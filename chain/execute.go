@@ -19,6 +19,7 @@ import (
 	cbg "github.com/whyrusleeping/cbor-gen"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/fault"
 	"github.com/filecoin-venus/venus/ipld"
 	"github.com/filecoin-venus/venus/params"
@@ -61,20 +62,39 @@ type Executor struct {
 	rounds   Rounds
 	machine  NewMachine
 	verifier vm.Verifier
+	clock    clock.Clock
 	results  *lru.Cache[types.TipSetKey, Result]
 	flight   singleflight.Group
 	life     context.Context
 	stop     context.CancelFunc
 }
 
-// NewExecutor makes an executor over a store. The verifier judges the proofs in messages.
-func NewExecutor(s *Store, rounds Rounds, machine NewMachine, verifier vm.Verifier) (*Executor, error) {
+// ExecutorConfig is what an Executor is made of.
+type ExecutorConfig struct {
+	Store  *Store
+	Rounds Rounds
+	// Machine opens machines; nil means VMachine.
+	Machine NewMachine
+	// Verifier judges the proofs in messages.
+	Verifier vm.Verifier
+	// Clock measures messages for traces; nil leaves durations zero.
+	Clock clock.Clock
+}
+
+// NewExecutor makes an executor over a store.
+func NewExecutor(cfg ExecutorConfig) (*Executor, error) {
+	if cfg.Machine == nil {
+		cfg.Machine = VMachine
+	}
 	results, err := lru.New[types.TipSetKey, Result](resultCache)
 	if err != nil {
 		return nil, err
 	}
 	life, stop := context.WithCancel(context.Background())
-	return &Executor{store: s, rounds: rounds, machine: machine, verifier: verifier, results: results, life: life, stop: stop}, nil
+	return &Executor{
+		store: cfg.Store, rounds: cfg.Rounds, machine: cfg.Machine, verifier: cfg.Verifier, clock: cfg.Clock,
+		results: results, life: life, stop: stop,
+	}, nil
 }
 
 // Close ends executions that are under way; they fail with the context's error.
@@ -301,7 +321,7 @@ func (e *Executor) MachineConfig(ctx context.Context, ts *types.TipSet, blocks i
 	}
 	return vm.Config{
 		Blocks: blocks, StateRoot: root, Epoch: epoch, BaseFee: ts.ParentBaseFee(), CircSupply: supply.Circulating,
-		Network: *net, Rand: e.Randomness(ts), Verifier: e.verifier,
+		Network: *net, Rand: e.Randomness(ts), Verifier: e.verifier, Clock: e.clock,
 		LookbackState: func(ctx context.Context, at abi.ChainEpoch) (cid.Cid, error) {
 			_, root, err := e.Lookback(ctx, ts, at)
 			return root, err

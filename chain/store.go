@@ -25,6 +25,8 @@ var (
 	ErrOtherGenesis = errors.New("chain belongs to another genesis")
 	// ErrMissingBlock: a block that a tipset names is not in the store.
 	ErrMissingBlock = errors.New("block is not in the chain store")
+	// ErrNotATipSet: the blocks of a key are there but do not form a tipset in that order.
+	ErrNotATipSet = errors.New("blocks do not form a tipset")
 	// ErrForkTooLong: the switch would undo more epochs than finality allows.
 	ErrForkTooLong = errors.New("fork is longer than finality")
 )
@@ -216,10 +218,10 @@ func (s *Store) TipSet(ctx context.Context, key types.TipSetKey) (*types.TipSet,
 	}
 	ts, err := types.NewTipSet(headers)
 	if err != nil {
-		return nil, fmt.Errorf("load tipset %s: %w", key, err)
+		return nil, fmt.Errorf("load tipset %s: %w: %w", key, ErrNotATipSet, err)
 	}
 	if ts.Key() != key {
-		return nil, fmt.Errorf("load tipset %s: blocks are not in ticket order", key)
+		return nil, fmt.Errorf("load tipset %s: %w: ticket order is %s", key, ErrNotATipSet, ts.Key())
 	}
 	s.tipsets.Add(key, ts)
 	return ts, nil

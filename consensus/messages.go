@@ -1,0 +1,196 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/big"
+	gscrypto "github.com/filecoin-project/go-state-types/crypto"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
+
+	"github.com/filecoin-venus/venus/chain"
+	"github.com/filecoin-venus/venus/crypto"
+	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/state"
+	"github.com/filecoin-venus/venus/types"
+	"github.com/filecoin-venus/venus/vm"
+)
+
+// zeroBLS is the address of the BLS key of 48 zero bytes after the compression flag, which nobody may send to.
+const zeroBLS = "f3yaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaby2smx7a"
+
+// maxValue is the largest amount that exists, in attoFIL.
+func maxValue() big.Int {
+	return big.Mul(big.NewInt(params.TotalFIL), big.NewInt(1_000_000_000_000_000_000))
+}
+
+// CheckMessageSyntax applies what a message must satisfy by itself to stand in a block (node-nv15.md 1.3). length is its
+// ChainLength. The error is a *Reject.
+func CheckMessageSyntax(m *types.Message, length int) error {
+	bad := func(format string, args ...any) error {
+		return reject(RuleMessageSyntax, "message %s: "+format, append([]any{m.Cid()}, args...)...)
+	}
+	switch {
+	case m.Version != types.MessageVersion:
+		return bad("version %d", m.Version)
+	case m.To == address.Undef || m.From == address.Undef:
+		return bad("no sender or receiver")
+	case isZeroBLS(m.To):
+		return bad("receiver is the zero BLS address")
+	case m.Value.Int == nil || m.Value.Sign() < 0 || m.Value.GreaterThan(maxValue()):
+		return bad("value is missing, negative or above the total supply")
+	case m.GasFeeCap.Int == nil || m.GasFeeCap.Sign() < 0:
+		return bad("fee cap is missing or negative")
+	case m.GasPremium.Int == nil || m.GasPremium.Sign() < 0:
+		return bad("premium is missing or negative")
+	case m.GasPremium.GreaterThan(m.GasFeeCap):
+		return bad("premium is above the fee cap")
+	case m.GasLimit > params.BlockGasLimit:
+		return bad("gas limit %d is above a whole block's %d", m.GasLimit, int64(params.BlockGasLimit))
+	case m.GasLimit < vm.OnChainMessageGas(length):
+		return bad("gas limit %d does not pay for the message itself (%d)", m.GasLimit, vm.OnChainMessageGas(length))
+	}
+	return nil
+}
+
+func isZeroBLS(a address.Address) bool {
+	if a.Protocol() != address.BLS {
+		return false
+	}
+	zero, err := address.NewFromString(zeroBLS)
+	return err == nil && a == zero
+}
+
+// checkMessageRoot compares the delivered messages with the header.
+func checkMessageRoot(ctx context.Context, full *types.FullBlock) error {
+	if n := len(full.BlsMessages) + len(full.SecpkMessages); n > params.BlockMessageLimit {
+		return reject(RuleMessageRoot, "%d messages were delivered, a block holds at most %d", n, params.BlockMessageLimit)
+	}
+	root, err := chain.MessageRoot(ctx, full.BlsMessages, full.SecpkMessages)
+	if err != nil {
+		return fmt.Errorf("message root: %w", err)
+	}
+	if root != full.Header.Messages {
+		return reject(RuleMessageRoot, "the messages make root %s, the header names %s", root, full.Header.Messages)
+	}
+	return nil
+}
+
+// checkMessages is rule 7 with all its parts (node-nv15.md 3.3).
+func (v *Validator) checkMessages(ctx context.Context, c *candidate) error {
+	if err := checkMessageRoot(ctx, c.full); err != nil {
+		return err // nothing can be said about messages that are not the block's
+	}
+	res, err := v.exec.Execute(ctx, c.base)
+	if err != nil {
+		return err
+	}
+	after := v.store.View(res.State)
+	return merge([]error{
+		checkMessageOrder(ctx, after, c.full),
+		checkMessageSignatures(ctx, after, c.full),
+		checkAggregate(ctx, after, c.full),
+	})
+}
+
+// checkMessageOrder walks the messages in block order: syntax, gas sum, senders, nonces.
+func checkMessageOrder(ctx context.Context, after *state.View, full *types.FullBlock) error {
+	gas := int64(0)
+	next := map[address.Address]uint64{}
+	for _, m := range (chain.BlockMessages{Bls: full.BlsMessages, Secpk: full.SecpkMessages}).All() {
+		msg := m.VMMessage()
+		if err := CheckMessageSyntax(msg, m.ChainLength()); err != nil {
+			return err
+		}
+		if gas += msg.GasLimit; gas > params.BlockGasLimit {
+			return reject(RuleMessageGas, "gas limits exceed %d at message %s", int64(params.BlockGasLimit), m.Cid())
+		}
+		id, err := after.LookupID(ctx, msg.From)
+		if errors.Is(err, state.ErrActorNotFound) {
+			return reject(RuleMessageSender, "message %s: sender %s does not exist", m.Cid(), msg.From)
+		}
+		if err != nil {
+			return fmt.Errorf("sender of message %s: %w", m.Cid(), err)
+		}
+		expected, seen := next[id]
+		if !seen {
+			if expected, err = accountNonce(ctx, after, id); err != nil {
+				return err
+			}
+		}
+		if msg.Nonce != expected {
+			return reject(RuleMessageNonce, "message %s of %s has nonce %d, next is %d", m.Cid(), msg.From, msg.Nonce, expected)
+		}
+		next[id] = expected + 1
+	}
+	return nil
+}
+
+func accountNonce(ctx context.Context, view *state.View, id address.Address) (uint64, error) {
+	act, err := view.Actor(ctx, id)
+	if errors.Is(err, state.ErrActorNotFound) {
+		return 0, reject(RuleMessageSender, "sender %s does not exist", id)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("sender %s: %w", id, err)
+	}
+	if act.Code != builtin.AccountActorCodeID {
+		return 0, reject(RuleMessageSender, "sender %s is no account", id)
+	}
+	return act.Nonce, nil
+}
+
+// keyOf resolves a sender for a signature check.
+func keyOf(ctx context.Context, view *state.View, from address.Address) (address.Address, error) {
+	key, err := view.ResolveToKey(ctx, from)
+	if errors.Is(err, state.ErrActorNotFound) || errors.Is(err, state.ErrWrongActor) {
+		return address.Undef, reject(RuleMessageSender, "sender %s has no key: %v", from, err)
+	}
+	if err != nil {
+		return address.Undef, fmt.Errorf("key of sender %s: %w", from, err)
+	}
+	return key, nil
+}
+
+// checkMessageSignatures verifies each secp256k1 message.
+func checkMessageSignatures(ctx context.Context, view *state.View, full *types.FullBlock) error {
+	for _, m := range full.SecpkMessages {
+		if m.Signature.Type != gscrypto.SigTypeSecp256k1 {
+			return reject(RuleMessageSignature, "message %s in the secp256k1 list has a signature of type %d", m.Cid(), m.Signature.Type)
+		}
+		key, err := keyOf(ctx, view, m.Message.From)
+		if err != nil {
+			return err
+		}
+		if err := crypto.Verify(&m.Signature, key, m.Message.Cid().Bytes()); err != nil {
+			return reject(RuleMessageSignature, "message %s: %v", m.Cid(), err)
+		}
+	}
+	return nil
+}
+
+// checkAggregate verifies the block's aggregate over all BLS messages. Without such messages only its form counts.
+func checkAggregate(ctx context.Context, view *state.View, full *types.FullBlock) error {
+	agg := full.Header.BLSAggregate
+	if agg.Type != gscrypto.SigTypeBLS || len(agg.Data) != crypto.BLSSignatureSize {
+		return reject(RuleBLSAggregate, "aggregate of type %d with %d bytes", agg.Type, len(agg.Data))
+	}
+	keys := make([][]byte, len(full.BlsMessages))
+	bodies := make([][]byte, len(full.BlsMessages))
+	for i, m := range full.BlsMessages {
+		key, err := keyOf(ctx, view, m.From)
+		if err != nil {
+			return err
+		}
+		if key.Protocol() != address.BLS {
+			return reject(RuleMessageSender, "BLS message %s comes from %s, which has no BLS key", m.Cid(), m.From)
+		}
+		keys[i], bodies[i] = key.Payload(), m.Cid().Bytes()
+	}
+	if err := crypto.VerifyBLSAggregate(agg.Data, keys, bodies); err != nil {
+		return reject(RuleBLSAggregate, "%v", err)
+	}
+	return nil
+}

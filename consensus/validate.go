@@ -1,0 +1,385 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	gscrypto "github.com/filecoin-project/go-state-types/crypto"
+	"github.com/filecoin-project/go-state-types/proof"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/ipfs/go-cid"
+	logging "github.com/ipfs/go-log/v2"
+
+	"github.com/filecoin-venus/venus/beacon"
+	"github.com/filecoin-venus/venus/chain"
+	"github.com/filecoin-venus/venus/crypto"
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/state"
+	"github.com/filecoin-venus/venus/types"
+)
+
+var log = logging.Logger("consensus")
+
+// WinningVerifier judges winning proofs. False means that the proof does not hold; an error that this node cannot tell.
+type WinningVerifier interface {
+	VerifyWinningPoSt(ctx context.Context, info proof.WinningPoStVerifyInfo) (bool, error)
+}
+
+// goodCache is how many accepted blocks a Validator remembers.
+const goodCache = 8192
+
+// Validator applies the block rules of network version 15. Safe for concurrent use.
+type Validator struct {
+	net    *params.Network
+	store  *chain.Store
+	exec   *chain.Executor
+	beacon beacon.Schedule
+	proofs WinningVerifier
+	clock  clock.Clock
+	good   *lru.Cache[cid.Cid, struct{}]
+}
+
+// New makes a validator over an executor's chain.
+func New(exec *chain.Executor, schedule beacon.Schedule, proofs WinningVerifier, clk clock.Clock) (*Validator, error) {
+	good, err := lru.New[cid.Cid, struct{}](goodCache)
+	if err != nil {
+		return nil, err
+	}
+	s := exec.Store()
+	return &Validator{net: s.Network(), store: s, exec: exec, beacon: schedule, proofs: proofs, clock: clk, good: good}, nil
+}
+
+// candidate is a block under judgement and what its checks share.
+type candidate struct {
+	full *types.FullBlock
+	head *types.BlockHeader
+	base *types.TipSet
+	// before is the state before the base tipset; after the one that executing it gives.
+	before *state.View
+	// lookback and its state decide over worker, power and sectors; lookbackBefore is the state before that tipset.
+	lookbackBefore *state.View
+	lookbackState  *state.View
+	worker         address.Address
+	previous       types.BeaconEntry
+	beacon         types.BeaconEntry
+}
+
+// ValidateBlock applies every rule to a block with its messages. It returns nil when the block is valid, an error holding
+// a *Reject when it is not and never will be, a *FutureError when its time has not come, and any other error when this
+// node cannot tell now. The parents must have been validated before.
+func (v *Validator) ValidateBlock(ctx context.Context, full *types.FullBlock) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Errorw("panic in block validation", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("validate block: panic: %v", p)
+		}
+	}()
+	c := full.Cid()
+	if v.good.Contains(c) {
+		return checkMessageRoot(ctx, full)
+	}
+	if err := v.validate(ctx, full); err != nil {
+		return fmt.Errorf("validate block %s at height %d: %w", c, full.Header.Height, err)
+	}
+	v.good.Add(c, struct{}{})
+	return nil
+}
+
+func (v *Validator) validate(ctx context.Context, full *types.FullBlock) error {
+	if err := checkPresence(full.Header); err != nil {
+		return err
+	}
+	cand, err := v.prepare(ctx, full)
+	if err != nil {
+		return err
+	}
+	// In order of preference; see the rules' constants.
+	checks := []func(context.Context, *candidate) error{
+		v.checkWeight, v.checkMinerKnown, v.checkBaseFee, v.checkBeacon, v.checkTicket, v.checkElection, v.checkEligible,
+		v.checkWinningPoSt, v.checkMessages, v.checkState, v.checkSignature,
+	}
+	errs := make([]error, len(checks))
+	var wg sync.WaitGroup
+	for i, check := range checks {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			defer func() {
+				if p := recover(); p != nil {
+					log.Errorw("panic in block validation", "panic", p, "stack", string(debug.Stack()))
+					errs[i] = fmt.Errorf("panic: %v", p)
+				}
+			}()
+			errs[i] = check(ctx, cand)
+		}()
+	}
+	wg.Wait()
+	return merge(errs)
+}
+
+// checkPresence is rule 1: the fields that the other rules need.
+func checkPresence(h *types.BlockHeader) error {
+	switch {
+	case h.ElectionProof == nil:
+		return reject(RulePresence, "no election proof")
+	case h.Ticket == nil:
+		return reject(RulePresence, "no ticket")
+	case h.BlockSig == nil:
+		return reject(RulePresence, "no block signature")
+	case h.BLSAggregate == nil:
+		return reject(RulePresence, "no BLS aggregate")
+	case h.ParentWeight.Int == nil || h.ParentBaseFee.Int == nil:
+		return reject(RulePresence, "no parent weight or base fee")
+	case h.Miner.Protocol() != address.ID:
+		return reject(RuleMinerAddress, "miner %s is not an ID address", h.Miner)
+	case len(h.Parents) == 0:
+		return reject(RuleParents, "no parents")
+	case h.Height <= 0:
+		return reject(RuleHeight, "height %d", h.Height)
+	}
+	return nil
+}
+
+// prepare loads what the checks share, and applies the rules that need nothing else: parents, height, time, worker.
+func (v *Validator) prepare(ctx context.Context, full *types.FullBlock) (*candidate, error) {
+	h := full.Header
+	base, err := v.store.TipSet(ctx, types.NewTipSetKey(h.Parents...))
+	if errors.Is(err, chain.ErrNotATipSet) {
+		return nil, reject(RuleParents, "%v", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load parents: %w", err)
+	}
+	if err := v.checkHeightAndTime(h, base); err != nil {
+		return nil, err
+	}
+	lookback, root, err := v.exec.Lookback(ctx, base, h.Height)
+	if err != nil {
+		return nil, err
+	}
+	c := &candidate{
+		full: full, head: h, base: base, before: v.store.View(base.ParentState()),
+		lookbackBefore: v.store.View(lookback.ParentState()), lookbackState: v.store.View(root),
+	}
+	if c.worker, err = v.workerOf(ctx, c.lookbackState, h.Miner); err != nil {
+		return nil, err
+	}
+	if c.previous, err = v.store.LatestBeaconEntry(ctx, base); err != nil {
+		return nil, err
+	}
+	c.beacon = c.previous
+	if e := h.LastBeaconEntry(); e != nil {
+		c.beacon = *e
+	}
+	return c, nil
+}
+
+// checkHeightAndTime covers rules 2 to 4. A block that is ahead of the clock is no Reject.
+func (v *Validator) checkHeightAndTime(h *types.BlockHeader, base *types.TipSet) error {
+	if h.Height <= base.Height() {
+		return reject(RuleHeight, "height %d is not above the parents' %d", h.Height, base.Height())
+	}
+	due := base.MinTimestamp() + v.net.BlockDelaySecs()*uint64(h.Height-base.Height())
+	if h.Timestamp != due {
+		return reject(RuleTimestamp, "timestamp %d where height %d asks for %d", h.Timestamp, h.Height, due)
+	}
+	now, at := v.clock.Now(), time.Unix(int64(h.Timestamp), 0)
+	if at.After(now.Add(params.AllowableClockDrift)) {
+		return &FutureError{Due: at, Now: now}
+	}
+	return nil
+}
+
+// workerOf is rule 6. That a miner does not exist in the lookback state is a fact; that a state is not at hand is not.
+func (v *Validator) workerOf(ctx context.Context, view *state.View, miner address.Address) (address.Address, error) {
+	worker, err := view.MinerWorkerKey(ctx, miner)
+	if errors.Is(err, state.ErrActorNotFound) || errors.Is(err, state.ErrWrongActor) {
+		return address.Undef, reject(RuleWorker, "%s has no worker in the lookback state: %v", miner, err)
+	}
+	if err != nil {
+		return address.Undef, fmt.Errorf("worker of %s: %w", miner, err)
+	}
+	return worker, nil
+}
+
+// checkWeight is rule 5.
+func (v *Validator) checkWeight(ctx context.Context, c *candidate) error {
+	want, err := v.store.Weigh(ctx, c.base)
+	if err != nil {
+		return err
+	}
+	if !c.head.ParentWeight.Equals(want) {
+		return reject(RuleWeight, "parent weight %s where the parents weigh %s", c.head.ParentWeight, want)
+	}
+	return nil
+}
+
+// checkMinerKnown is rule 8.
+func (v *Validator) checkMinerKnown(ctx context.Context, c *candidate) error {
+	_, err := c.before.MinerPower(ctx, c.head.Miner)
+	if errors.Is(err, state.ErrNoClaim) {
+		return reject(RuleMinerUnknown, "%s has no power claim", c.head.Miner)
+	}
+	return err
+}
+
+// checkBaseFee is rule 9.
+func (v *Validator) checkBaseFee(ctx context.Context, c *candidate) error {
+	want, err := v.store.NextBaseFee(ctx, c.base)
+	if err != nil {
+		return err
+	}
+	if !c.head.ParentBaseFee.Equals(want) {
+		return reject(RuleBaseFee, "base fee %s where the parents give %s", c.head.ParentBaseFee, want)
+	}
+	return nil
+}
+
+// checkBeacon is rule 12.
+func (v *Validator) checkBeacon(_ context.Context, c *candidate) error {
+	if err := v.beacon.Check(c.head.Height, c.base.Height(), c.previous, c.head.BeaconEntries); err != nil {
+		return reject(RuleBeacon, "%v", err)
+	}
+	return nil
+}
+
+// checkTicket is rule 13.
+func (v *Validator) checkTicket(_ context.Context, c *candidate) error {
+	base, err := TicketBase(c.beacon, c.head.Height, c.head.Miner, c.base.MinTicket())
+	if err != nil {
+		return err
+	}
+	if err := crypto.VerifyVRF(c.worker, base, c.head.Ticket.VRFProof); err != nil {
+		return reject(RuleTicket, "%v", err)
+	}
+	return nil
+}
+
+// checkElection is the lottery of rule 10: the proof is the worker's, and it won as often as the block says.
+func (v *Validator) checkElection(ctx context.Context, c *candidate) error {
+	ep := c.head.ElectionProof
+	base, err := ElectionBase(c.beacon, c.head.Height, c.head.Miner)
+	if err != nil {
+		return err
+	}
+	if err := crypto.VerifyVRF(c.worker, base, ep.VRFProof); err != nil {
+		return reject(RuleElection, "%v", err)
+	}
+	if ep.WinCount < 1 {
+		return reject(RuleWinCount, "win count %d", ep.WinCount)
+	}
+	mine, total, err := electionPower(ctx, c.lookbackState, c.head.Miner)
+	if errors.Is(err, state.ErrNoClaim) {
+		return reject(RuleWinCount, "%s had no power at the lookback", c.head.Miner)
+	}
+	if err != nil {
+		return err
+	}
+	if wins := WinCount(ep.VRFProof, mine, total); wins != ep.WinCount {
+		return reject(RuleWinCount, "win count %d where the proof gives %d", ep.WinCount, wins)
+	}
+	return nil
+}
+
+// electionPower is the power of a miner and of the network that elections at a lookback state weigh.
+func electionPower(ctx context.Context, view *state.View, miner address.Address) (mine, total abi.StoragePower, err error) {
+	p, err := view.MinerPower(ctx, miner)
+	if err != nil {
+		return big.Int{}, big.Int{}, err
+	}
+	all, err := view.TotalPower(ctx)
+	if err != nil {
+		return big.Int{}, big.Int{}, err
+	}
+	return p.QualityAdjPower, all.QualityAdjPower, nil
+}
+
+// checkEligible is the standing of rule 10.
+func (v *Validator) checkEligible(ctx context.Context, c *candidate) error {
+	ok, err := Eligible(ctx, c.lookbackBefore, c.before, c.head.Miner, c.base.Height())
+	if errors.Is(err, state.ErrNoClaim) || errors.Is(err, state.ErrActorNotFound) {
+		return reject(RuleEligible, "%v", err)
+	}
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return reject(RuleEligible, "%s may not mine at height %d: power, debt or a consensus fault", c.head.Miner, c.base.Height())
+	}
+	return nil
+}
+
+// checkWinningPoSt is rule 14.
+func (v *Validator) checkWinningPoSt(ctx context.Context, c *candidate) error {
+	random, err := WinningPoStRandomness(c.beacon, c.head.Height, c.head.Miner)
+	if err != nil {
+		return err
+	}
+	sectors, err := WinningSectors(ctx, c.lookbackState, c.head.Miner, random)
+	if errors.Is(err, ErrNoSectors) {
+		return reject(RuleWinningPoSt, "%v", err)
+	}
+	if err != nil {
+		return err
+	}
+	id, err := address.IDFromAddress(c.head.Miner)
+	if err != nil {
+		return fmt.Errorf("winning proof: %w", err)
+	}
+	ok, err := v.proofs.VerifyWinningPoSt(ctx, proof.WinningPoStVerifyInfo{
+		Randomness: random, Proofs: c.head.WinPoStProof, ChallengedSectors: plainSectors(sectors), Prover: abi.ActorID(id),
+	})
+	if err != nil {
+		return fmt.Errorf("verify winning proof: %w", err)
+	}
+	if !ok {
+		return reject(RuleWinningPoSt, "the proof for sector %d does not hold", sectors[0].SectorNumber)
+	}
+	return nil
+}
+
+// checkState is rule 15.
+func (v *Validator) checkState(ctx context.Context, c *candidate) error {
+	res, err := v.exec.Execute(ctx, c.base)
+	if err != nil {
+		return err
+	}
+	if c.head.ParentStateRoot != res.State {
+		return reject(RuleStateRoot, "state root %s where executing the parents gives %s", c.head.ParentStateRoot, res.State)
+	}
+	if c.head.ParentMessageReceipts != res.Receipts {
+		return reject(RuleReceiptsRoot, "receipts root %s where executing the parents gives %s", c.head.ParentMessageReceipts, res.Receipts)
+	}
+	return nil
+}
+
+// checkSignature is rule 11.
+func (v *Validator) checkSignature(_ context.Context, c *candidate) error {
+	return CheckBlockSignature(c.head, c.worker)
+}
+
+// CheckBlockSignature verifies that worker, a BLS key address, signed a header.
+func CheckBlockSignature(h *types.BlockHeader, worker address.Address) error {
+	if h.BlockSig == nil {
+		return reject(RulePresence, "no block signature")
+	}
+	if h.BlockSig.Type != gscrypto.SigTypeBLS {
+		return reject(RuleSignature, "signature of type %d", h.BlockSig.Type)
+	}
+	body, err := h.SigningBytes()
+	if err != nil {
+		return err
+	}
+	if err := crypto.Verify(h.BlockSig, worker, body); err != nil {
+		return reject(RuleSignature, "%v", err)
+	}
+	return nil
+}
