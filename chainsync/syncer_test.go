@@ -1,0 +1,265 @@
+package chainsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/stretchr/testify/require"
+
+	"github.com/filecoin-venus/venus/consensus"
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/p2p/exchange"
+	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/types"
+)
+
+// model is a chain in memory that plays store, peer and judge.
+type model struct {
+	mu      sync.Mutex
+	byBlock map[cid.Cid]*types.BlockHeader
+	head    *types.TipSet
+	order   []abi.ChainEpoch
+}
+
+func newModel(genesis *types.TipSet) *model {
+	m := &model{byBlock: map[cid.Cid]*types.BlockHeader{}, head: genesis}
+	m.add(genesis)
+	return m
+}
+
+func (m *model) add(tss ...*types.TipSet) {
+	for _, ts := range tss {
+		for _, b := range ts.Blocks() {
+			m.byBlock[b.Cid()] = b
+		}
+	}
+}
+
+func (m *model) TipSet(_ context.Context, k types.TipSetKey) (*types.TipSet, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var hs []*types.BlockHeader
+	for _, c := range k.Cids() {
+		h, ok := m.byBlock[c]
+		if !ok {
+			return nil, errors.New("absent")
+		}
+		hs = append(hs, h)
+	}
+	return types.NewTipSet(hs)
+}
+
+func (m *model) Has(ctx context.Context, k types.TipSetKey) (bool, error) {
+	_, err := m.TipSet(ctx, k)
+	return err == nil, nil
+}
+
+func (m *model) Head() *types.TipSet {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.head
+}
+
+func (m *model) PutFullBlock(context.Context, *types.FullBlock) error { return nil }
+
+func (m *model) AssembleBlock(_ context.Context, b *types.BlockMsg) (*types.FullBlock, error) {
+	return &types.FullBlock{Header: b.Header}, nil
+}
+
+func (m *model) Accept(_ context.Context, h *types.BlockHeader) (*types.TipSet, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.byBlock[h.Cid()] = h
+	m.order = append(m.order, h.Height)
+	ts, err := types.NewTipSet([]*types.BlockHeader{h})
+	if err == nil && h.Height > m.head.Height() {
+		m.head = ts
+	}
+	return ts, true, err
+}
+
+// Chain lets the model serve as a peer.
+func (m *model) Chain(ctx context.Context, head types.TipSetKey, length, _ uint64, _ ...peer.ID) ([]*exchange.TipSet, error) {
+	var out []*exchange.TipSet
+	for k := head; uint64(len(out)) < min(length, 7); {
+		ts, err := m.TipSet(ctx, k)
+		if err != nil {
+			break
+		}
+		full := make([]*types.FullBlock, len(ts.Blocks()))
+		for i, h := range ts.Blocks() {
+			full[i] = &types.FullBlock{Header: h}
+		}
+		out = append(out, &exchange.TipSet{Blocks: ts.Blocks(), Messages: exchange.Compact(full)})
+		if ts.Height() == 0 {
+			break
+		}
+		k = ts.Parents()
+	}
+	if len(out) == 0 {
+		return nil, exchange.ErrNoPeer
+	}
+	return out, nil
+}
+
+type judge func(*types.FullBlock) error
+
+func (j judge) ValidateBlock(_ context.Context, b *types.FullBlock) error { return j(b) }
+
+func tipset(t *testing.T, parent *types.TipSet, height abi.ChainEpoch, salt string) *types.TipSet {
+	t.Helper()
+	miner, err := address.NewIDAddress(1000)
+	require.NoError(t, err)
+	c, err := types.CidPrefix.Sum([]byte("root"))
+	require.NoError(t, err)
+	h := &types.BlockHeader{
+		Miner: miner, Ticket: &types.Ticket{VRFProof: fmt.Appendf(nil, "%s %d", salt, height)}, ParentWeight: big.NewInt(int64(height)), Height: height,
+		ParentStateRoot: c, ParentMessageReceipts: c, Messages: c, ParentBaseFee: big.NewInt(100), Timestamp: uint64(height), Parents: []cid.Cid{c},
+	}
+	if parent != nil {
+		h.Parents = parent.Cids()
+	}
+	ts, err := types.NewTipSet([]*types.BlockHeader{h})
+	require.NoError(t, err)
+	return ts
+}
+
+func grow(t *testing.T, from *types.TipSet, n int, salt string) []*types.TipSet {
+	t.Helper()
+	var out []*types.TipSet
+	for range n {
+		from = tipset(t, from, from.Height()+1, salt)
+		out = append(out, from)
+	}
+	return out
+}
+
+func setup(t *testing.T, judgement judge) (*Syncer, *model, *model, *types.TipSet, *clock.Sim) {
+	t.Helper()
+	net, err := params.ByName("local")
+	require.NoError(t, err)
+	genesis := tipset(t, nil, 0, "genesis")
+	ours, theirs := newModel(genesis), newModel(genesis)
+	sim := clock.NewSim(time.Unix(1000, 0))
+	s, err := New(Config{Chain: ours, Validator: judgement, Fetch: theirs, Network: net, Clock: sim})
+	require.NoError(t, err)
+	return s, ours, theirs, genesis, sim
+}
+
+func fine(*types.FullBlock) error { return nil }
+
+func TestCatchUpInOrder(t *testing.T) {
+	s, ours, theirs, genesis, _ := setup(t, fine)
+	chain := grow(t, genesis, 50, "a")
+	theirs.add(chain...)
+	tip := chain[49]
+	require.NoError(t, s.CatchUp(context.Background(), Target{Key: tip.Key(), Height: 50}))
+	require.Equal(t, tip.Key(), ours.Head().Key())
+	for i, h := range ours.order {
+		require.EqualValues(t, i+1, h, "judged oldest first")
+	}
+}
+
+func TestBadBlockCondemnsItsDescendantsOnly(t *testing.T) {
+	s, ours, theirs, genesis, _ := setup(t, func(b *types.FullBlock) error {
+		if b.Header.Height == 20 {
+			return &consensus.Reject{Rule: "test", Reason: "height 20"}
+		}
+		return nil
+	})
+	chain := grow(t, genesis, 30, "a")
+	theirs.add(chain...)
+	err := s.CatchUp(context.Background(), Target{Key: chain[29].Key()})
+	var reject *consensus.Reject
+	require.ErrorAs(t, err, &reject)
+	require.EqualValues(t, 19, ours.Head().Height())
+	_, bad := s.Bad(chain[19].Cids()[0])
+	require.True(t, bad)
+	_, bad = s.Bad(chain[20].Cids()[0])
+	require.True(t, bad)
+	_, bad = s.Bad(chain[18].Cids()[0])
+	require.False(t, bad)
+	require.ErrorIs(t, s.CatchUp(context.Background(), Target{Key: chain[29].Key()}), ErrBad)
+}
+
+func TestLocalFailureCondemnsNobody(t *testing.T) {
+	full := true
+	s, ours, theirs, genesis, _ := setup(t, func(*types.FullBlock) error {
+		if full {
+			return errors.New("no space left on device")
+		}
+		return nil
+	})
+	chain := grow(t, genesis, 3, "a")
+	theirs.add(chain...)
+	require.Error(t, s.CatchUp(context.Background(), Target{Key: chain[2].Key()}))
+	require.Zero(t, s.bad.Len())
+	full = false
+	require.NoError(t, s.CatchUp(context.Background(), Target{Key: chain[2].Key()}))
+	require.EqualValues(t, 3, ours.Head().Height())
+}
+
+func TestForkBelowFinalityIsRefused(t *testing.T) {
+	s, ours, theirs, genesis, _ := setup(t, fine)
+	mine := grow(t, genesis, 200, "mine")
+	ours.add(mine...)
+	ours.head = mine[199]
+	near, far := grow(t, mine[150], 60, "near"), grow(t, mine[10], 250, "far")
+	theirs.add(mine...)
+	theirs.add(near...)
+	theirs.add(far...)
+	require.NoError(t, s.CatchUp(context.Background(), Target{Key: near[59].Key()}))
+	err := s.CatchUp(context.Background(), Target{Key: far[249].Key()})
+	require.ErrorIs(t, err, ErrForkTooLong)
+	require.Zero(t, s.bad.Len())
+}
+
+func TestHearBlock(t *testing.T) {
+	s, ours, theirs, genesis, sim := setup(t, fine)
+	chain := grow(t, genesis, 3, "a")
+	theirs.add(chain...)
+	msg := func(ts *types.TipSet) *types.BlockMsg { return &types.BlockMsg{Header: ts.Blocks()[0]} }
+	heard, stop := s.Incoming()
+	defer stop()
+	require.NoError(t, s.HearBlock(context.Background(), "peer", msg(chain[0])))
+	require.EqualValues(t, 1, (<-heard).Height)
+	require.EqualValues(t, 1, ours.Head().Height())
+
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); s.Run(ctx) }()
+	require.NoError(t, s.HearBlock(ctx, "peer", msg(chain[2])), "unknown parents are fetched")
+	require.Eventually(t, func() bool { return ours.Head().Height() == 3 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return s.State().Stage == Complete }, 5*time.Second, time.Millisecond)
+	cancel()
+	<-done
+
+	ahead := tipset(t, ours.Head(), 1100, "future")
+	require.ErrorIs(t, s.HearBlock(context.Background(), "peer", msg(ahead)), ErrFuture)
+	early := tipset(t, ours.Head(), 1004, "early")
+	result := make(chan error)
+	go func() { result <- s.HearBlock(context.Background(), "peer", msg(early)) }()
+	require.NoError(t, sim.WaitFor(context.Background(), 1))
+	require.EqualValues(t, 3, ours.Head().Height(), "a block waits for its time")
+	sim.Advance(4 * time.Second)
+	require.NoError(t, <-result)
+	require.EqualValues(t, 1004, ours.Head().Height())
+}
+
+func TestMarkBad(t *testing.T) {
+	s, _, _, genesis, _ := setup(t, fine)
+	b := grow(t, genesis, 1, "a")[0]
+	s.MarkBad(b.Cids()[0], "operator")
+	require.ErrorIs(t, s.Submit(context.Background(), &types.FullBlock{Header: b.Blocks()[0]}), ErrBad)
+	s.UnmarkBad(cid.Undef)
+	require.NoError(t, s.Submit(context.Background(), &types.FullBlock{Header: b.Blocks()[0]}))
+}
