@@ -1,0 +1,162 @@
+// Package prove is the door for programs that make proofs: it turns vanilla proofs into Groth16 proofs.
+//
+// Start at [New]. There is one circuit per proof type and there are several backends for it, see [Backend]; package seal
+// describes what a prover must be able to do, and a [Prover] is that.
+//
+// Invariants: the trapdoor backend exists on private networks only; every proof has been verified before it is returned.
+package prove
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
+
+	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/proofs/circuit"
+	"github.com/filecoin-venus/venus/proofs/fr32"
+	"github.com/filecoin-venus/venus/proofs/groth16"
+	"github.com/filecoin-venus/venus/proofs/groth16/prover"
+	keys "github.com/filecoin-venus/venus/proofs/params"
+	"github.com/filecoin-venus/venus/proofs/porep"
+	"github.com/filecoin-venus/venus/proofs/post"
+	"github.com/filecoin-venus/venus/proofs/shape"
+)
+
+// Backend names a way to make proofs.
+type Backend string
+
+const (
+	// Trapdoor needs no parameter files because it knows the secret of the parameters, which follows from the network's
+	// proof seed. Anyone with the seed can forge proofs: private networks only.
+	Trapdoor Backend = "trapdoor"
+)
+
+// ErrRefused marks a backend that the network does not allow.
+var ErrRefused = errors.New("proof backend refused")
+
+// Prover makes the proofs of one network. Safe for concurrent use.
+type Prover struct {
+	source *keys.Devnet
+	mu     sync.Mutex
+	ready  map[string]*machine
+}
+
+// machine proves one circuit and checks what it made.
+type machine struct {
+	once     sync.Once
+	prover   *prover.Trapdoor
+	verifier *groth16.PreparedKey
+	err      error
+}
+
+// New makes a prover. The trapdoor backend gives ErrRefused unless the network is marked devnet.
+func New(network params.Network, backend Backend) (*Prover, error) {
+	if backend != Trapdoor {
+		return nil, fmt.Errorf("proof backend %q: this build has only %q: %w", backend, Trapdoor, ErrRefused)
+	}
+	if !network.Devnet {
+		return nil, fmt.Errorf("network %s is not a private network: its proofs cannot be made with the trapdoor: %w", network.Name, ErrRefused)
+	}
+	return &Prover{source: keys.NewDevnet(network.ProofSeed, ""), ready: map[string]*machine{}}, nil
+}
+
+// ProvePoRep proves all partitions of a proof of replication, 192 bytes each.
+func (p *Prover) ProvePoRep(ctx context.Context, v porep.Vanilla) ([]byte, error) {
+	sh, err := shape.OfSeal(v.SealProof)
+	if err != nil {
+		return nil, err
+	}
+	var out []byte
+	for k := range sh.Partitions {
+		c, err := circuit.NewPoRep(v, k)
+		if err != nil {
+			return nil, err
+		}
+		public, err := v.PublicInputs(k)
+		if err != nil {
+			return nil, err
+		}
+		b, err := p.prove(ctx, keys.PoRep(sh), c, public)
+		if err != nil {
+			return nil, fmt.Errorf("partition %d: %w", k, err)
+		}
+		out = append(out, b...)
+	}
+	return out, nil
+}
+
+// ProveWindowPoSt proves the partitions of one window PoSt in order, 192 bytes each. Randomness is already a field element.
+func (p *Prover) ProveWindowPoSt(ctx context.Context, randomness fr32.Node, partitions []post.Partition) ([]byte, error) {
+	var out []byte
+	for k := range partitions {
+		b, err := p.provePoSt(ctx, randomness, k, partitions[k])
+		if err != nil {
+			return nil, fmt.Errorf("partition %d: %w", k, err)
+		}
+		out = append(out, b...)
+	}
+	return out, nil
+}
+
+// ProveWinningPoSt proves a winning PoSt of one sector. Randomness is already a field element.
+func (p *Prover) ProveWinningPoSt(ctx context.Context, randomness fr32.Node, partition post.Partition) ([]byte, error) {
+	return p.provePoSt(ctx, randomness, 0, partition)
+}
+
+func (p *Prover) provePoSt(ctx context.Context, randomness fr32.Node, k int, part post.Partition) ([]byte, error) {
+	sh, err := shape.OfPoSt(part.Proof)
+	if err != nil {
+		return nil, err
+	}
+	c, err := circuit.NewPoSt(part)
+	if err != nil {
+		return nil, err
+	}
+	public, err := post.PublicInputs(sh, randomness, k, part.Public())
+	if err != nil {
+		return nil, err
+	}
+	return p.prove(ctx, keys.PoSt(sh), c, public)
+}
+
+// prove makes one proof and verifies it against the statement's own public inputs, which the circuit did not see.
+func (p *Prover) prove(ctx context.Context, id keys.Circuit, c groth16.Circuit, public []fr.Element) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m, err := p.machine(id)
+	if err != nil {
+		return nil, err
+	}
+	made, _, err := m.prover.Prove(c)
+	if err != nil {
+		return nil, fmt.Errorf("prove %s: %w", id.Title, err)
+	}
+	if err := m.verifier.Verify(groth16.Instance{Proof: *made, Inputs: public}); err != nil {
+		return nil, fmt.Errorf("prove %s: vanilla proof belongs to another statement: %w", id.Title, err)
+	}
+	return made.Bytes(), nil
+}
+
+func (p *Prover) machine(id keys.Circuit) (*machine, error) {
+	p.mu.Lock()
+	m, ok := p.ready[id.Identifier]
+	if !ok {
+		m = &machine{}
+		p.ready[id.Identifier] = m
+	}
+	p.mu.Unlock()
+	m.once.Do(func() {
+		secret, derived, err := p.source.Derive(id)
+		if err != nil {
+			m.err = err
+			return
+		}
+		m.prover = prover.NewTrapdoor(secret, derived)
+		m.verifier = groth16.Prepare(derived.Key)
+	})
+	return m, m.err
+}

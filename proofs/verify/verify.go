@@ -1,0 +1,399 @@
+// Package verify is the door through which nodes check proofs: seals one by one and in batches, window and winning PoSt.
+//
+// Start at [New]. Verdicts are booleans: false means that the proof does not hold, for whatever reason lies in the proof
+// or in its statement; an error means that this machine cannot tell, because a verifying key is missing or the context
+// ended, and must never be held against the prover.
+//
+// Invariant: nothing here imports a prover. The keys of public networks are Filecoin's own files; those of private
+// networks follow from the network's proof seed when they are first used.
+package verify
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/proof"
+	"github.com/ipfs/go-cid"
+	logging "github.com/ipfs/go-log/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/proofs/commp"
+	"github.com/filecoin-venus/venus/proofs/groth16"
+	keys "github.com/filecoin-venus/venus/proofs/params"
+	"github.com/filecoin-venus/venus/proofs/porep"
+	"github.com/filecoin-venus/venus/proofs/post"
+	"github.com/filecoin-venus/venus/proofs/shape"
+)
+
+var log = logging.Logger("proofs/verify")
+
+// ErrUnsupported marks proofs of a kind that exists in the protocol and that this implementation cannot check yet.
+var ErrUnsupported = errors.New("verification not supported")
+
+// KeySource gives the verifying key of a circuit.
+type KeySource interface {
+	VerifyingKey(c keys.Circuit) (*groth16.VerifyingKey, error)
+}
+
+// Verifier checks proofs of one network. Safe for concurrent use.
+type Verifier struct {
+	source KeySource
+	mu     sync.Mutex
+	keys   map[string]*entry
+}
+
+type entry struct {
+	mu  sync.Mutex
+	key *groth16.PreparedKey
+}
+
+// New makes the verifier of a network. Dir is the parameter cache; empty means the machine's, see package proofs/params.
+func New(network params.Network, dir string) *Verifier {
+	if dir == "" {
+		dir = keys.CacheDir()
+	}
+	if network.Devnet {
+		return NewWithKeys(keys.NewDevnet(network.ProofSeed, dir))
+	}
+	return NewWithKeys(keys.NewOfficial(dir))
+}
+
+// NewWithKeys makes a verifier that takes its keys from source.
+func NewWithKeys(source KeySource) *Verifier {
+	return &Verifier{source: source, keys: map[string]*entry{}}
+}
+
+// Warm loads or derives the keys of the given sector sizes, so that no later verification waits for them; an error names
+// the first that cannot be had. Meant for a goroutine at start.
+func (v *Verifier) Warm(ctx context.Context, sizes ...abi.SectorSize) error {
+	for _, size := range sizes {
+		for _, c := range circuitsOf(size) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if _, err := v.key(c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// circuitsOf lists the circuits of a sector size, the most urgent first.
+func circuitsOf(size abi.SectorSize) (out []keys.Circuit) {
+	for t := abi.RegisteredPoStProof_StackedDrgWinning2KiBV1; t <= abi.RegisteredPoStProof_StackedDrgWindow64GiBV1; t++ {
+		if p, err := shape.OfPoSt(t); err == nil && p.Size == size {
+			out = append(out, keys.PoSt(p))
+		}
+	}
+	for t := abi.RegisteredSealProof_StackedDrg2KiBV1; t <= abi.RegisteredSealProof_StackedDrg64GiBV1; t++ {
+		if s, err := shape.OfSeal(t); err == nil && s.Size == size {
+			out = append(out, keys.PoRep(s))
+		}
+	}
+	return out
+}
+
+// key is the prepared key of c; a failure is not remembered, so that a file put into the cache is found.
+func (v *Verifier) key(c keys.Circuit) (*groth16.PreparedKey, error) {
+	v.mu.Lock()
+	e, ok := v.keys[c.Identifier]
+	if !ok {
+		e = &entry{}
+		v.keys[c.Identifier] = e
+	}
+	v.mu.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.key != nil {
+		return e.key, nil
+	}
+	vk, err := v.source.VerifyingKey(c)
+	if err != nil {
+		return nil, err
+	}
+	e.key = groth16.Prepare(vk)
+	return e.key, nil
+}
+
+// VerifySeal checks one proof of replication.
+func (v *Verifier) VerifySeal(ctx context.Context, info proof.SealVerifyInfo) (bool, error) {
+	verdicts, err := v.VerifySealBatch(ctx, []proof.SealVerifyInfo{info})
+	if err != nil {
+		return false, err
+	}
+	return verdicts[0], nil
+}
+
+// VerifySealBatch checks many proofs of replication together, which costs a fraction of one by one, and answers for each
+// in order.
+func (v *Verifier) VerifySealBatch(ctx context.Context, infos []proof.SealVerifyInfo) ([]bool, error) {
+	claims := make([]*claim, len(infos))
+	group, running := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range infos {
+		group.Go(func() error {
+			if err := running.Err(); err != nil {
+				return err
+			}
+			c, err := guard(func() (*claim, error) { return sealClaim(infos[i]) })
+			if err != nil {
+				log.Debugw("seal refused", "sector", infos[i].SectorID, "reason", err)
+				return nil
+			}
+			claims[i] = c
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return v.judge(ctx, claims)
+}
+
+// VerifyWindowPoSt checks a window PoSt of one proof type: the partitions' proofs one after the other.
+func (v *Verifier) VerifyWindowPoSt(ctx context.Context, info proof.WindowPoStVerifyInfo) (bool, error) {
+	return v.verifyPoSt(ctx, false, info.Prover, info.Randomness, info.Proofs, info.ChallengedSectors)
+}
+
+// VerifyWinningPoSt checks the proof in a block header over the sectors that were to be proven.
+func (v *Verifier) VerifyWinningPoSt(ctx context.Context, info proof.WinningPoStVerifyInfo) (bool, error) {
+	return v.verifyPoSt(ctx, true, info.Prover, info.Randomness, info.Proofs, info.ChallengedSectors)
+}
+
+func (v *Verifier) verifyPoSt(ctx context.Context, winning bool, prover abi.ActorID, r abi.PoStRandomness, proofs []proof.PoStProof, sectors []proof.SectorInfo) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	c, err := guard(func() (*claim, error) { return postClaim(winning, r, proofs, sectors) })
+	if err != nil {
+		log.Debugw("PoSt refused", "miner", prover, "winning", winning, "reason", err)
+		return false, nil
+	}
+	verdicts, err := v.judge(ctx, []*claim{c})
+	if err != nil {
+		return false, err
+	}
+	return verdicts[0], nil
+}
+
+// VerifyAggregateSeals answers ErrUnsupported.
+func (v *Verifier) VerifyAggregateSeals(context.Context, proof.AggregateSealVerifyProofAndInfos) (bool, error) {
+	return false, fmt.Errorf("aggregated seal proofs: %w", ErrUnsupported)
+}
+
+// VerifyReplicaUpdate answers ErrUnsupported.
+func (v *Verifier) VerifyReplicaUpdate(context.Context, proof.ReplicaUpdateInfo) (bool, error) {
+	return false, fmt.Errorf("replica update proofs: %w", ErrUnsupported)
+}
+
+// WinningPoStChallenge picks the sector that a winning PoSt must prove, as an index into the miner's ordered set of
+// eligible active sectors. Randomness is the chain's; it is made a field element here.
+func WinningPoStChallenge(miner abi.ActorID, randomness abi.PoStRandomness, eligible uint64) ([]uint64, error) {
+	if eligible == 0 {
+		return nil, nil
+	}
+	r, err := post.Randomness(randomness)
+	if err != nil {
+		return nil, err
+	}
+	prover, err := porep.ProverID(miner)
+	if err != nil {
+		return nil, err
+	}
+	return []uint64{post.ChallengedSector(prover, r, 0, eligible)}, nil
+}
+
+// UnsealedCID is the data commitment of a sector that starts with the given pieces and is zero behind them.
+func UnsealedCID(t abi.RegisteredSealProof, pieces []abi.PieceInfo) (cid.Cid, error) {
+	return commp.UnsealedCID(t, pieces)
+}
+
+// claim is a parsed proof with its public inputs, one instance per partition.
+type claim struct {
+	circuit   keys.Circuit
+	instances []groth16.Instance
+}
+
+func (c *claim) add(p groth16.Proof, inputs []fr.Element) {
+	c.instances = append(c.instances, groth16.Instance{Proof: p, Inputs: inputs})
+}
+
+func sealClaim(info proof.SealVerifyInfo) (*claim, error) {
+	sh, err := shape.OfSeal(info.SealProof)
+	if err != nil {
+		return nil, err
+	}
+	st, err := porep.StatementOf(info)
+	if err != nil {
+		return nil, err
+	}
+	proofs, err := groth16.ParseProofs(info.Proof, sh.Partitions)
+	if err != nil {
+		return nil, err
+	}
+	c := &claim{circuit: keys.PoRep(sh)}
+	for k := range proofs {
+		inputs, err := st.PublicInputs(k)
+		if err != nil {
+			return nil, err
+		}
+		c.add(proofs[k], inputs)
+	}
+	return c, nil
+}
+
+func postClaim(winning bool, r abi.PoStRandomness, proofs []proof.PoStProof, sectors []proof.SectorInfo) (*claim, error) {
+	if len(proofs) != 1 {
+		return nil, fmt.Errorf("%d proofs, want exactly one", len(proofs))
+	}
+	sh, err := shape.OfPoSt(proofs[0].PoStProof)
+	if err != nil {
+		return nil, err
+	}
+	if sh.Winning != winning {
+		return nil, fmt.Errorf("proof type %d is of the other kind of PoSt", proofs[0].PoStProof)
+	}
+	randomness, err := post.Randomness(r)
+	if err != nil {
+		return nil, err
+	}
+	public, err := publicSectors(sh, sectors)
+	if err != nil {
+		return nil, err
+	}
+	partitions := (len(public) + sh.Sectors - 1) / sh.Sectors
+	parsed, err := groth16.ParseProofs(proofs[0].ProofBytes, partitions)
+	if err != nil {
+		return nil, err
+	}
+	c := &claim{circuit: keys.PoSt(sh)}
+	for k := range parsed {
+		part := public[k*sh.Sectors : min((k+1)*sh.Sectors, len(public))]
+		inputs, err := post.PublicInputs(sh, randomness, k, part)
+		if err != nil {
+			return nil, err
+		}
+		c.add(parsed[k], inputs)
+	}
+	return c, nil
+}
+
+// publicSectors reads the sectors in ascending order. A sector listed again counts once: the actors put a sound sector in
+// the place of each faulty one. Sectors of another size than the proof are refused.
+func publicSectors(sh shape.PoSt, sectors []proof.SectorInfo) ([]post.PublicSector, error) {
+	if len(sectors) == 0 {
+		return nil, errors.New("no sectors to prove")
+	}
+	out := make([]post.PublicSector, len(sectors))
+	for i, s := range sectors {
+		size, err := s.SealProof.SectorSize()
+		if err != nil || size != sh.Size {
+			return nil, fmt.Errorf("sector %d has seal proof type %d, PoSt is for sectors of %s", s.SectorNumber, s.SealProof, sh.Size.ShortString())
+		}
+		commR, err := commp.FromSealedCID(s.SealedCID)
+		if err != nil {
+			return nil, fmt.Errorf("sector %d: %w", s.SectorNumber, err)
+		}
+		out[i] = post.PublicSector{Number: s.SectorNumber, CommR: commR}
+	}
+	slices.SortFunc(out, func(a, b post.PublicSector) int {
+		return cmp.Or(cmp.Compare(a.Number, b.Number), bytes.Compare(a.CommR[:], b.CommR[:]))
+	})
+	out = slices.Compact(out)
+	for i := 1; i < len(out); i++ {
+		if out[i].Number == out[i-1].Number {
+			return nil, fmt.Errorf("sector %d is listed with two commitments", out[i].Number)
+		}
+	}
+	return out, nil
+}
+
+// judge verifies claims, all of one circuit together; a nil claim is refused already.
+func (v *Verifier) judge(ctx context.Context, claims []*claim) ([]bool, error) {
+	verdicts := make([]bool, len(claims))
+	groups := map[string][]int{}
+	for i, c := range claims {
+		if c != nil {
+			groups[c.circuit.Identifier] = append(groups[c.circuit.Identifier], i)
+		}
+	}
+	for _, members := range groups {
+		key, err := v.key(claims[members[0]].circuit)
+		if err != nil {
+			return nil, err
+		}
+		j := &jury{key: key, claims: claims, verdicts: verdicts}
+		group, running := errgroup.WithContext(ctx)
+		workers := max(1, min(runtime.GOMAXPROCS(0), len(members)/minShare))
+		for w := range workers {
+			share := members[w*len(members)/workers : (w+1)*len(members)/workers]
+			group.Go(func() error { return j.decide(running, share) })
+		}
+		if err := group.Wait(); err != nil {
+			return nil, err
+		}
+	}
+	return verdicts, nil
+}
+
+// minShare is the smallest number of claims worth a worker of its own.
+const minShare = 4
+
+type jury struct {
+	key      *groth16.PreparedKey
+	claims   []*claim
+	verdicts []bool
+}
+
+// decide finds the verdicts of members: together if all hold, else by halves.
+func (j *jury) decide(ctx context.Context, members []int) error {
+	if len(members) == 0 {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var all []groth16.Instance
+	for _, m := range members {
+		all = append(all, j.claims[m].instances...)
+	}
+	_, err := guard(func() (struct{}, error) { return struct{}{}, j.key.Verify(all...) })
+	switch {
+	case err == nil:
+		for _, m := range members {
+			j.verdicts[m] = true
+		}
+	case !errors.Is(err, groth16.ErrInvalid) && !errors.Is(err, errPanic):
+		return err
+	case len(members) > 1:
+		half := len(members) / 2
+		if err := j.decide(ctx, members[:half]); err != nil {
+			return err
+		}
+		return j.decide(ctx, members[half:])
+	}
+	return nil
+}
+
+var errPanic = errors.New("verification panicked")
+
+// guard turns a panic over foreign input into an error.
+func guard[T any](f func() (T, error)) (out T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Errorw("panic while verifying", "panic", p)
+			err = fmt.Errorf("%w: %v", errPanic, p)
+		}
+	}()
+	return f()
+}
