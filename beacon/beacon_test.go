@@ -15,6 +15,7 @@ import (
 
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/vectors"
+	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -272,6 +273,28 @@ func TestServerAndClient(t *testing.T) {
 func jsonNumber(n uint64) string {
 	b, _ := json.Marshal(n)
 	return string(b)
+}
+
+func TestScheduleOfNetworks(t *testing.T) {
+	clk := clock.NewSim(time.Unix(1598306400, 0))
+	for _, name := range []string{"mainnet", "calibnet", "nerpa", "2k"} {
+		net, err := params.ByName(name)
+		require.NoError(t, err)
+		sched, err := FromNetwork(&net, 1598306400, nil, clk)
+		require.NoError(t, err, name)
+		require.Len(t, sched, len(net.Beacons))
+	}
+	net, err := params.ByName("local")
+	require.NoError(t, err)
+	net.Beacons = nil
+	_, err = FromNetwork(&net, 1598306400, nil, clk)
+	require.ErrorContains(t, err, "genesis")
+
+	_, info, _, _ := testBeacon(t, clk)
+	back, err := InfoOf(info.Params("http://127.0.0.1:1"))
+	require.NoError(t, err)
+	require.Equal(t, info.HashHex(), back.HashHex())
+	require.Equal(t, info.PublicKey, back.PublicKey)
 }
 
 func TestClientRefusesALyingServer(t *testing.T) {
