@@ -1,0 +1,334 @@
+package wallet
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/urfave/cli/v3"
+
+	"github.com/filecoin-venus/venus/api"
+	walletapi "github.com/filecoin-venus/venus/api/wallet"
+	"github.com/filecoin-venus/venus/repo"
+	"github.com/filecoin-venus/venus/rpc"
+	"github.com/filecoin-venus/venus/types"
+)
+
+// FlagRepo names the flag for the wallet's directory.
+const FlagRepo = "repo"
+
+// Env is what the commands need from the program around them.
+type Env struct {
+	// PrintFor sets the address prefix to that of the wallet in a directory.
+	PrintFor func(repo.Dir) error
+}
+
+// Commands are all commands but run.
+func Commands(e Env) []*cli.Command {
+	return []*cli.Command{
+		e.setPassword(), e.unlock(), e.lock(), e.lockState(), e.newKey(), e.list(), e.importKey(), e.exportKey(), e.sign(), e.deleteKey(),
+		e.auth(), e.logs(),
+	}
+}
+
+// client is a connection to the running daemon.
+type client struct {
+	*walletapi.WalletProxy
+	dir   repo.Dir
+	maddr string
+	close func()
+}
+
+func (e Env) dial(cmd *cli.Command) (*client, error) {
+	const hint = "start the wallet first: venus-wallet run"
+	dir, err := repo.Read(cmd.String(FlagRepo))
+	if err != nil {
+		return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
+	}
+	if err := e.PrintFor(dir); err != nil {
+		return nil, err
+	}
+	maddr, err := dir.API()
+	if err != nil {
+		return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
+	}
+	token, err := dir.Token()
+	if err != nil {
+		return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
+	}
+	c := &client{WalletProxy: new(walletapi.WalletProxy), dir: dir, maddr: maddr}
+	c.close, err = rpc.Dial(maddr, token, walletapi.Namespace, c.WalletProxy, rpc.DialOptions{Service: "venus-wallet"})
+	return c, err
+}
+
+// call makes a command out of a function that uses a client; what it returns is printed on a line.
+func (e Env) call(c *cli.Command, f func(ctx context.Context, cmd *cli.Command, w *client) (string, error)) *cli.Command {
+	c.Action = func(ctx context.Context, cmd *cli.Command) error {
+		w, err := e.dial(cmd)
+		if err != nil {
+			return err
+		}
+		defer w.close()
+		out, err := f(ctx, cmd, w)
+		if err != nil {
+			return err
+		}
+		if out != "" {
+			fmt.Fprintln(cmd.Root().Writer, out)
+		}
+		return nil
+	}
+	return c
+}
+
+// args returns exactly the named arguments.
+func args(cmd *cli.Command, names ...string) ([]string, error) {
+	if cmd.Args().Len() != len(names) {
+		return nil, api.Errorf(api.CodeInvalid, "usage: venus-wallet %s %s", cmd.Name, strings.Join(names, " "))
+	}
+	return cmd.Args().Slice(), nil
+}
+
+func parseAddress(s string) (address.Address, error) {
+	a, err := address.NewFromString(s)
+	if err != nil {
+		return address.Undef, api.Errorf(api.CodeInvalid, "%q is no address: %w", s, err)
+	}
+	return a, nil
+}
+
+func (e Env) setPassword() *cli.Command {
+	return e.call(&cli.Command{
+		Name: "setpwd", Aliases: []string{"set-password"}, Usage: "set the password of a new wallet and unlock it", Flags: PasswordFlags(),
+	}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+		pw, err := askPassword(cmd, true)
+		if err != nil {
+			return "", err
+		}
+		return "Password set successfully", w.SetPassword(ctx, pw)
+	})
+}
+
+func (e Env) unlock() *cli.Command {
+	return e.call(&cli.Command{
+		Name: "unlock", Usage: "make the keys usable until lock or the end of the program", Flags: PasswordFlags(),
+	}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+		pw, err := askPassword(cmd, false)
+		if err != nil {
+			return "", err
+		}
+		return "wallet unlock successfully", w.Unlock(ctx, pw)
+	})
+}
+
+func (e Env) lock() *cli.Command {
+	return e.call(&cli.Command{Name: "lock", Usage: "wipe the keys from memory"},
+		func(ctx context.Context, _ *cli.Command, w *client) (string, error) {
+			return "wallet lock successfully", w.WalletProxy.Lock(ctx)
+		})
+}
+
+func (e Env) lockState() *cli.Command {
+	return e.call(&cli.Command{Name: "lock-state", Aliases: []string{"lockState", "lockstate"}, Usage: "tell whether the wallet is locked"},
+		func(ctx context.Context, _ *cli.Command, w *client) (string, error) {
+			locked, err := w.LockState(ctx)
+			if locked {
+				return "wallet state: locked", err
+			}
+			return "wallet state: unlocked", err
+		})
+}
+
+func (e Env) newKey() *cli.Command {
+	return e.call(&cli.Command{Name: "new", Usage: "make a key and print its address", ArgsUsage: "[bls|secp256k1]"},
+		func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+			kind := types.KeySecp256k1
+			switch cmd.Args().Len() {
+			case 0:
+			case 1:
+				kind = types.KeyType(cmd.Args().First())
+			default:
+				return "", api.Errorf(api.CodeInvalid, "usage: venus-wallet new [bls|secp256k1]")
+			}
+			if _, err := kind.SigType(); err != nil {
+				return "", api.Errorf(api.CodeInvalid, "%w", err)
+			}
+			a, err := w.WalletNew(ctx, kind)
+			return a.String(), err
+		})
+}
+
+func (e Env) list() *cli.Command {
+	return e.call(&cli.Command{
+		Name: "list", Aliases: []string{"ls"}, Usage: "print the addresses of all keys",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print a JSON list"}},
+	}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+		addrs, err := w.WalletList(ctx)
+		if err != nil {
+			return "", err
+		}
+		lines := make([]string, len(addrs))
+		for i, a := range addrs {
+			lines[i] = a.String()
+		}
+		if cmd.Bool("json") {
+			b, err := json.Marshal(lines)
+			return string(b), err
+		}
+		return strings.Join(lines, "\n"), nil
+	})
+}
+
+func (e Env) exportKey() *cli.Command {
+	return e.call(&cli.Command{Name: "export", Usage: "print a private key as the field's tools read it", ArgsUsage: "ADDRESS"},
+		func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+			a, err := args(cmd, "ADDRESS")
+			if err != nil {
+				return "", err
+			}
+			addr, err := parseAddress(a[0])
+			if err != nil {
+				return "", err
+			}
+			ki, err := w.WalletExport(ctx, addr)
+			if err != nil {
+				return "", err
+			}
+			b, err := json.Marshal(ki)
+			return hex.EncodeToString(b), err
+		})
+}
+
+func (e Env) importKey() *cli.Command {
+	return e.call(&cli.Command{
+		Name: "import", Usage: "store a private key", ArgsUsage: "[FILE|-]",
+		Flags: []cli.Flag{&cli.StringFlag{Name: "format", Value: "hex-lotus", Usage: "hex-lotus (or hex-venus), json-lotus (or json-venus)"}},
+	}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+		raw, err := readKey(cmd)
+		if err != nil {
+			return "", err
+		}
+		defer clear(raw)
+		ki, err := decodeKey(raw, cmd.String("format"))
+		if err != nil {
+			return "", err
+		}
+		defer clear(ki.PrivateKey)
+		a, err := w.WalletImport(ctx, ki)
+		return fmt.Sprintf("imported key %s successfully!", a), err
+	})
+}
+
+const maxKeyFile = 64 << 10
+
+func readKey(cmd *cli.Command) ([]byte, error) {
+	in := cmd.Root().Reader
+	switch name := cmd.Args().First(); {
+	case cmd.Args().Len() > 1:
+		return nil, api.Errorf(api.CodeInvalid, "usage: venus-wallet import [FILE|-]")
+	case name != "" && name != "-":
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, api.Errorf(api.CodeInvalid, "open key file: %w", err)
+		}
+		defer f.Close()
+		in = f
+	default:
+		if tty, ok := terminal(cmd); ok {
+			line, err := prompt(tty, cmd.Root().ErrWriter, "Enter private key: ")
+			return []byte(line), err
+		}
+	}
+	raw, err := io.ReadAll(io.LimitReader(in, maxKeyFile+1))
+	if err != nil {
+		return nil, api.Errorf(api.CodeInvalid, "read key: %w", err)
+	}
+	if len(raw) > maxKeyFile {
+		return nil, api.Errorf(api.CodeInvalid, "the key is longer than %d bytes", maxKeyFile)
+	}
+	return raw, nil
+}
+
+// decodeKey never puts what it read into an error.
+func decodeKey(raw []byte, format string) (*types.KeyInfo, error) {
+	text := []byte(strings.TrimSpace(string(raw)))
+	switch format {
+	case "hex-lotus", "hex-venus":
+		b := make([]byte, hex.DecodedLen(len(text)))
+		if _, err := hex.Decode(b, text); err != nil {
+			return nil, api.Errorf(api.CodeInvalid, "the key is not hex").WithHint("a key in JSON needs --format json-lotus")
+		}
+		text = b
+	case "json-lotus", "json-venus":
+	default:
+		return nil, api.Errorf(api.CodeInvalid, "format %q is unknown", format).WithHint("use hex-lotus or json-lotus")
+	}
+	var ki types.KeyInfo
+	if err := json.Unmarshal(text, &ki); err != nil || len(ki.PrivateKey) == 0 {
+		return nil, api.Errorf(api.CodeInvalid, "the key is not a JSON object with Type and PrivateKey")
+	}
+	return &ki, nil
+}
+
+func (e Env) sign() *cli.Command {
+	return e.call(&cli.Command{
+		Name: "sign", Usage: "sign an object with a key and print type and signature in hex", ArgsUsage: "ADDRESS HEX",
+		Flags: []cli.Flag{&cli.StringFlag{
+			Name: "type", Aliases: []string{"msg-type"}, Value: string(walletapi.TypeMessage),
+			Usage: "what HEX is: message (CBOR of an unsigned message), block, dealproposal, signedvoucher, drawrandomparam, or text (any bytes, signed in the envelope of FRC-0102)",
+		}},
+	}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+		a, err := args(cmd, "ADDRESS", "HEX")
+		if err != nil {
+			return "", err
+		}
+		signer, err := parseAddress(a[0])
+		if err != nil {
+			return "", err
+		}
+		object, err := hex.DecodeString(a[1])
+		if err != nil {
+			return "", api.Errorf(api.CodeInvalid, "what to sign is not hex: %w", err)
+		}
+		meta := walletapi.MsgMeta{Type: walletapi.MsgType(cmd.String("type"))}
+		if meta.Type == walletapi.TypeMessage {
+			object, meta.Extra = nil, object
+		}
+		sig, err := w.WalletSign(ctx, signer, object, meta)
+		if err != nil {
+			return "", err
+		}
+		return hex.EncodeToString(append([]byte{byte(sig.Type)}, sig.Data...)), nil
+	})
+}
+
+func (e Env) deleteKey() *cli.Command {
+	return e.call(&cli.Command{
+		Name: "delete", Aliases: []string{"del"}, Usage: "delete a key; its encrypted file is kept below deleted/", ArgsUsage: "ADDRESS",
+	}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+		a, err := args(cmd, "ADDRESS")
+		if err != nil {
+			return "", err
+		}
+		addr, err := parseAddress(a[0])
+		if err != nil {
+			return "", err
+		}
+		if err := w.WalletDelete(ctx, addr); err != nil {
+			return "", err
+		}
+		fmt.Fprintf(cmd.Root().ErrWriter, "its encrypted file is kept in %s; moving it back into keys/ before the next start restores the key\n",
+			w.dir.Path("wallet", "deleted"))
+		return "success", nil
+	})
+}
+
+func terminal(cmd *cli.Command) (*os.File, bool) {
+	f, ok := cmd.Root().Reader.(*os.File)
+	return f, ok && isTerminal(f)
+}

@@ -1,0 +1,161 @@
+package wallet
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/internal/fsutil"
+	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/repo"
+	"github.com/filecoin-venus/venus/wallet/keystore"
+)
+
+// DefaultRepo is the wallet's directory; PathEnv overrides it.
+const (
+	DefaultRepo = "~/.venus_wallet"
+	PathEnv     = "VENUS_WALLET_PATH"
+)
+
+const (
+	configName  = "config.toml"
+	networkName = "network"
+	// DefaultListen serves programs of the same machine.
+	DefaultListen = "/ip4/127.0.0.1/tcp/5678/http"
+)
+
+// config is the file config.toml.
+type config struct {
+	API struct {
+		ListenAddress string
+	}
+	Factor struct {
+		ScryptN, ScryptR, ScryptP int
+	}
+}
+
+const configText = `# venus-wallet reads this file when it starts.
+
+[API]
+# Where the wallet listens. To serve programs on other machines use /ip4/0.0.0.0/tcp/5678/http and keep the port behind a
+# firewall: the connection is not encrypted. Every caller needs a token (venus-wallet auth api-info --perm sign).
+ListenAddress = %q
+
+[Factor]
+# Cost of stretching the password, for passwords set from now on: memory is 128 * ScryptN * ScryptR bytes.
+ScryptN = %d
+ScryptR = %d
+ScryptP = %d
+`
+
+// loadConfig reads config.toml and writes it with comments when it is not there.
+func loadConfig(r *repo.Repo) (config, error) {
+	d := keystore.DefaultParams
+	var c config
+	c.API.ListenAddress, c.Factor.ScryptN, c.Factor.ScryptR, c.Factor.ScryptP = DefaultListen, d.N, d.R, d.P
+	path := r.Path(configName)
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, fsutil.WriteFileAtomic(path, fmt.Appendf(nil, configText, DefaultListen, d.N, d.R, d.P), 0o600)
+	}
+	if err != nil {
+		return c, fmt.Errorf("read configuration: %w", err)
+	}
+	dec := toml.NewDecoder(strings.NewReader(string(raw)))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		return c, api.Errorf(api.CodeInvalid, "configuration %s: %w", path, err).
+			WithHint("correct the file, or move it away to have a fresh one written")
+	}
+	return c, nil
+}
+
+// listenAddress accepts a port alone, as the original's --api did, or a multiaddr.
+func listenAddress(s string) (string, error) {
+	if port, err := strconv.ParseUint(s, 10, 16); err == nil && port > 0 {
+		return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/http", port), nil
+	}
+	if strings.HasPrefix(s, "/") {
+		return s, nil
+	}
+	return "", api.Errorf(api.CodeInvalid, "%q is no address to listen on", s).
+		WithHint("write a port (5678) or a multiaddr (%s)", DefaultListen)
+}
+
+// networkPrefix returns how addresses are printed on a network: the names of params, or test and main for any.
+func networkPrefix(name string) (address.Network, error) {
+	switch name {
+	case "test", "testnet":
+		return address.Testnet, nil
+	case "main":
+		return address.Mainnet, nil
+	}
+	find := params.ByName
+	if strings.ContainsRune(name, '/') {
+		find = params.Load
+	}
+	n, err := find(name)
+	if err != nil {
+		return 0, api.Errorf(api.CodeInvalid, "%w", err).WithHint("for a network without a name here say test or main, or give the path of its network file")
+	}
+	if n.AddressPrefix == address.TestnetPrefix {
+		return address.Testnet, nil
+	}
+	return address.Mainnet, nil
+}
+
+// storedNetwork is the network that the wallet was started for last, "" before the first start.
+func storedNetwork(d repo.Dir) (string, error) {
+	raw, err := os.ReadFile(d.Path(networkName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read network: %w", err)
+	}
+	return strings.TrimSpace(string(raw)), nil
+}
+
+// chooseNetwork decides between the flag and what is stored, and stores a change. Keys belong to no network: only the
+// first letter of printed addresses depends on it.
+func chooseNetwork(r *repo.Repo, flag string) (string, error) {
+	name := flag
+	if name == "" {
+		stored, err := storedNetwork(r.Dir)
+		if err != nil {
+			return "", err
+		}
+		if name = stored; name == "" {
+			name = "main"
+		}
+	}
+	if _, err := networkPrefix(name); err != nil {
+		return "", err
+	}
+	return name, fsutil.WriteFileAtomic(r.Path(networkName), []byte(name+"\n"), 0o600)
+}
+
+// PrintFor sets how this process prints addresses: like the wallet whose directory d is. Mains call it once.
+func PrintFor(d repo.Dir) error {
+	name, err := storedNetwork(d)
+	if err != nil || name == "" {
+		return err
+	}
+	return printAs(name)
+}
+
+func printAs(network string) error {
+	prefix, err := networkPrefix(network)
+	if err != nil {
+		return err
+	}
+	address.CurrentNetwork = prefix
+	return nil
+}
