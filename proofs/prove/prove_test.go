@@ -218,11 +218,15 @@ func TestGenesisWinningPoSt(t *testing.T) {
 		"randomness": func(i *proof.WinningPoStVerifyInfo) { i.Randomness = flip(r) },
 		"sector":     func(i *proof.WinningPoStVerifyInfo) { i.ChallengedSectors[0].SectorNumber = other.id.Number },
 		"CommR":      func(i *proof.WinningPoStVerifyInfo) { i.ChallengedSectors[0].SealedCID = other.commR },
-		"more":       func(i *proof.WinningPoStVerifyInfo) { i.ChallengedSectors = append(i.ChallengedSectors, other.sectorInfo()) },
-		"none":       func(i *proof.WinningPoStVerifyInfo) { i.ChallengedSectors = nil },
-		"bit":        func(i *proof.WinningPoStVerifyInfo) { i.Proofs[0].ProofBytes = flip(b) },
-		"kind":       func(i *proof.WinningPoStVerifyInfo) { i.Proofs[0].PoStProof = abi.RegisteredPoStProof_StackedDrgWindow2KiBV1 },
-		"proofs":     func(i *proof.WinningPoStVerifyInfo) { i.Proofs = append(i.Proofs, i.Proofs[0]) },
+		"more": func(i *proof.WinningPoStVerifyInfo) {
+			i.ChallengedSectors = append(i.ChallengedSectors, other.sectorInfo())
+		},
+		"none": func(i *proof.WinningPoStVerifyInfo) { i.ChallengedSectors = nil },
+		"bit":  func(i *proof.WinningPoStVerifyInfo) { i.Proofs[0].ProofBytes = flip(b) },
+		"kind": func(i *proof.WinningPoStVerifyInfo) {
+			i.Proofs[0].PoStProof = abi.RegisteredPoStProof_StackedDrgWindow2KiBV1
+		},
+		"proofs": func(i *proof.WinningPoStVerifyInfo) { i.Proofs = append(i.Proofs, i.Proofs[0]) },
 	} {
 		bad := good()
 		tamper(&bad)
