@@ -82,7 +82,7 @@ func (f *frame) guard(body func()) (err error) {
 			err = r
 		default:
 			log.Warnf("actor %s method %d panicked: %v\n%s", f.receiver, f.method, r, debug.Stack())
-			err = actorErrorf(exitcode.SysErrReserved1, "panic in actor code: %v", r)
+			err = actorErrorf(exitcode.SysErrIllegalInstruction, "panic in actor code: %v", r)
 		}
 	}()
 	body()

@@ -145,7 +145,7 @@ func (f *frame) finishTrace(started time.Time, ret []byte, err error) {
 	f.trace.Duration = f.vm.since(started)
 	code, fatal := exitOf(err)
 	if fatal != nil {
-		code = exitcode.SysErrReserved1
+		code = exitcode.SysErrIllegalInstruction
 	}
 	if err != nil {
 		f.trace.Error = err.Error()
