@@ -1,12 +1,12 @@
 package seal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
 	"slices"
-	"sync"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/proof"
@@ -147,49 +147,30 @@ func postInput(miner abi.ActorID, sectors []SectorRef, randomness abi.PoStRandom
 // older rule a sector's challenges depend on its place, so those are opened anew.
 func (s *Sealer) windowVanilla(ctx context.Context, sh shape.PoSt, sectors []SectorRef, r fr32.Node) ([]post.Partition, []abi.SectorID, error) {
 	good := slices.Clone(sectors)
-	slices.SortStableFunc(good, func(a, b SectorRef) int { return int(int64(a.ID.Number) - int64(b.ID.Number)) })
+	slices.SortStableFunc(good, func(a, b SectorRef) int { return cmp.Compare(a.ID.Number, b.ID.Number) })
 	good = slices.CompactFunc(good, func(a, b SectorRef) bool { return a.ID == b.ID })
 	var faulty []abi.SectorID
-	type placed struct {
-		position int
-		proof    post.SectorProof
-	}
-	done := make(map[abi.SectorNumber]placed, len(good))
+	done := make(map[abi.SectorID]placed, len(good))
 	for len(good) > 0 {
-		var mu sync.Mutex
-		bad := make(map[abi.SectorNumber]bool)
-		group, gctx := errgroup.WithContext(ctx)
-		group.SetLimit(runtime.GOMAXPROCS(0))
-		for i, ref := range good {
-			if p, ok := done[ref.ID.Number]; ok && (p.position == i || sh.Version == shape.V1_2) {
-				continue
-			}
-			group.Go(func() error {
-				sp, err := proveSector(gctx, sh, r, i, ref)
-				if gctx.Err() != nil {
-					return gctx.Err()
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				if err != nil {
-					log.Warnw("sector cannot be proven", "sector", ref.Sector, "error", err)
-					bad[ref.ID.Number] = true
-					faulty = append(faulty, ref.ID)
-					return nil
-				}
-				done[ref.ID.Number] = placed{i, sp}
-				return nil
-			})
-		}
-		if err := group.Wait(); err != nil {
+		results, err := windowRound(ctx, sh, r, good, done)
+		if err != nil {
 			return nil, nil, err
 		}
-		if len(bad) == 0 {
+		before := len(good)
+		for i, ref := range good {
+			if results[i].err != nil {
+				log.Warnw("sector cannot be proven", "sector", ref.Sector, "error", results[i].err)
+				faulty = append(faulty, ref.ID)
+			} else {
+				done[ref.ID] = results[i]
+			}
+		}
+		good = slices.DeleteFunc(good, func(ref SectorRef) bool { return slices.Contains(faulty, ref.ID) })
+		if len(good) == before {
 			break
 		}
-		good = slices.DeleteFunc(good, func(ref SectorRef) bool { return bad[ref.ID.Number] })
 	}
-	slices.SortFunc(faulty, func(a, b abi.SectorID) int { return int(int64(a.Number) - int64(b.Number)) })
+	slices.SortFunc(faulty, func(a, b abi.SectorID) int { return cmp.Compare(a.Number, b.Number) })
 	if len(good) == 0 {
 		return nil, faulty, ErrNothingProvable
 	}
@@ -197,11 +178,38 @@ func (s *Sealer) windowVanilla(ctx context.Context, sh shape.PoSt, sectors []Sec
 	for chunk := range slices.Chunk(good, sh.Sectors) {
 		part := post.Partition{Proof: sh.Type}
 		for _, ref := range chunk {
-			part.Sectors = append(part.Sectors, done[ref.ID.Number].proof)
+			part.Sectors = append(part.Sectors, done[ref.ID].proof)
 		}
 		parts = append(parts, part)
 	}
 	return parts, faulty, nil
+}
+
+// placed is the outcome for one sector at its place in the whole proof.
+type placed struct {
+	position int
+	proof    post.SectorProof
+	err      error
+}
+
+// windowRound proves all sectors at their places on all cores; outcomes in done that still fit are taken over. Its error
+// is only that of the context.
+func windowRound(ctx context.Context, sh shape.PoSt, r fr32.Node, good []SectorRef, done map[abi.SectorID]placed) ([]placed, error) {
+	out := make([]placed, len(good))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, ref := range good {
+		if p, ok := done[ref.ID]; ok && (p.position == i || sh.Version == shape.V1_2) {
+			out[i] = p
+			continue
+		}
+		group.Go(func() error {
+			sp, err := proveSector(ctx, sh, r, i, ref)
+			out[i] = placed{position: i, proof: sp, err: err}
+			return ctx.Err()
+		})
+	}
+	return out, group.Wait()
 }
 
 func proveSector(ctx context.Context, sh shape.PoSt, r fr32.Node, position int, ref SectorRef) (sp post.SectorProof, err error) {
