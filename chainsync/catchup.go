@@ -2,7 +2,6 @@ package chainsync
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/ipfs/go-cid"
@@ -40,8 +39,7 @@ func (s *Syncer) CatchUp(ctx context.Context, t Target) error {
 // condemn marks the descendants of a bad block bad too: nothing on top of it
 // can be valid.
 func (s *Syncer) condemn(descendants []*types.TipSet, cause error) {
-	var reject *consensus.Reject
-	if !errors.As(cause, &reject) {
+	if reject, ok := consensus.IsReject(cause); !ok || !reject.Condemns() {
 		return
 	}
 	for _, ts := range descendants {

@@ -279,8 +279,7 @@ func (s *Syncer) take(ctx context.Context, b *types.FullBlock) error {
 func (s *Syncer) validateAndAccept(ctx context.Context, b *types.FullBlock) error {
 	c := b.Cid()
 	if err := s.cfg.Validator.ValidateBlock(ctx, b); err != nil {
-		var reject *consensus.Reject
-		if errors.As(err, &reject) {
+		if reject, ok := consensus.IsReject(err); ok && reject.Condemns() {
 			s.bad.Add(c, err.Error())
 			log.Warnw("bad block", "block", c, "miner", b.Header.Miner, "height", b.Header.Height, "reason", err)
 		}
