@@ -8,6 +8,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/sealer/sector"
 )
 
@@ -81,6 +82,12 @@ type Source interface {
 	TaskRelease(ctx context.Context, worker, task string, fence uint64) error
 }
 
+// Networker tells a new worker which network it seals for.
+type Networker interface {
+	// TaskNetwork returns the network's parameters.
+	TaskNetwork(ctx context.Context) (params.Network, error)
+}
+
 // ErrLost answers calls about a lease that is over: the task is done, cancelled
 // or someone else's.
 var ErrLost = (&api.Error{Code: api.CodeConflict, Message: "the lease of this task is over"}).
@@ -98,6 +105,7 @@ type TasksProxy struct {
 		TaskComplete  func(p0 context.Context, p1, p2 string, p3 uint64, p4 Result) error `perm:"admin"`
 		TaskFail      func(p0 context.Context, p1, p2 string, p3 uint64, p4 string) error `perm:"admin"`
 		TaskRelease   func(p0 context.Context, p1, p2 string, p3 uint64) error            `perm:"admin"`
+		TaskNetwork   func(p0 context.Context) (params.Network, error)                    `perm:"read"`
 	}
 }
 
@@ -139,4 +147,12 @@ func (s *TasksProxy) TaskRelease(ctx context.Context, worker, task string, fence
 		return api.ErrNotSupported
 	}
 	return s.Internal.TaskRelease(ctx, worker, task, fence)
+}
+
+// TaskNetwork implements Networker.
+func (s *TasksProxy) TaskNetwork(ctx context.Context) (params.Network, error) {
+	if s.Internal.TaskNetwork == nil {
+		return params.Network{}, api.ErrNotSupported
+	}
+	return s.Internal.TaskNetwork(ctx)
 }

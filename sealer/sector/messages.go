@@ -190,7 +190,7 @@ func (s *step) onChainAbsent(e OnChainAbsent) bool {
 		if e.Allocated {
 			return s.lost()
 		}
-		if s.p.ticketExpired(s.r, s.now.Epoch) {
+		if s.p.TicketExpired(s.r, s.now.Epoch) {
 			return s.reseal()
 		}
 		return s.preCommit(true)
@@ -198,7 +198,7 @@ func (s *step) onChainAbsent(e OnChainAbsent) bool {
 		switch {
 		case e.Allocated:
 			return s.lost()
-		case s.p.ticketExpired(s.r, s.now.Epoch):
+		case s.p.TicketExpired(s.r, s.now.Epoch):
 			return s.reseal()
 		}
 		return false

@@ -37,8 +37,8 @@ func (p Policy) backoff(tries int, n abi.SectorNumber) time.Duration {
 	return d + d/4*time.Duration(uint64(n)%8)/8
 }
 
-// ticketExpired tells whether a pre-commit sent now would come too late for its ticket.
-func (p Policy) ticketExpired(r Record, now abi.ChainEpoch) bool {
+// TicketExpired tells whether a pre-commit sent now would come too late for its ticket.
+func (p Policy) TicketExpired(r Record, now abi.ChainEpoch) bool {
 	return now-r.Ticket.Epoch > p.MaxTicketAge-p.TicketMargin
 }
 

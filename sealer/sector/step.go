@@ -144,14 +144,14 @@ func (s *step) taskDone(e TaskDone) bool {
 		s.r.Pieces = append([]abi.PieceInfo(nil), e.Pieces...)
 		return s.to(GetTicket)
 	case TaskPreCommit1:
-		if s.p.ticketExpired(s.r, s.now.Epoch) {
+		if s.p.TicketExpired(s.r, s.now.Epoch) {
 			return s.reseal()
 		}
 		return s.to(PreCommit2)
 	case TaskPreCommit2:
 		d, r := e.CommD, e.CommR
 		s.r.CommD, s.r.CommR = &d, &r
-		if s.p.ticketExpired(s.r, s.now.Epoch) {
+		if s.p.TicketExpired(s.r, s.now.Epoch) {
 			return s.reseal()
 		}
 		return s.preCommit(false)
@@ -219,7 +219,7 @@ func (s *step) resume(ev Event) bool {
 	case PackingFailed:
 		return s.retry(Packing)
 	case SealPreCommit1Failed:
-		if s.p.ticketExpired(s.r, s.now.Epoch) {
+		if s.p.TicketExpired(s.r, s.now.Epoch) {
 			return s.reseal()
 		}
 		return s.retry(PreCommit1)
@@ -230,7 +230,7 @@ func (s *step) resume(ev Event) bool {
 	case FinalizeFailed:
 		return s.retry(FinalizeSector)
 	case PreCommit1, PreCommit2, PreCommitting:
-		if s.r.State != PreCommitting && s.p.ticketExpired(s.r, s.now.Epoch) {
+		if s.r.State != PreCommitting && s.p.TicketExpired(s.r, s.now.Epoch) {
 			return s.reseal()
 		}
 	}
@@ -239,7 +239,7 @@ func (s *step) resume(ev Event) bool {
 
 // resumePreCommit2 tries again, and from the labels on when three tries failed.
 func (s *step) resumePreCommit2() bool {
-	if s.p.ticketExpired(s.r, s.now.Epoch) {
+	if s.p.TicketExpired(s.r, s.now.Epoch) {
 		return s.reseal()
 	}
 	if s.r.PC2Fails > 3 {

@@ -1,0 +1,77 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/filecoin-project/go-state-types/abi"
+
+	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/proofs/prove"
+	"github.com/filecoin-venus/venus/proofs/seal"
+	"github.com/filecoin-venus/venus/sealer/sector"
+)
+
+// NewSealer makes the prover of a network's proofs. Where the network does not
+// allow the one backend there is, the sealer can do everything but the SNARKs,
+// and refused tells why.
+func NewSealer(network params.Network, parentCache string) (s *seal.Sealer, refused error) {
+	cfg := seal.Config{ParentCache: parentCache}
+	p, err := prove.New(network, prove.Trapdoor)
+	if err == nil {
+		cfg.Prover = p
+	}
+	return seal.New(cfg), err
+}
+
+// SealProver does tasks with package proofs/seal.
+type SealProver struct{ Sealer *seal.Sealer }
+
+// Run implements Prover.
+func (p SealProver) Run(ctx context.Context, t Task) (Result, error) {
+	s := seal.Sector{ID: t.Sector, Proof: t.SealProof}
+	paths := seal.Paths(t.Files)
+	switch t.Kind {
+	case sector.TaskAddPiece:
+		size, err := t.SealProof.SectorSize()
+		if err != nil {
+			return Result{}, fmt.Errorf("size of %s: %w", s, err)
+		}
+		piece, err := p.Sealer.AddPiece(ctx, s, paths, nil, abi.PaddedPieceSize(size).Unpadded(), nil)
+		return Result{Pieces: []abi.PieceInfo{piece}}, err
+	case sector.TaskPreCommit1:
+		out, err := p.Sealer.PreCommit1(ctx, s, paths, t.Ticket, t.Pieces)
+		if err != nil {
+			return Result{}, err
+		}
+		b, err := json.Marshal(out)
+		if err != nil {
+			return Result{}, fmt.Errorf("encode output of PC1: %w", err)
+		}
+		return Result{Output: b}, nil
+	case sector.TaskPreCommit2:
+		var in seal.PreCommit1Out
+		if err := json.Unmarshal(t.Input, &in); err != nil {
+			return Result{}, fmt.Errorf("decode output of PC1: %w", err)
+		}
+		c, err := p.Sealer.PreCommit2(ctx, s, paths, in)
+		if err != nil {
+			return Result{}, err
+		}
+		return Result{CommD: &c.Unsealed, CommR: &c.Sealed}, nil
+	case sector.TaskCommit1:
+		if t.CommD == nil || t.CommR == nil {
+			return Result{}, errors.New("the task carries no commitments")
+		}
+		out, err := p.Sealer.Commit1(ctx, s, paths, t.Ticket, t.Seed, t.Pieces, seal.SectorCids{Unsealed: *t.CommD, Sealed: *t.CommR})
+		return Result{Output: out}, err
+	case sector.TaskCommit2:
+		proof, err := p.Sealer.Commit2(ctx, s, t.Input)
+		return Result{Proof: proof}, err
+	case sector.TaskFinalize:
+		return Result{}, p.Sealer.Finalize(ctx, paths)
+	}
+	return Result{}, fmt.Errorf("this worker does not know the task %q; update it", t.Kind)
+}
