@@ -190,3 +190,21 @@ func (m *Matrix) Check(inputs, aux []fr.Element) error {
 	}
 	return nil
 }
+
+// Density says of every variable whether it occurs in A and in B; index 0 of each are the auxiliary variables, index 1
+// the inputs.
+type Density struct{ A, B [2][]bool }
+
+// Density returns what a counter with Densities has seen, for a system of the given size.
+func (c *Counter) Density(inputs, aux int) *Density {
+	fit := func(seen [2][]bool) [2][]bool {
+		for kind, n := range [2]int{aux, inputs} {
+			if len(seen[kind]) < n {
+				seen[kind] = append(seen[kind], make([]bool, n-len(seen[kind]))...)
+			}
+			seen[kind] = seen[kind][:n]
+		}
+		return seen
+	}
+	return &Density{A: fit(c.a), B: fit(c.b)}
+}

@@ -1,0 +1,111 @@
+package prover
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+
+	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
+
+	"github.com/filecoin-venus/venus/proofs/groth16"
+)
+
+// section is a list of points in a parameter file.
+type section int
+
+const (
+	sectionH section = iota
+	sectionL
+	sectionA
+	sectionB1
+	sectionB2
+	sections
+)
+
+var sectionNames = [sections]string{"H", "L", "A", "B in G1", "B in G2"}
+
+const (
+	sizeG1 = bls.SizeOfG1AffineUncompressed
+	sizeG2 = bls.SizeOfG2AffineUncompressed
+)
+
+// Params is an open parameter file. Its lists are read when needed and forgotten after use, because those of a proof of
+// replication do not fit together into a modest machine's memory.
+type Params struct {
+	Key    *groth16.VerifyingKey
+	file   *os.File
+	offset [sections]int64
+	count  [sections]int
+}
+
+// OpenParams opens a parameter file and finds its lists. Points are not checked to lie in their groups: open only files
+// whose digest was checked, or that this machine made.
+func OpenParams(path string) (*Params, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("proof parameters: %w", err)
+	}
+	p := &Params{file: f}
+	if err := p.scan(); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("proof parameters %s: %w", path, err)
+	}
+	return p, nil
+}
+
+// Close closes the file.
+func (p *Params) Close() error { return p.file.Close() }
+
+func (p *Params) scan() error {
+	info, err := p.file.Stat()
+	if err != nil {
+		return err
+	}
+	if p.Key, err = groth16.ReadVerifyingKey(bufio.NewReader(p.file)); err != nil {
+		return err
+	}
+	at := int64(len(p.Key.Bytes()))
+	for s := range sections {
+		var n [4]byte
+		if _, err := p.file.ReadAt(n[:], at); err != nil {
+			return fmt.Errorf("length of list %s: %w", sectionNames[s], err)
+		}
+		size := int64(sizeG1)
+		if s == sectionB2 {
+			size = sizeG2
+		}
+		p.offset[s], p.count[s] = at, int(binary.BigEndian.Uint32(n[:]))
+		at += 4 + size*int64(p.count[s])
+		if at > info.Size() {
+			return fmt.Errorf("list %s of %d points goes past the end of the file: %w", sectionNames[s], p.count[s], groth16.ErrEncoding)
+		}
+	}
+	if at != info.Size() {
+		return fmt.Errorf("%d bytes after the last list: %w", info.Size()-at, groth16.ErrEncoding)
+	}
+	return nil
+}
+
+// load reads a list of G1; the library's slice encoding is the file's: a 32-bit length and uncompressed points.
+func (p *Params) load(s section) ([]bls.G1Affine, error) {
+	var out []bls.G1Affine
+	err := p.decode(s, sizeG1, &out)
+	return out, err
+}
+
+func (p *Params) loadG2() ([]bls.G2Affine, error) {
+	var out []bls.G2Affine
+	err := p.decode(sectionB2, sizeG2, &out)
+	return out, err
+}
+
+func (p *Params) decode(s section, size int64, into any) error {
+	r := io.NewSectionReader(p.file, p.offset[s], 4+size*int64(p.count[s]))
+	dec := bls.NewDecoder(bufio.NewReaderSize(r, 1<<20), bls.NoSubgroupChecks())
+	if err := dec.Decode(into); err != nil {
+		return fmt.Errorf("proof parameters, list %s: %w", sectionNames[s], err)
+	}
+	return nil
+}
