@@ -2,9 +2,11 @@ package params
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -83,6 +85,44 @@ func parseKey(b []byte) (*groth16.VerifyingKey, error) {
 	return vk, err
 }
 
+// ParamsFile checks the digest of the parameter file of c, which reads the whole file, and returns its path.
+func (o *Official) ParamsFile(_ context.Context, c Circuit) (string, error) {
+	want, ok := c.Digest("params")
+	if !ok {
+		return "", fmt.Errorf("%s has no official parameters: %w", c.Title, ErrMissing)
+	}
+	path := filepath.Join(o.dir, c.Name()+".params")
+	got, err := digestOf(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("parameters of %s: put Filecoin's file %s (digest %s) into %s, or set %s to where it is: %w",
+			c.Title, filepath.Base(path), want, o.dir, CacheEnv, ErrMissing)
+	}
+	if err != nil {
+		return "", fmt.Errorf("parameters of %s: %w", c.Title, err)
+	}
+	if got != want {
+		return "", fmt.Errorf("parameters of %s: %s has digest %s, want %s: fetch it again", c.Title, path, got, want)
+	}
+	return path, nil
+}
+
+// digestOf is fileDigest of a file too large for memory.
+func digestOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h, err := blake2b.New512(nil)
+	if err != nil {
+		return "", fmt.Errorf("digest of %s: %w", path, err)
+	}
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("digest of %s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16]), nil
+}
+
 // Devnet are the parameters of a private network, derived from its seed when first used. Safe for concurrent use.
 type Devnet struct {
 	seed []byte
@@ -149,6 +189,42 @@ func (d *Devnet) VerifyingKey(c Circuit) (*groth16.VerifyingKey, error) {
 	return derived.Key, nil
 }
 
+// WriteParams makes a parameter file; it is prover.WriteParams, which this package must not link.
+type WriteParams func(ctx context.Context, w io.Writer, secret groth16.Secret, c groth16.Circuit) error
+
+// ParamsFile is the path of the parameter file of c in the private network's folder; a file that is missing, or does not
+// match its digest, is made by write first (2 KiB: seconds for proofs of spacetime, minutes for the proof of replication).
+func (d *Devnet) ParamsFile(ctx context.Context, c Circuit, write WriteParams) (string, error) {
+	if d.dir == "" {
+		return "", fmt.Errorf("parameters of %s: no folder to keep them in", c.Title)
+	}
+	path := filepath.Join(d.dir, c.Name()+".params")
+	meta := path + ".meta"
+	if want, err := os.ReadFile(meta); err == nil {
+		got, err := digestOf(path)
+		if err == nil && string(want) == metaText(got) {
+			return path, nil
+		}
+		log.Warnw("kept parameters are unusable, making them anew", "circuit", c.Title, "file", path, "reason", err)
+	}
+	secret, _, err := d.Derive(c)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(d.dir, 0o755); err != nil {
+		return "", fmt.Errorf("folder of proof parameters: %w", err)
+	}
+	err = fsutil.Fill(path, 0o644, func(f *os.File) error { return write(ctx, f, secret, c.Blank()) })
+	if err != nil {
+		return "", fmt.Errorf("make parameters of %s: %w", c.Title, err)
+	}
+	digest, err := digestOf(path)
+	if err != nil {
+		return "", err
+	}
+	return path, fsutil.WriteFileAtomic(meta, []byte(metaText(digest)), 0o644)
+}
+
 // A kept key is the .vk file and the digest of it, bound to the circuit, in a file beside it.
 func (d *Devnet) paths(c Circuit) (key, meta string) {
 	base := filepath.Join(d.dir, c.Name())
@@ -174,8 +250,10 @@ func (d *Devnet) load(c Circuit) (*groth16.VerifyingKey, error) {
 	return parseKey(b)
 }
 
-func metaOf(key []byte) string {
-	return fmt.Sprintf("private network key, not Filecoin's\nblake2b-128 %s\n", fileDigest(key))
+func metaOf(key []byte) string { return metaText(fileDigest(key)) }
+
+func metaText(digest string) string {
+	return fmt.Sprintf("private network parameters, not Filecoin's\nblake2b-128 %s\n", digest)
 }
 
 func (d *Devnet) save(c Circuit, vk *groth16.VerifyingKey) error {

@@ -32,6 +32,9 @@ const (
 	// Trapdoor needs no parameter files because it knows the secret of the parameters, which follows from the network's
 	// proof seed. Anyone with the seed can forge proofs: private networks only.
 	Trapdoor Backend = "trapdoor"
+	// CRS uses parameter files, as every public network must: Filecoin's own out of the parameter cache, or on a private
+	// network files made from its seed at first use.
+	CRS Backend = "crs"
 )
 
 // ErrRefused marks a backend that the network does not allow.
@@ -39,28 +42,70 @@ var ErrRefused = errors.New("proof backend refused")
 
 // Prover makes the proofs of one network. Safe for concurrent use.
 type Prover struct {
-	source *keys.Devnet
-	mu     sync.Mutex
-	ready  map[string]*machine
+	start func(ctx context.Context, id keys.Circuit) (system, *groth16.VerifyingKey, error)
+	mu    sync.Mutex
+	ready map[string]*machine
+}
+
+// system is a Groth16 prover of one circuit.
+type system interface {
+	Prove(c groth16.Circuit) (*groth16.Proof, []fr.Element, error)
 }
 
 // machine proves one circuit and checks what it made.
 type machine struct {
-	once     sync.Once
-	prover   *prover.Trapdoor
+	mu       sync.Mutex
+	prover   system
 	verifier *groth16.PreparedKey
-	err      error
 }
 
-// New makes a prover. The trapdoor backend gives ErrRefused unless the network is marked devnet.
+// New makes a prover with the machine's parameter cache. The trapdoor backend gives ErrRefused unless the network is marked
+// devnet.
 func New(network params.Network, backend Backend) (*Prover, error) {
-	if backend != Trapdoor {
-		return nil, fmt.Errorf("proof backend %q: this build has only %q: %w", backend, Trapdoor, ErrRefused)
-	}
-	if !network.Devnet {
+	return NewIn(keys.CacheDir(), network, backend)
+}
+
+// NewIn is New with the parameter cache in dir.
+func NewIn(dir string, network params.Network, backend Backend) (*Prover, error) {
+	p := &Prover{ready: map[string]*machine{}}
+	devnet := keys.NewDevnet(network.ProofSeed, dir)
+	switch {
+	case backend == Trapdoor && !network.Devnet:
 		return nil, fmt.Errorf("network %s is not a private network: its proofs cannot be made with the trapdoor: %w", network.Name, ErrRefused)
+	case backend == Trapdoor:
+		p.start = func(_ context.Context, id keys.Circuit) (system, *groth16.VerifyingKey, error) {
+			secret, derived, err := devnet.Derive(id)
+			if err != nil {
+				return nil, nil, err
+			}
+			return prover.NewTrapdoor(secret, derived), derived.Key, nil
+		}
+	case backend == CRS && network.Devnet:
+		p.start = func(ctx context.Context, id keys.Circuit) (system, *groth16.VerifyingKey, error) {
+			path, err := devnet.ParamsFile(ctx, id, prover.WriteParams)
+			return openCRS(id, path, err)
+		}
+	case backend == CRS:
+		official := keys.NewOfficial(dir)
+		p.start = func(ctx context.Context, id keys.Circuit) (system, *groth16.VerifyingKey, error) {
+			path, err := official.ParamsFile(ctx, id)
+			return openCRS(id, path, err)
+		}
+	default:
+		return nil, fmt.Errorf("proof backend %q: want %q or %q: %w", backend, Trapdoor, CRS, ErrRefused)
 	}
-	return &Prover{source: keys.NewDevnet(network.ProofSeed, ""), ready: map[string]*machine{}}, nil
+	return p, nil
+}
+
+func openCRS(id keys.Circuit, path string, err error) (system, *groth16.VerifyingKey, error) {
+	if err != nil {
+		return nil, nil, err
+	}
+	file, err := prover.OpenParams(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return prover.NewCRS(file, id.Blank()), file.Key, nil
 }
 
 // ProvePoRep proves all partitions of a proof of replication, 192 bytes each.
@@ -127,7 +172,7 @@ func (p *Prover) prove(ctx context.Context, id keys.Circuit, c groth16.Circuit, 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	m, err := p.machine(id)
+	m, err := p.machine(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +186,8 @@ func (p *Prover) prove(ctx context.Context, id keys.Circuit, c groth16.Circuit, 
 	return made.Bytes(), nil
 }
 
-func (p *Prover) machine(id keys.Circuit) (*machine, error) {
+// machine is the ready prover of a circuit; a failure is not remembered, so that a file put into the cache is found.
+func (p *Prover) machine(ctx context.Context, id keys.Circuit) (*machine, error) {
 	p.mu.Lock()
 	m, ok := p.ready[id.Identifier]
 	if !ok {
@@ -149,14 +195,15 @@ func (p *Prover) machine(id keys.Circuit) (*machine, error) {
 		p.ready[id.Identifier] = m
 	}
 	p.mu.Unlock()
-	m.once.Do(func() {
-		secret, derived, err := p.source.Derive(id)
-		if err != nil {
-			m.err = err
-			return
-		}
-		m.prover = prover.NewTrapdoor(secret, derived)
-		m.verifier = groth16.Prepare(derived.Key)
-	})
-	return m, m.err
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.prover != nil {
+		return m, nil
+	}
+	made, key, err := p.start(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	m.prover, m.verifier = made, groth16.Prepare(key)
+	return m, nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/proof"
@@ -19,6 +20,7 @@ import (
 	"github.com/filecoin-venus/venus/proofs/groth16"
 	"github.com/filecoin-venus/venus/proofs/groth16/prover"
 	"github.com/filecoin-venus/venus/proofs/merkle"
+	keys "github.com/filecoin-venus/venus/proofs/params"
 	"github.com/filecoin-venus/venus/proofs/porep"
 	"github.com/filecoin-venus/venus/proofs/post"
 	"github.com/filecoin-venus/venus/proofs/sdr"
@@ -128,7 +130,7 @@ func devnet(t testing.TB) params.Network {
 
 func newProver(t testing.TB) *Prover {
 	t.Helper()
-	p, err := New(devnet(t), Trapdoor)
+	p, err := NewIn(t.TempDir(), devnet(t), Trapdoor)
 	require.NoError(t, err)
 	return p
 }
@@ -278,6 +280,74 @@ func TestPublicNetworksRefuseTheTrapdoor(t *testing.T) {
 		_, err = New(n, Trapdoor)
 		require.ErrorIs(t, err, ErrRefused, name)
 	}
+}
+
+// TestCRSProofsOfSpacetime makes parameter files for the 2 KiB circuits, checks their sizes against the reference's, and
+// proves with them what the same verifier accepts.
+func TestCRSProofsOfSpacetime(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	p, err := NewIn(dir, devnet(t), CRS)
+	require.NoError(t, err)
+	v := verify.New(devnet(t), t.TempDir())
+	r := fr32.Node{7}
+	g := loadGenesis(t, 1)
+	for kind, size := range map[abi.RegisteredPoStProof]int64{
+		abi.RegisteredPoStProof_StackedDrgWinning2KiBV1: 47299128, abi.RegisteredPoStProof_StackedDrgWindow2KiBV1: 11501496,
+	} {
+		if testing.Short() && size > 20<<20 {
+			continue
+		}
+		part := post.Partition{Proof: kind, Sectors: []post.SectorProof{g.open(t, kind, r, 0)}}
+		b, err := p.ProveWindowPoSt(ctx, r, []post.Partition{part})
+		require.NoError(t, err)
+		sh, err := shape.OfPoSt(kind)
+		require.NoError(t, err)
+		files, err := filepath.Glob(filepath.Join(dir, "*", keys.PoSt(sh).Name()+".params"))
+		require.NoError(t, err)
+		require.Len(t, files, 1)
+		info, err := os.Stat(files[0])
+		require.NoError(t, err)
+		require.Equal(t, size, info.Size())
+
+		proofs := []proof.PoStProof{{PoStProof: kind, ProofBytes: b}}
+		sectors := []proof.SectorInfo{g.sectorInfo()}
+		var ok bool
+		if sh.Winning {
+			ok, err = v.VerifyWinningPoSt(ctx, proof.WinningPoStVerifyInfo{Randomness: r[:], Prover: genesisMiner, Proofs: proofs, ChallengedSectors: sectors})
+		} else {
+			ok, err = v.VerifyWindowPoSt(ctx, proof.WindowPoStVerifyInfo{Randomness: r[:], Prover: genesisMiner, Proofs: proofs, ChallengedSectors: sectors})
+		}
+		require.NoError(t, err)
+		require.True(t, ok)
+	}
+}
+
+// TestCRSProofOfReplication runs when VENUS_LONG_TESTS is set: its parameter file takes minutes and 1.1 GB.
+func TestCRSProofOfReplication(t *testing.T) {
+	if os.Getenv("VENUS_LONG_TESTS") == "" {
+		t.Skip("takes minutes and a file of 1.1 GB: set VENUS_LONG_TESTS to run it")
+	}
+	ctx, dir := context.Background(), t.TempDir()
+	p, err := NewIn(dir, devnet(t), CRS)
+	require.NoError(t, err)
+	g := loadGenesis(t, 0)
+	vanilla, err := porep.Prove(ctx, g.statement, g.sources)
+	require.NoError(t, err)
+	for _, what := range []string{"setup and proof", "proof"} {
+		began := time.Now()
+		b, err := p.ProvePoRep(ctx, vanilla)
+		require.NoError(t, err)
+		t.Logf("%s: %s", what, time.Since(began))
+		ok, err := verify.New(devnet(t), t.TempDir()).VerifySeal(ctx, g.info(b))
+		require.NoError(t, err)
+		require.True(t, ok)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*", "*.params"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	info, err := os.Stat(files[0])
+	require.NoError(t, err)
+	require.EqualValues(t, 1114707768, info.Size())
 }
 
 func BenchmarkWinning2KiB(b *testing.B) {
