@@ -1,0 +1,12 @@
+// Package sim mines a whole chain in one process on a simulated clock: the real genesis, machine, actors, elections,
+// tickets, signatures, block rules, messages and window proofs' bookkeeping, at thousands of epochs a minute.
+//
+// Start at Run, which mines a number of epochs and reports; World is the chain with its miners for tests that want to
+// drive it themselves.
+//
+// The one thing that is not real are the proofs of storage: Verifier accepts as proof a digest of the statement. This
+// package is the only place where that happens, and no program but the simulator imports it.
+//
+// Invariants: the same Config gives the same chain, bit for bit; the actors' policy of the process must be that of
+// Network(cfg), set once by the caller (params.ApplyActorPolicy).
+package sim

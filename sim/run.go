@@ -1,0 +1,162 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"math"
+	gobig "math/big"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	"github.com/ipfs/go-cid"
+
+	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/types"
+)
+
+type bigFloat = gobig.Float
+
+// sigmas is how far wins may lie from expectation.
+const sigmas = 3
+
+// auditEvery is the distance between two counts of all money, in epochs; progress is told as often.
+const auditEvery = 240
+
+// MinerReport is the record of one miner.
+type MinerReport struct {
+	Miner   address.Address
+	Sectors int
+	// Wins is the sum of win counts, Expected and Sigma what the lottery promises.
+	Wins     int64
+	Expected float64
+	Sigma    float64
+	Blocks   int64
+	// PostsDue counts the deadlines with sectors that closed, PostsLanded those proven on chain in time.
+	PostsDue    int
+	PostsLanded int
+}
+
+// Report is the outcome of a simulation.
+type Report struct {
+	Epochs     abi.ChainEpoch
+	Tipsets    int64
+	Blocks     int64
+	NullRounds int64
+	// Messages were executed, Failed of them with a non-zero exit.
+	Messages int64
+	Failed   int64
+	Miners   []MinerReport
+	// TotalFIL is the sum of all balances in attoFIL, the same at every audit.
+	TotalFIL  abi.TokenAmount
+	Audits    int
+	Genesis   cid.Cid
+	FinalRoot cid.Cid
+	Head      types.TipSetKey
+}
+
+func (r *Report) count(blocks []*types.FullBlock) {
+	r.Epochs++
+	if len(blocks) == 0 {
+		r.NullRounds++
+		return
+	}
+	r.Tipsets++
+	r.Blocks += int64(len(blocks))
+}
+
+// Problems lists what a healthy chain would not show: wins too far from expectation, window proofs that did not land,
+// messages that failed, money that appeared or vanished.
+func (r *Report) Problems() []string {
+	var out []string
+	for _, m := range r.Miners {
+		if d := math.Abs(float64(m.Wins) - m.Expected); d > sigmas*m.Sigma {
+			out = append(out, fmt.Sprintf("miner %s won %d times where %.1f ± %.1f were expected", m.Miner, m.Wins, m.Expected, m.Sigma))
+		}
+		if m.PostsLanded != m.PostsDue {
+			out = append(out, fmt.Sprintf("miner %s landed %d of %d window proofs", m.Miner, m.PostsLanded, m.PostsDue))
+		}
+	}
+	if r.Failed > 0 {
+		out = append(out, fmt.Sprintf("%d of %d messages failed", r.Failed, r.Messages))
+	}
+	if want := big.Mul(big.NewInt(params.TotalFIL), oneFIL()); !r.TotalFIL.Equals(want) {
+		out = append(out, fmt.Sprintf("all balances sum to %s attoFIL, not %s", r.TotalFIL, want))
+	}
+	return out
+}
+
+// Run mines a chain and reports. The error is for simulations that could not go on; judge the outcome by Report.Problems.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	w, err := NewWorld(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("set up simulation: %w", err)
+	}
+	defer w.Exec.Close()
+	for w.epoch < cfg.Epochs {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if _, err := w.Step(ctx); err != nil {
+			return nil, fmt.Errorf("simulation at epoch %d: %w", w.epoch, err)
+		}
+		if w.epoch%auditEvery == 0 {
+			if err := w.audit(ctx); err != nil {
+				return nil, fmt.Errorf("simulation at epoch %d: %w", w.epoch, err)
+			}
+			if cfg.Progress != nil {
+				cfg.Progress(w.epoch, w.Store.Head())
+			}
+		}
+	}
+	return w.Report(ctx)
+}
+
+// audit counts all money and demands that it is what it was.
+func (w *World) audit(ctx context.Context) error {
+	res, err := w.Exec.Execute(ctx, w.Store.Head())
+	if err != nil {
+		return err
+	}
+	total, err := TotalFIL(ctx, w.Store.View(res.State))
+	if err != nil {
+		return err
+	}
+	if w.report.Audits > 0 && !total.Equals(w.report.TotalFIL) {
+		return fmt.Errorf("all balances summed to %s attoFIL before and to %s now", w.report.TotalFIL, total)
+	}
+	w.report.TotalFIL = total
+	w.report.Audits++
+	return nil
+}
+
+// Report closes the books at the present head.
+func (w *World) Report(ctx context.Context) (*Report, error) {
+	head := w.Store.Head()
+	if err := w.settle(ctx, head); err != nil {
+		return nil, err
+	}
+	if err := w.audit(ctx); err != nil {
+		return nil, err
+	}
+	res, err := w.Exec.Execute(ctx, head)
+	if err != nil {
+		return nil, err
+	}
+	out := w.report
+	out.Genesis, out.Head, out.FinalRoot = w.Store.Genesis().Cids()[0], head.Key(), res.State
+	for _, m := range w.Miners {
+		s := m.stats
+		for _, p := range m.sent {
+			// A deadline counts once its last epoch is behind the head.
+			if p.close <= head.Height() {
+				s.PostsDue++
+				if p.landed {
+					s.PostsLanded++
+				}
+			}
+		}
+		out.Miners = append(out.Miners, s)
+	}
+	return &out, nil
+}
