@@ -87,9 +87,8 @@ func (c *comb[T, F]) multiply(out []affine[T], scalars []fr.Element) {
 				case d > 0:
 					a.points[i] = c.tables[w][d-1]
 				default:
-					p := c.tables[w][-d-1]
-					F(&p.Y).Neg(&p.Y)
-					a.points[i] = p
+					a.points[i] = c.tables[w][-d-1]
+					F(&a.points[i].Y).Neg(&a.points[i].Y)
 				}
 			}
 			a.add(out[:n])
@@ -125,6 +124,8 @@ func split(digits *[combWindows]int16, s *fr.Element) {
 type adder[T any, F field[T]] struct {
 	points   []affine[T] // what to add; filled by the caller
 	den, pre []T
+	// scratch of add, here because generic calls would move locals to the heap
+	product, inv, slope, x, y T
 }
 
 func newAdder[T any, F field[T]](n int) *adder[T, F] {
@@ -135,38 +136,38 @@ func (p *affine[T]) infinity(isZero func(*T) bool) bool { return isZero(&p.X) &&
 
 // add sets acc[i] += points[i]. Pairs that the chord formula cannot add (infinity, equal x) are done one by one.
 func (a *adder[T, F]) add(acc []affine[T]) {
-	var product T
-	F(&product).SetOne()
 	isZero := func(x *T) bool { return F(x).IsZero() }
+	product := F(&a.product)
+	product.SetOne()
 	for i := range acc {
-		den := F(&a.den[i])
-		den.Sub(&a.points[i].X, &acc[i].X)
-		if den.IsZero() || a.points[i].infinity(isZero) || acc[i].infinity(isZero) {
-			acc[i] = addSlow[T, F](acc[i], a.points[i])
-			den.Sub(&acc[i].X, &acc[i].X) // zero: done
+		den, p, q := F(&a.den[i]), &acc[i], &a.points[i]
+		den.Sub(&q.X, &p.X)
+		if den.IsZero() || q.infinity(isZero) || p.infinity(isZero) {
+			*p = addSlow[T, F](*p, *q)
+			den.Sub(&p.X, &p.X) // zero: done
 			continue
 		}
-		a.pre[i] = product
-		F(&product).Mul(&product, &a.den[i])
+		a.pre[i] = a.product
+		product.Mul(&a.product, &a.den[i])
 	}
-	F(&product).Inverse(&product)
+	product.Inverse(&a.product)
+	inv, slope, x, y := F(&a.inv), F(&a.slope), F(&a.x), F(&a.y)
 	for i := len(acc) - 1; i >= 0; i-- {
 		if isZero(&a.den[i]) {
 			continue
 		}
-		var inv, slope, x, y T
-		F(&inv).Mul(&product, &a.pre[i])
-		F(&product).Mul(&product, &a.den[i])
 		p, q := &acc[i], &a.points[i]
-		F(&slope).Sub(&q.Y, &p.Y)
-		F(&slope).Mul(&slope, &inv)
-		F(&x).Square(&slope)
-		F(&x).Sub(&x, &p.X)
-		F(&x).Sub(&x, &q.X)
-		F(&y).Sub(&p.X, &x)
-		F(&y).Mul(&y, &slope)
-		F(&y).Sub(&y, &p.Y)
-		p.X, p.Y = x, y
+		inv.Mul(&a.product, &a.pre[i])
+		product.Mul(&a.product, &a.den[i])
+		slope.Sub(&q.Y, &p.Y)
+		slope.Mul(&a.slope, &a.inv)
+		x.Square(&a.slope)
+		x.Sub(&a.x, &p.X)
+		x.Sub(&a.x, &q.X)
+		y.Sub(&p.X, &a.x)
+		y.Mul(&a.y, &a.slope)
+		y.Sub(&a.y, &p.Y)
+		p.X, p.Y = a.x, a.y
 	}
 }
 
