@@ -1,0 +1,402 @@
+// Package pipeline is the shell of the sector machine: it stores each transition,
+// carries out the side effect that the stored record calls for, and feeds the
+// outcome back.
+//
+// Start at Pipeline.Run and Pipeline.Apply; effects.go carries out effects,
+// chain.go asks the chain, tasks.go talks to the task queue.
+//
+// Invariants: a record is stored before its effect begins (failpoint
+// sealer/transition); one effect per sector runs at a time; whatever fails
+// becomes an event of the machine, so that its back-off and its classes decide;
+// a sector whose record cannot be stored stands still and is tried again.
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	logging "github.com/ipfs/go-log/v2"
+
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/fault"
+	"github.com/filecoin-venus/venus/sealer/db"
+	"github.com/filecoin-venus/venus/sealer/heads"
+	"github.com/filecoin-venus/venus/sealer/messages"
+	"github.com/filecoin-venus/venus/sealer/sector"
+	"github.com/filecoin-venus/venus/sealer/store"
+	"github.com/filecoin-venus/venus/sealer/task"
+)
+
+var log = logging.Logger("sealer/pipeline")
+
+// Config are a miner's sealing settings.
+type Config struct {
+	Miner      address.Address // ID address
+	ActorID    abi.ActorID
+	SealProof  abi.RegisteredSealProof
+	SectorSize abi.SectorSize
+	Policy     sector.Policy
+	// TicketLookback is how far behind the head a ticket is drawn.
+	TicketLookback abi.ChainEpoch
+	// Lifetime is the life of a new sector from its pre-commit on.
+	Lifetime abi.ChainEpoch
+	// MaxSealing limits the sectors under way, 0 = no limit.
+	MaxSealing int
+}
+
+// Parts are what a pipeline works with.
+type Parts struct {
+	DB       *db.DB
+	Queue    *task.Queue
+	Store    *store.Store
+	Messages *messages.Sender
+	Chain    Chain
+	Verifier Verifier
+	Heads    *heads.Follower
+	Clock    clock.Clock
+}
+
+// Pipeline runs all sectors of a miner.
+type Pipeline struct {
+	cfg   Config
+	parts Parts
+	head  <-chan struct{}
+	poke  chan struct{} // holds a signal when something may be due
+	slots chan struct{} // bounds effects that run at once
+
+	mu      sync.Mutex // guards what follows
+	sectors map[abi.SectorNumber]*entry
+	taking  map[string]bool // ended tasks whose outcome is being taken
+}
+
+// entry is a sector with what its shell does now.
+type entry struct {
+	rec     sector.Record
+	running string    // the effect under way, "" when none
+	polled  uint64    // the head at which a waiting effect was last tried
+	ensured string    // the task that was handed to the queue
+	rest    time.Time // no effect is begun before this moment
+}
+
+// maxEffects bounds the effects that run at once.
+const maxEffects = 16
+
+// storePause is the pause after a record could not be stored.
+const storePause = time.Second
+
+// New loads the sectors. Nothing runs before Run.
+func New(ctx context.Context, cfg Config, parts Parts) (*Pipeline, error) {
+	p := &Pipeline{
+		cfg: cfg, parts: parts, head: parts.Heads.Listen(), poke: make(chan struct{}, 1), slots: make(chan struct{}, maxEffects),
+		sectors: map[abi.SectorNumber]*entry{}, taking: map[string]bool{},
+	}
+	recs, err := parts.DB.Sectors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range recs {
+		if r.Miner != cfg.ActorID {
+			return nil, fmt.Errorf("the database holds sector %d of miner f0%d, this sealer is f0%d's", r.Number, r.Miner, cfg.ActorID)
+		}
+		p.sectors[r.Number] = &entry{rec: r}
+	}
+	return p, nil
+}
+
+// Run drives all sectors until ctx ends, then waits for running effects.
+func (p *Pipeline) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		p.takeOutcomes(ctx, &wg)
+		next := p.launch(ctx, &wg)
+		timer := p.parts.Clock.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-p.head:
+		case <-p.poke:
+		case <-p.parts.Queue.Wake():
+		case <-timer.C():
+			if err := p.parts.Queue.Sweep(ctx); err != nil && ctx.Err() == nil {
+				log.Errorf("cannot look after the task queue: %v", err)
+			}
+		}
+		timer.Stop()
+	}
+}
+
+// idle is the longest pause between two looks at all sectors.
+const idle = 5 * time.Second
+
+// launch begins every effect that is due and returns when the next may be.
+func (p *Pipeline) launch(ctx context.Context, wg *sync.WaitGroup) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next, now := idle, p.parts.Clock.Now()
+	for n, e := range p.sectors {
+		if e.running != "" {
+			continue
+		}
+		if d := e.rest.Sub(now); d > 0 {
+			next = min(next, d)
+			continue
+		}
+		eff := sector.DueEffect(p.cfg.Policy, e.rec)
+		if w, ok := eff.(sector.Wait); ok {
+			if d := w.Until.Sub(now); d > 0 {
+				next = min(next, d)
+				continue
+			}
+		}
+		if !p.ripe(e, eff) {
+			continue
+		}
+		e.running = eff.String()
+		rec := e.rec
+		wg.Go(func() { p.carryOut(ctx, n, rec, eff) })
+	}
+	return next
+}
+
+// ripe tells whether an effect should be begun now. Effects that wait for the
+// chain are tried once per head.
+func (p *Pipeline) ripe(e *entry, eff sector.Effect) bool {
+	head := p.parts.Heads.Latest()
+	switch x := eff.(type) {
+	case sector.Nothing:
+		return false
+	case sector.RunTask:
+		return e.ensured != x.String()
+	case sector.Wait:
+		return true
+	case sector.ReadSeed:
+		if head.Epoch < x.ReadyAt {
+			return false
+		}
+	}
+	if head.Seq == 0 || e.polled == head.Seq {
+		return false
+	}
+	e.polled = head.Seq
+	return true
+}
+
+// carryOut runs one effect and applies what came of it.
+func (p *Pipeline) carryOut(ctx context.Context, n abi.SectorNumber, rec sector.Record, eff sector.Effect) {
+	p.slots <- struct{}{}
+	ev, err := p.effect(ctx, rec, eff)
+	<-p.slots
+	if err != nil && ctx.Err() == nil {
+		ev = sector.Failed{Class: classOf(err), Err: err.Error()}
+	}
+	p.mu.Lock()
+	if e := p.sectors[n]; e != nil {
+		e.running = ""
+		if _, ok := eff.(sector.RunTask); ok && err == nil {
+			e.ensured = eff.String()
+		}
+	}
+	p.mu.Unlock()
+	if ev != nil && ctx.Err() == nil {
+		if err := p.Apply(ctx, n, ev, nil); err != nil && !errors.Is(err, sector.ErrIgnored) {
+			log.Errorf("sector %d: %v", n, err)
+		}
+	}
+	p.Poke()
+}
+
+func classOf(err error) sector.Class {
+	if errors.Is(err, store.ErrNoSpace) {
+		return sector.Operator
+	}
+	return messages.ClassOf(err)
+}
+
+// effect carries out an effect; a panic in it is an error of this sector only.
+func (p *Pipeline) effect(ctx context.Context, rec sector.Record, eff sector.Effect) (ev sector.Event, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			log.Errorf("effect %q of sector %d panicked: %v\n%s", eff, rec.Number, r, debug.Stack())
+			err = fmt.Errorf("effect %q panicked: %v", eff, r)
+		}
+	}()
+	switch x := eff.(type) {
+	case sector.Wait:
+		return sector.Due{}, nil
+	case sector.RunTask:
+		return nil, p.ensureTask(ctx, rec, x)
+	case sector.ReadTicket:
+		return p.readTicket(ctx, rec)
+	case sector.PushPreCommit:
+		return p.pushPreCommit(ctx, rec)
+	case sector.AwaitMessage:
+		return p.awaitMessage(ctx, rec, x)
+	case sector.ReadSeed:
+		return p.readSeed(ctx, rec, x)
+	case sector.PushCommit:
+		return p.pushCommit(ctx, rec)
+	case sector.CheckChain:
+		return p.facts(ctx, rec.Number, p.parts.Heads.Latest().Key)
+	}
+	return nil, fmt.Errorf("effect %q is not known", eff)
+}
+
+// Apply applies an event to a sector and stores the outcome.
+func (p *Pipeline) Apply(ctx context.Context, n abi.SectorNumber, ev sector.Event, artifacts map[string][]byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, ok := p.sectors[n]
+	if !ok {
+		return fmt.Errorf("sector %d: %w", n, db.ErrNotFound)
+	}
+	now := sector.Now{Time: p.parts.Clock.Now().UTC(), Epoch: p.parts.Heads.Latest().Epoch}
+	next, err := sector.Step(p.cfg.Policy, e.rec, now, ev)
+	if err != nil {
+		log.Debugf("%v", err)
+		return err
+	}
+	change := db.Change{Record: next, Artifacts: artifacts}
+	if !quiet(ev) {
+		change.Log = []db.LogEntry{{At: now.Time, Kind: "event;sealing." + string(next.State), Text: ev.String()}}
+	}
+	if err := p.parts.DB.SaveSector(ctx, change); err != nil {
+		e.rest = now.Time.Add(storePause)
+		return fmt.Errorf("store sector %d: %w", n, err)
+	}
+	if err := fault.Point("sealer/transition"); err != nil {
+		return err
+	}
+	if next.State != e.rec.State {
+		log.Infow("sector", "number", n, "from", e.rec.State, "to", next.State, "event", ev.String())
+	} else if next.LastErr != "" && next.Tries > e.rec.Tries {
+		log.Warnw("sector waits", "number", n, "state", next.State, "tries", next.Tries, "err", next.LastErr)
+	}
+	e.rec = next
+	e.polled = 0
+	p.Poke()
+	return nil
+}
+
+// quiet events are not worth a line in the sector's log.
+func quiet(ev sector.Event) bool {
+	_, due := ev.(sector.Due)
+	return due
+}
+
+// Poke makes Run look at all sectors again.
+func (p *Pipeline) Poke() {
+	select {
+	case p.poke <- struct{}{}:
+	default:
+	}
+}
+
+// ErrTooMany is returned when as many sectors are sealed as allowed.
+var ErrTooMany = errors.New("too many sectors sealing")
+
+// Pledge begins a sector without deals.
+func (p *Pipeline) Pledge(ctx context.Context) (abi.SectorID, error) {
+	if p.cfg.MaxSealing > 0 {
+		sealing := 0
+		for _, r := range p.List() {
+			if !r.State.Final() {
+				sealing++
+			}
+		}
+		if sealing >= p.cfg.MaxSealing {
+			return abi.SectorID{}, fmt.Errorf("%w (curSealing: %d, max: %d)", ErrTooMany, sealing, p.cfg.MaxSealing)
+		}
+	}
+	n, err := p.takeNumber(ctx)
+	if err != nil {
+		return abi.SectorID{}, err
+	}
+	rec := sector.New(p.cfg.ActorID, n, p.cfg.SealProof, p.parts.Clock.Now().UTC())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err = p.parts.DB.SaveSector(ctx, db.Change{Record: rec, Log: []db.LogEntry{{At: rec.CreatedAt, Kind: "event;sealing.SectorStartCC", Text: "pledged"}}})
+	if err != nil {
+		return abi.SectorID{}, fmt.Errorf("store sector %d: %w", n, err)
+	}
+	p.sectors[n] = &entry{rec: rec}
+	p.Poke()
+	return rec.ID(), nil
+}
+
+// takeNumber gives out a number that neither this database nor the chain has used.
+func (p *Pipeline) takeNumber(ctx context.Context) (abi.SectorNumber, error) {
+	for {
+		n, err := p.parts.DB.TakeNumber(ctx, 0)
+		if err != nil {
+			return 0, err
+		}
+		if err := fault.Point("sealer/number"); err != nil {
+			return 0, err
+		}
+		used, err := p.parts.Chain.StateMinerSectorAllocated(ctx, p.cfg.Miner, n, p.parts.Heads.Latest().Key)
+		if err != nil {
+			return 0, fmt.Errorf("ask whether sector number %d is free: %w", n, err)
+		}
+		p.mu.Lock()
+		_, ours := p.sectors[n]
+		p.mu.Unlock()
+		if !used && !ours {
+			return n, nil
+		}
+	}
+}
+
+// Adopt takes in a sector that was sealed elsewhere, such as a genesis sector.
+// An already known one is left alone.
+func (p *Pipeline) Adopt(ctx context.Context, rec sector.Record) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.sectors[rec.Number]; ok {
+		return nil
+	}
+	if err := p.parts.DB.SaveSector(ctx, db.Change{Record: rec, Log: []db.LogEntry{{At: rec.CreatedAt, Kind: "event;sealing.Adopted", Text: "sealed elsewhere"}}}); err != nil {
+		return err
+	}
+	p.sectors[rec.Number] = &entry{rec: rec}
+	return nil
+}
+
+// List returns all sectors by number.
+func (p *Pipeline) List() []sector.Record {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]sector.Record, 0, len(p.sectors))
+	for _, e := range p.sectors {
+		out = append(out, e.rec)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Number < out[j].Number })
+	return out
+}
+
+// Get returns one sector.
+func (p *Pipeline) Get(n abi.SectorNumber) (sector.Record, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, ok := p.sectors[n]
+	if !ok {
+		return sector.Record{}, fmt.Errorf("sector %d: %w", n, db.ErrNotFound)
+	}
+	return e.rec, nil
+}
+
+// Next says in plain words what a sector waits for.
+func (p *Pipeline) Next(r sector.Record) string {
+	if r.Parked != "" {
+		return "waits for the operator: " + r.Parked
+	}
+	return sector.DueEffect(p.cfg.Policy, r).String()
+}

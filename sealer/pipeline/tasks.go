@@ -1,0 +1,133 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/filecoin-project/go-state-types/abi"
+
+	"github.com/filecoin-venus/venus/sealer/db"
+	"github.com/filecoin-venus/venus/sealer/sector"
+	"github.com/filecoin-venus/venus/sealer/store"
+	"github.com/filecoin-venus/venus/sealer/task"
+	"github.com/filecoin-venus/venus/worker"
+)
+
+// ensureTask hands proof work to the queue.
+func (p *Pipeline) ensureTask(ctx context.Context, rec sector.Record, x sector.RunTask) error {
+	t := worker.Task{
+		ID: task.ID(rec.ID(), x.Kind, x.Attempt), Sector: rec.ID(), SealProof: rec.SealProof, Kind: x.Kind, Attempt: x.Attempt,
+		Pieces: rec.Pieces, Ticket: rec.Ticket.Value, Seed: rec.Seed.Value, CommD: rec.CommD, CommR: rec.CommR,
+	}
+	var (
+		files store.Files
+		err   error
+	)
+	switch x.Kind {
+	case sector.TaskCommit1, sector.TaskFinalize:
+		files, err = p.parts.Store.Find(rec.ID(), store.Sealed, store.Cache)
+	case sector.TaskCommit2:
+	default:
+		files, err = p.parts.Store.Place(rec.ID(), p.cfg.SectorSize)
+	}
+	if err != nil {
+		return err
+	}
+	t.Files = worker.Files(files)
+	switch x.Kind {
+	case sector.TaskPreCommit2:
+		t.Input, err = p.parts.DB.Artifact(ctx, rec.Number, string(sector.TaskPreCommit1))
+	case sector.TaskCommit2:
+		t.Input, err = p.parts.DB.Artifact(ctx, rec.Number, string(sector.TaskCommit1))
+	}
+	if err != nil {
+		return err
+	}
+	return p.parts.Queue.Ensure(ctx, t)
+}
+
+// takeOutcomes applies the results of ended tasks.
+func (p *Pipeline) takeOutcomes(ctx context.Context, wg *sync.WaitGroup) {
+	for _, e := range p.parts.Queue.Ended() {
+		p.mu.Lock()
+		busy := p.taking[e.Task.ID]
+		p.taking[e.Task.ID] = true
+		p.mu.Unlock()
+		if busy {
+			continue
+		}
+		wg.Go(func() {
+			err := p.takeOutcome(ctx, e)
+			p.mu.Lock()
+			delete(p.taking, e.Task.ID)
+			p.mu.Unlock()
+			if err != nil && ctx.Err() == nil {
+				log.Errorf("cannot take the result of task %s: %v", e.Task.ID, err)
+			}
+		})
+	}
+}
+
+func (p *Pipeline) takeOutcome(ctx context.Context, e task.Entry) error {
+	ev, artifacts := p.outcome(ctx, e)
+	err := p.Apply(ctx, e.Task.Sector.Number, ev, artifacts)
+	if err != nil && !errors.Is(err, sector.ErrIgnored) && !errors.Is(err, db.ErrNotFound) {
+		return err // the task stays; it is taken again at the next look
+	}
+	return p.parts.Queue.Forget(ctx, e.Task.ID)
+}
+
+// outcome turns an ended task into an event and what to keep of its result. A
+// result that lacks what it must hold counts as a failure.
+func (p *Pipeline) outcome(ctx context.Context, e task.Entry) (sector.Event, map[string][]byte) {
+	t, res := e.Task, e.Result
+	fail := func(format string, args ...any) (sector.Event, map[string][]byte) {
+		return sector.TaskFailed{Kind: t.Kind, Attempt: t.Attempt, Err: fmt.Sprintf(format, args...)}, nil
+	}
+	if e.State == task.Failed {
+		return fail("%s", e.Reason)
+	}
+	p.parts.Store.Declare(t.Sector, store.Files(t.Files))
+	done := sector.TaskDone{Kind: t.Kind, Attempt: t.Attempt}
+	keep := map[string][]byte{}
+	switch t.Kind {
+	case sector.TaskAddPiece:
+		if len(res.Pieces) == 0 {
+			return fail("worker %s returned no piece", e.Host)
+		}
+		done.Pieces = res.Pieces
+	case sector.TaskPreCommit1, sector.TaskCommit1:
+		if len(res.Output) == 0 {
+			return fail("worker %s returned nothing", e.Host)
+		}
+		keep[string(t.Kind)] = res.Output
+	case sector.TaskPreCommit2:
+		if res.CommD == nil || res.CommR == nil {
+			return fail("worker %s returned no commitments", e.Host)
+		}
+		done.CommD, done.CommR = *res.CommD, *res.CommR
+		keep[string(sector.TaskPreCommit1)] = nil
+	case sector.TaskCommit2:
+		if len(res.Proof) == 0 {
+			return fail("worker %s returned no proof", e.Host)
+		}
+		done.Proof = res.Proof
+	case sector.TaskFinalize:
+		if err := p.rest(ctx, t.Sector); err != nil {
+			return fail("%v", err)
+		}
+		keep[string(sector.TaskCommit1)] = nil
+	}
+	return done, keep
+}
+
+// rest brings a finalized sector to its storage path. A sector without deals
+// holds only zeros: its unsealed copy can be had again at no cost.
+func (p *Pipeline) rest(_ context.Context, id abi.SectorID) error {
+	if err := p.parts.Store.Rest(id, p.cfg.SectorSize); err != nil {
+		return err
+	}
+	return p.parts.Store.DropUnsealed(id)
+}
