@@ -14,6 +14,8 @@ type Proof struct {
 	Randomness []byte
 	Proofs     []proof.PoStProof
 	Skipped    []bitfield.BitField
+	// Sectors is how many sectors are proven.
+	Sectors uint64
 }
 
 // Partition is a partition as the chain has it, in sector numbers.

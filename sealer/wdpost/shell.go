@@ -1,0 +1,351 @@
+package wdpost
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-bitfield"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/crypto"
+	"github.com/filecoin-project/go-state-types/dline"
+	"github.com/filecoin-project/go-state-types/proof"
+	logging "github.com/ipfs/go-log/v2"
+
+	"github.com/filecoin-venus/venus/api/node"
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/fault"
+	"github.com/filecoin-venus/venus/sealer/heads"
+	"github.com/filecoin-venus/venus/sealer/messages"
+	"github.com/filecoin-venus/venus/types"
+)
+
+var log = logging.Logger("wdpost")
+
+// Deadlines is the part of the node that knows what must be proven when.
+type Deadlines interface {
+	StateMinerProvingDeadline(ctx context.Context, miner address.Address, tsk types.TipSetKey) (*dline.Info, error)
+	StateMinerDeadlines(ctx context.Context, miner address.Address, tsk types.TipSetKey) ([]node.Deadline, error)
+	StateMinerPartitions(ctx context.Context, miner address.Address, deadline uint64, tsk types.TipSetKey) ([]node.Partition, error)
+	StateMinerSectors(ctx context.Context, miner address.Address, filter *bitfield.BitField, tsk types.TipSetKey) ([]*node.SectorOnChainInfo, error)
+}
+
+// Randomness is the part of the node that draws randomness.
+type Randomness interface {
+	StateGetRandomnessFromTickets(ctx context.Context, tag crypto.DomainSeparationTag, epoch abi.ChainEpoch, entropy []byte, tsk types.TipSetKey) (abi.Randomness, error)
+	StateGetRandomnessFromBeacon(ctx context.Context, tag crypto.DomainSeparationTag, epoch abi.ChainEpoch, entropy []byte, tsk types.TipSetKey) (abi.Randomness, error)
+}
+
+// Chain is the part of the node that is used.
+type Chain interface {
+	Deadlines
+	Randomness
+}
+
+// Prover makes proofs from the sector files of this machine.
+type Prover interface {
+	// Check returns, by number, why sectors cannot be proven; it gives up on a slow one by itself.
+	Check(ctx context.Context, sectors []proof.SectorInfo) (map[abi.SectorNumber]string, error)
+	// WindowPoSt proves the sectors that can be proven, and names those that cannot.
+	WindowPoSt(ctx context.Context, sectors []proof.SectorInfo, randomness abi.PoStRandomness) (proofs []proof.PoStProof, faulty []abi.SectorNumber, err error)
+}
+
+// Verifier checks a proof before it is sent.
+type Verifier interface {
+	VerifyWindowPoSt(ctx context.Context, info proof.WindowPoStVerifyInfo) (bool, error)
+}
+
+// Store keeps the planner's state and the history of proofs.
+type Store interface {
+	LoadJSON(ctx context.Context, name string, v any) error
+	SaveJSON(ctx context.Context, name string, v any) error
+	SaveWindowProof(ctx context.Context, open int64, group int, record any) error
+}
+
+// Record is a window proof as the history keeps it.
+type Record struct {
+	Deadline   uint64
+	Open       abi.ChainEpoch
+	Partitions []uint64
+	Sectors    uint64
+	Skipped    uint64
+	Message    string
+	Phase      Phase
+	Took       time.Duration
+	Err        string
+	At         time.Time
+}
+
+// Parts are what the shell works with.
+type Parts struct {
+	Chain    Chain
+	Messages *messages.Sender
+	Prover   Prover
+	Verifier Verifier
+	Store    Store
+	Heads    *heads.Follower
+	Clock    clock.Clock
+	// Alert tells the operator; it must not block.
+	Alert func(text string)
+}
+
+// Settings are what the shell must know besides the planner's margins.
+type Settings struct {
+	Config
+	Miner address.Address // ID address
+	// MaxPartitions limits the partitions of one message.
+	MaxPartitions int
+	// DeclareFaults lets bad sectors be declared before the cutoff instead of skipped in the proof.
+	DeclareFaults bool
+}
+
+// Shell runs the planner.
+type Shell struct {
+	set   Settings
+	parts Parts
+	head  <-chan struct{}
+	poke  chan struct{}
+
+	mu      sync.Mutex // guards what follows
+	state   State
+	running map[string]context.CancelFunc
+	seen    uint64 // the head that was planned last
+	looked  map[abi.ChainEpoch]uint64
+	took    map[string]time.Duration
+}
+
+// stateName is the name of the planner's state in the store.
+const stateName = "wdpost"
+
+// New loads the stored state. Nothing runs before Run.
+func New(ctx context.Context, set Settings, parts Parts) (*Shell, error) {
+	s := &Shell{
+		set: set, parts: parts, head: parts.Heads.Listen(), poke: make(chan struct{}, 1),
+		running: map[string]context.CancelFunc{}, looked: map[abi.ChainEpoch]uint64{}, took: map[string]time.Duration{},
+	}
+	if err := parts.Store.LoadJSON(ctx, stateName, &s.state); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Run plans at every head until ctx ends.
+func (s *Shell) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.head:
+			if err := s.plan(ctx); err != nil && ctx.Err() == nil {
+				log.Errorf("cannot plan window proofs: %v", err)
+				wg.Go(func() { s.again(ctx) })
+				continue
+			}
+		case <-s.poke:
+		}
+		s.launch(ctx, &wg)
+	}
+}
+
+// again asks for another plan of the same head a moment later.
+func (s *Shell) again(ctx context.Context) {
+	if s.parts.Clock.Sleep(ctx, time.Second) == nil {
+		if err := s.plan(ctx); err == nil {
+			s.wake()
+		}
+	}
+}
+
+// plan tells the planner of the latest head.
+func (s *Shell) plan(ctx context.Context) error {
+	head := s.parts.Heads.Latest()
+	if head.Seq == 0 {
+		return nil
+	}
+	d, err := s.parts.Chain.StateMinerProvingDeadline(ctx, s.set.Miner, head.Key)
+	if err != nil {
+		return fmt.Errorf("read the proving deadline: %w", err)
+	}
+	s.mu.Lock()
+	s.seen = head.Seq
+	s.mu.Unlock()
+	d.CurrentEpoch = head.Epoch
+	return s.apply(ctx, Head{Deadline: *d})
+}
+
+// apply stores what an event changes.
+func (s *Shell) apply(ctx context.Context, ev Event) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.store(ctx, Step(s.set.Config, s.state, ev))
+}
+
+// store saves a new state; the height alone is not worth a write. Callers hold mu.
+func (s *Shell) store(ctx context.Context, next State) error {
+	same := next
+	same.Height = s.state.Height
+	if !reflect.DeepEqual(same, s.state) {
+		if err := s.parts.Store.SaveJSON(ctx, stateName, next); err != nil {
+			return fmt.Errorf("store the plan of window proofs: %w", err)
+		}
+		s.history(ctx, next)
+	}
+	s.state = next
+	s.wake()
+	return nil
+}
+
+// history records the groups that changed. Callers hold mu.
+func (s *Shell) history(ctx context.Context, next State) {
+	for _, w := range next.Windows {
+		old := s.state.window(w.Open)
+		for i, g := range w.Groups {
+			if old != nil && i < len(old.Groups) && reflect.DeepEqual(old.Groups[i], g) {
+				continue
+			}
+			r := Record{
+				Deadline: w.Index, Open: w.Open, Partitions: g.Partitions, Message: g.MessageID, Phase: g.Phase,
+				Err: g.LastErr, At: s.parts.Clock.Now().UTC(), Took: s.took[Prove{Window: w, Group: i}.Key()],
+			}
+			if g.Proof != nil {
+				r.Sectors = g.Proof.Sectors
+				for _, b := range g.Proof.Skipped {
+					if n, err := b.Count(); err == nil {
+						r.Skipped += n
+					}
+				}
+			}
+			if err := s.parts.Store.SaveWindowProof(ctx, int64(w.Open), i, r); err != nil {
+				log.Warnf("cannot record a window proof: %v", err)
+			}
+		}
+	}
+}
+
+// Snapshot returns the planner's state.
+func (s *Shell) Snapshot() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.clone()
+}
+
+func (s *Shell) wake() {
+	select {
+	case s.poke <- struct{}{}:
+	default:
+	}
+}
+
+// launch begins what is due and not running, and stops proofs nobody needs.
+func (s *Shell) launch(ctx context.Context, wg *sync.WaitGroup) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range Due(s.set.Config, s.state) {
+		key := a.Key()
+		if s.running[key] != nil {
+			continue
+		}
+		if look, ok := a.(Look); ok {
+			if s.looked[look.Window.Open] == s.seen {
+				continue // one look per head
+			}
+			s.looked[look.Window.Open] = s.seen
+		}
+		run, cancel := context.WithCancel(ctx)
+		s.running[key] = cancel
+		wg.Go(func() { s.carryOut(run, cancel, a) })
+	}
+	for _, w := range s.state.Windows {
+		if s.state.Height < w.Close {
+			continue
+		}
+		delete(s.looked, w.Open)
+		for i := range w.Groups {
+			if cancel := s.running[Prove{Window: w, Group: i}.Key()]; cancel != nil {
+				cancel()
+			}
+		}
+	}
+}
+
+func (s *Shell) carryOut(ctx context.Context, cancel context.CancelFunc, a Action) {
+	defer cancel()
+	start := s.parts.Clock.Now()
+	events, err := s.run(ctx, a)
+	if err != nil && ctx.Err() == nil {
+		log.Warnw("window proof action failed", "action", a.Key(), "err", err)
+		events = append(events, troubleOf(a, err))
+	}
+	s.mu.Lock()
+	delete(s.running, a.Key())
+	if _, ok := a.(Prove); ok {
+		s.took[a.Key()] = s.parts.Clock.Now().Sub(start)
+	}
+	s.mu.Unlock()
+	for _, ev := range events {
+		if err := s.apply(context.WithoutCancel(ctx), ev); err != nil {
+			log.Errorf("after %s: %v", a.Key(), err)
+		}
+	}
+	s.wake()
+}
+
+func troubleOf(a Action, err error) Event {
+	t := Trouble{Group: -1, Err: err.Error()}
+	switch x := a.(type) {
+	case Load:
+		t.Open = x.Window.Open
+	case Look:
+		t.Open = x.Window.Open
+	case Report:
+		t.Open = x.Window.Open
+	case Prove:
+		t.Open, t.Group = x.Window.Open, x.Group
+	case Push:
+		t.Open, t.Group = x.Window.Open, x.Group
+	case CheckFiles:
+		t.Open, t.Check = x.Check.Open, true
+	}
+	return t
+}
+
+// run carries out an action; a panic in it concerns this action only.
+func (s *Shell) run(ctx context.Context, a Action) (evs []Event, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			log.Errorf("%s panicked: %v\n%s", a.Key(), r, debug.Stack())
+			err = fmt.Errorf("%s panicked: %v", a.Key(), r)
+		}
+	}()
+	switch x := a.(type) {
+	case Load:
+		return s.load(ctx, x.Window)
+	case Prove:
+		return s.prove(ctx, x.Window, x.Group)
+	case Push:
+		if err := fault.Point("wdpost/intent"); err != nil {
+			return nil, err
+		}
+		return s.push(ctx, x.Window, x.Group)
+	case Look:
+		return s.look(ctx, x.Window)
+	case CheckFiles:
+		return s.checkFiles(ctx, x.Check)
+	case Report:
+		text := fmt.Sprintf("deadline %d (epochs %d to %d) closed with partitions %v unproven: their sectors are faulty now", x.Window.Index, x.Window.Open, x.Window.Close, x.Partitions)
+		log.Error(text)
+		if s.parts.Alert != nil {
+			s.parts.Alert(text)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return nil, s.store(ctx, s.state.MarkReported(x.Window.Open))
+	}
+	return nil, fmt.Errorf("action %s is not known", a.Key())
+}
