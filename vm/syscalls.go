@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/blake2b"
 
 	"github.com/filecoin-venus/venus/crypto"
+	"github.com/filecoin-venus/venus/proofs/commp"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -117,7 +118,7 @@ func (m machineSyscalls) VerifySignature(sig gscrypto.Signature, signer address.
 func (machineSyscalls) HashBlake2b(data []byte) [32]byte { return blake2b.Sum256(data) }
 
 func (machineSyscalls) ComputeUnsealedSectorCID(t abi.RegisteredSealProof, pieces []abi.PieceInfo) (cid.Cid, error) {
-	return unsealedCID(t, pieces)
+	return commp.UnsealedCID(t, pieces)
 }
 
 // verdict maps an answer of the verifier: no answer is fatal.
