@@ -9,6 +9,7 @@ import (
 	init7 "github.com/filecoin-project/specs-actors/v7/actors/builtin/init"
 
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
+	"github.com/ipfs/go-cid"
 
 	"github.com/filecoin-venus/venus/ipld"
 	"github.com/filecoin-venus/venus/state"
@@ -35,27 +36,32 @@ func LoadCAR(ctx context.Context, r io.Reader, bs ipld.Blockstore) (*types.Block
 	if err != nil {
 		return nil, fmt.Errorf("load genesis: %w", err)
 	}
-	if len(roots) != 1 {
-		return nil, fmt.Errorf("load genesis: %d roots, want 1: %w", len(roots), ErrNotGenesis)
+	if len(roots) == 0 {
+		return nil, fmt.Errorf("load genesis: no roots: %w", ErrNotGenesis)
 	}
-	data, err := bs.Get(ctx, roots[0])
+	return header(ctx, bs, roots[0])
+}
+
+// header reads and judges a genesis header that is in the store.
+func header(ctx context.Context, bs ipld.Blockstore, root cid.Cid) (*types.BlockHeader, error) {
+	data, err := bs.Get(ctx, root)
 	if err != nil {
-		return nil, fmt.Errorf("load genesis %s: %w: %w", roots[0], ErrNotGenesis, err)
+		return nil, fmt.Errorf("load genesis %s: %w: %w", root, ErrNotGenesis, err)
 	}
 	h, err := types.DecodeBlock(data)
 	if err != nil {
-		return nil, fmt.Errorf("load genesis %s: %w: %w", roots[0], ErrNotGenesis, err)
+		return nil, fmt.Errorf("load genesis %s: %w: %w", root, ErrNotGenesis, err)
 	}
 	switch {
-	case h.Cid() != roots[0]:
-		return nil, fmt.Errorf("load genesis %s: the header's canonical form has CID %s: %w", roots[0], h.Cid(), ErrNotGenesis)
+	case h.Cid() != root:
+		return nil, fmt.Errorf("load genesis %s: the header's canonical form has CID %s: %w", root, h.Cid(), ErrNotGenesis)
 	case h.Height != 0:
-		return nil, fmt.Errorf("load genesis %s: height %d: %w", roots[0], h.Height, ErrNotGenesis)
+		return nil, fmt.Errorf("load genesis %s: height %d: %w", root, h.Height, ErrNotGenesis)
 	case h.Ticket == nil || len(h.BeaconEntries) == 0:
-		return nil, fmt.Errorf("load genesis %s: no ticket or beacon entry: %w", roots[0], ErrNotGenesis)
+		return nil, fmt.Errorf("load genesis %s: no ticket or beacon entry: %w", root, ErrNotGenesis)
 	}
 	if _, err := NetworkName(ctx, bs, h); err != nil {
-		return nil, fmt.Errorf("load genesis %s: %w: %w", roots[0], ErrNotGenesis, err)
+		return nil, fmt.Errorf("load genesis %s: %w: %w", root, ErrNotGenesis, err)
 	}
 	return h, nil
 }
