@@ -48,7 +48,7 @@ var exitMeaning = map[exitcode.ExitCode]string{
 	exitcode.SysErrForbidden: "the sender may not call this", exitcode.ErrIllegalArgument: "an argument is illegal",
 	exitcode.ErrNotFound: "something it names does not exist", exitcode.ErrForbidden: "the actor forbids it",
 	exitcode.ErrInsufficientFunds: "an actor lacks the funds (for a miner: pledge or deposit)",
-	exitcode.ErrIllegalState: "the actor's state does not allow it now", exitcode.ErrSerialization: "the parameters are malformed",
+	exitcode.ErrIllegalState:      "the actor's state does not allow it now", exitcode.ErrSerialization: "the parameters are malformed",
 }
 
 // DescribeExit gives an exit code in words.

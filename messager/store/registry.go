@@ -374,3 +374,25 @@ func (t *Tx) Fence(name string, fence int64) error {
 	}
 	return nil
 }
+
+// EnsureSender makes a row for an address that has none.
+func (t *Tx) EnsureSender(a address.Address, now time.Time) error {
+	var n int
+	if err := t.tx.QueryRowContext(t.ctx, "SELECT COUNT(*) FROM addresses WHERE addr=?", a.Bytes()).Scan(&n); err != nil {
+		return fmt.Errorf("look up address %s: %w", a, err)
+	}
+	if n > 0 {
+		return nil
+	}
+	err := t.PutSender(Sender{Addr: a, Created: now, Updated: now})
+	if errors.Is(err, ErrExists) {
+		return nil
+	}
+	return err
+}
+
+// DropHeads forgets what was recorded at or above a height.
+func (t *Tx) DropHeads(height abi.ChainEpoch) error {
+	_, err := t.exec("DELETE FROM heads WHERE height>=?", int64(height))
+	return err
+}

@@ -1,0 +1,124 @@
+package messager
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/internal/fsutil"
+	"github.com/filecoin-venus/venus/messager/store"
+	"github.com/filecoin-venus/venus/repo"
+)
+
+// Defaults of the directory and its environment variable.
+const (
+	DefaultRepo = "~/.venus-messager"
+	PathEnv     = "VENUS_MESSAGER_PATH"
+	// DefaultListen serves other machines: the sealers of a cluster are there. Every
+	// caller needs a token.
+	DefaultListen = "/ip4/0.0.0.0/tcp/39812"
+
+	configName   = "config.toml"
+	holderName   = "instance"
+	databaseName = "message.db"
+)
+
+// Config is the file config.toml. Flags win over it.
+type Config struct {
+	API struct {
+		ListenAddress string
+	}
+	Auth struct {
+		// URL of venus-auth; empty: only this messager's own tokens are valid.
+		URL string
+	}
+	Node struct {
+		URL, Token string
+	}
+	DB struct {
+		// Type is sqlite or mysql.
+		Type string
+		// DSN is used with mysql.
+		DSN string
+	}
+}
+
+const configText = `# venus-messager reads this file when it starts. Flags of "run" win over it; those of the first start were written here.
+# It holds secrets: keep it readable by its owner only.
+
+[API]
+# Where the messager listens. Every caller needs a token, of venus-auth or of this messager.
+ListenAddress = %q
+
+[Auth]
+# The venus-auth that knows the callers' tokens. Empty: only this messager's own tokens are valid.
+URL = %q
+
+[Node]
+# The venus node and the token to use it with (venus-auth genToken --perm write messager).
+URL = %q
+Token = %q
+
+[DB]
+# sqlite keeps the messages in this directory; mysql needs a DSN: user:password@tcp(host:3306)/database?parseTime=true
+Type = %q
+DSN = %q
+`
+
+// loadConfig reads the file, lays the given values over it, and writes it on the
+// first start.
+func loadConfig(r *repo.Repo, given Config) (Config, error) {
+	path := r.Path(configName)
+	var c Config
+	raw, err := os.ReadFile(path)
+	first := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !first {
+		return c, fmt.Errorf("read configuration: %w", err)
+	}
+	dec := toml.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil && !first {
+		return c, api.Errorf(api.CodeInvalid, "configuration %s: %w", path, err).WithHint("correct the file, or move it away to have a fresh one written")
+	}
+	for _, x := range []struct {
+		into   *string
+		values []string
+	}{
+		{&c.API.ListenAddress, []string{given.API.ListenAddress, c.API.ListenAddress, DefaultListen}},
+		{&c.Auth.URL, []string{given.Auth.URL, c.Auth.URL}},
+		{&c.Node.URL, []string{given.Node.URL, c.Node.URL}},
+		{&c.Node.Token, []string{given.Node.Token, c.Node.Token}},
+		{&c.DB.Type, []string{given.DB.Type, c.DB.Type, store.SQLite}},
+		{&c.DB.DSN, []string{given.DB.DSN, c.DB.DSN}},
+	} {
+		for _, v := range x.values {
+			if v != "" {
+				*x.into = v
+				break
+			}
+		}
+	}
+	if err := c.validate(); err != nil {
+		return c, err
+	}
+	if !first {
+		return c, nil
+	}
+	text := fmt.Appendf(nil, configText, c.API.ListenAddress, c.Auth.URL, c.Node.URL, c.Node.Token, c.DB.Type, c.DB.DSN)
+	return c, fsutil.WriteFileAtomic(path, text, 0o600)
+}
+
+func (c Config) validate() error {
+	if c.Node.URL == "" {
+		return api.Errorf(api.CodeInvalid, "no node is given").WithHint("pass --node-url, for example --node-url /ip4/127.0.0.1/tcp/3453")
+	}
+	if c.DB.Type == store.MySQL && c.DB.DSN == "" {
+		return api.Errorf(api.CodeInvalid, "--db-type mysql needs --mysql-dsn").WithHint("its form is user:password@tcp(host:3306)/database?parseTime=true")
+	}
+	return nil
+}

@@ -1,0 +1,22 @@
+// Package messager delivers messages for a cluster: it takes them by wallet name,
+// gives them nonce and gas, has the wallet sign them, pushes them to a node and
+// follows the chain until they are executed, whatever happens on the way.
+//
+// Start reading at Service (service.go). The life of a message: accept (accept.go)
+// makes it durable; its sender's worker (worker.go) estimates, has it signed and
+// assigns the nonce; push.go hands it to the node; follow.go sees it land;
+// reconcile.go asks the chain when a notification may have been missed;
+// replace.go signs a stuck one again. The rules are in package machine, the
+// tables in package store, the RPC methods in the api_*.go files.
+//
+// Invariants:
+//   - an id is returned only once its message is durable;
+//   - one goroutine per sender gives out its nonces, under a lease in the database,
+//     and writes nonce and signed bytes in one transaction before the first push;
+//   - what was signed for a nonce is kept for ever, and is pushed until the chain
+//     has passed that nonce;
+//   - a wallet, a node or a message in trouble delays only what depends on it, and
+//     every message that waits says why.
+//
+// Sources: auth-wallet-messager.md C and D; reliability.md 3.5 and 5.
+package messager

@@ -1,0 +1,290 @@
+package messager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/ipfs/go-cid"
+
+	"github.com/filecoin-venus/venus/api/node"
+	"github.com/filecoin-venus/venus/internal/fault"
+	"github.com/filecoin-venus/venus/messager/machine"
+	"github.com/filecoin-venus/venus/messager/store"
+	"github.com/filecoin-venus/venus/types"
+)
+
+// maxReplay is the gap, in epochs, that is followed tipset by tipset after an
+// absence; over a longer one every message is looked up instead.
+const maxReplay = 900
+
+// follow keeps step with the node's chain until ctx ends. A change that could not
+// be processed is not skipped: the subscription starts over from the last tipset
+// that was.
+func (s *Service) follow(ctx context.Context) {
+	pause := 200 * time.Millisecond
+	for ctx.Err() == nil {
+		good, err := s.followOnce(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if good {
+			pause = 200 * time.Millisecond
+		} else {
+			pause = min(2*pause, 5*time.Second)
+		}
+		if err == nil {
+			err = errors.New("the node ended the subscription to its head")
+		}
+		s.setNodeError(err.Error())
+		if s.clk.Sleep(ctx, pause) != nil {
+			return
+		}
+	}
+}
+
+// followOnce runs one subscription to its end; good tells that it worked for a while.
+func (s *Service) followOnce(ctx context.Context) (good bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := s.learnEpoch(ctx); err != nil {
+		return false, err
+	}
+	ch, err := s.o.Node.ChainNotify(ctx)
+	if err != nil {
+		return false, fmt.Errorf("subscribe to the node's head: %w", err)
+	}
+	for changes := range ch {
+		if len(changes) == 1 && changes[0].Type == node.HeadCurrent {
+			if err := s.catchUp(ctx, changes[0].Val); err != nil {
+				return good, err
+			}
+			s.setNodeError("")
+			s.wakeAll()
+			good = true
+			continue
+		}
+		if !good {
+			return false, errors.New("the node's subscription did not begin with its current head")
+		}
+		if err := s.process(ctx, changes); err != nil {
+			return good, err
+		}
+	}
+	return good, nil
+}
+
+func (s *Service) learnEpoch(ctx context.Context) error {
+	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
+	defer cancel()
+	d, err := s.o.Node.BlockTime(cctx)
+	if err != nil {
+		return fmt.Errorf("ask the node for the length of an epoch: %w", err)
+	}
+	if d > 0 {
+		s.mu.Lock()
+		s.epoch = d
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// catchUp brings the messages from the last followed tipset to the node's head.
+func (s *Service) catchUp(ctx context.Context, head *types.TipSet) error {
+	if head == nil {
+		return errors.New("the node's current head is empty")
+	}
+	heads, err := s.db.Heads(ctx)
+	if err != nil {
+		return err
+	}
+	if len(heads) > 0 && heads[0].Key == head.Key() {
+		s.setHead(head)
+		return nil
+	}
+	if len(heads) > 0 && abs(head.Height()-heads[0].Height) <= maxReplay {
+		cctx, cancel := context.WithTimeout(ctx, estimateTimeout)
+		path, err := s.o.Node.ChainGetPath(cctx, heads[0].Key, head.Key())
+		cancel()
+		if err == nil {
+			return s.process(ctx, path)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		// The node does not know the old tipset: another node, or a fresh one.
+		log.Infow("no path from the last followed tipset, looking up every message", "height", heads[0].Height, "err", err)
+	}
+	if err := s.reconcileAll(ctx); err != nil {
+		return err
+	}
+	if err := s.db.Update(ctx, func(tx *store.Tx) error { return tx.PutHead(refOf(head), keepHeads) }); err != nil {
+		return err
+	}
+	s.setHead(head)
+	return nil
+}
+
+func abs(e abi.ChainEpoch) abi.ChainEpoch {
+	if e < 0 {
+		return -e
+	}
+	return e
+}
+
+func refOf(ts *types.TipSet) machine.TipSetRef {
+	return machine.TipSetRef{Key: ts.Key(), Height: ts.Height()}
+}
+
+func (s *Service) setHead(ts *types.TipSet) {
+	s.mu.Lock()
+	s.head = ts
+	s.mu.Unlock()
+	s.hub.tellAll()
+}
+
+// process applies head changes in the order given: reverts downwards, applies
+// upwards, one transaction each together with the record of the head.
+func (s *Service) process(ctx context.Context, changes []*node.HeadChange) error {
+	for _, c := range changes {
+		if c == nil || c.Val == nil {
+			return errors.New("the node sent an empty head change")
+		}
+		var err error
+		switch c.Type {
+		case node.HeadRevert:
+			err = s.revert(ctx, c.Val)
+		case node.HeadApply:
+			err = s.advance(ctx, c.Val)
+		default:
+			err = fmt.Errorf("the node sent a head change of unknown type %q", c.Type)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.wakeAll()
+	return nil
+}
+
+// revert takes back what the tipset, or any above it, decided.
+func (s *Service) revert(ctx context.Context, ts *types.TipSet) error {
+	return s.apply(ctx, nil, func(tx *store.Tx) error {
+		decided, err := tx.ExecutedAt(ts.Height())
+		if err != nil {
+			return err
+		}
+		for i := range decided {
+			if _, err := applyOne(tx, change{decided[i].ID, machine.Reverted{Tipset: decided[i].Executed}}, s.clk.Now()); err != nil {
+				return err
+			}
+		}
+		return tx.DropHeads(ts.Height())
+	})
+}
+
+// advance moves the head up to a tipset, whose parent's messages are now executed.
+func (s *Service) advance(ctx context.Context, ts *types.TipSet) error {
+	waiting, err := s.db.List(ctx, store.Query{States: []machine.State{machine.Signed, machine.Pending}})
+	if err != nil {
+		return err
+	}
+	var changes []change
+	if len(waiting) > 0 {
+		if changes, err = s.landedIn(ctx, ts, waiting); err != nil {
+			return err
+		}
+	}
+	err = s.apply(ctx, changes, func(tx *store.Tx) error {
+		if err := fault.Point("messager/landed"); err != nil {
+			return err
+		}
+		return tx.PutHead(refOf(ts), keepHeads)
+	})
+	if err != nil {
+		return fmt.Errorf("record tipset %d: %w", ts.Height(), err)
+	}
+	s.setHead(ts)
+	return nil
+}
+
+// spot names a nonce of a sender.
+type spot struct {
+	from  string
+	nonce uint64
+}
+
+// landedIn finds which waiting messages were executed by ts, or lost their nonce.
+func (s *Service) landedIn(ctx context.Context, ts *types.TipSet, waiting []machine.Message) ([]change, error) {
+	bySpot := make(map[spot]*machine.Message, len(waiting))
+	for i := range waiting {
+		m := &waiting[i]
+		bySpot[spot{string(m.Msg.From.Bytes()), m.Msg.Nonce}] = m
+	}
+	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
+	defer cancel()
+	block := ts.Cids()[0]
+	msgs, err := s.o.Node.ChainGetParentMessages(cctx, block)
+	if err != nil {
+		return nil, fmt.Errorf("messages executed by tipset %d: %w", ts.Height(), err)
+	}
+	var hits []int
+	for i, m := range msgs {
+		if m.Message != nil && bySpot[spot{string(m.Message.From.Bytes()), m.Message.Nonce}] != nil {
+			hits = append(hits, i)
+		}
+	}
+	if len(hits) == 0 {
+		return nil, nil
+	}
+	receipts, err := s.o.Node.ChainGetParentReceipts(cctx, block)
+	if err != nil {
+		return nil, fmt.Errorf("receipts of tipset %d: %w", ts.Height(), err)
+	}
+	if len(receipts) != len(msgs) {
+		return nil, fmt.Errorf("tipset %d has %d receipts for %d messages", ts.Height(), len(receipts), len(msgs))
+	}
+	included, err := s.parentOf(cctx, ts)
+	if err != nil {
+		return nil, err
+	}
+	var out []change
+	for _, i := range hits {
+		m := bySpot[spot{string(msgs[i].Message.From.Bytes()), msgs[i].Message.Nonce}]
+		ev, err := s.fate(ctx, m, msgs[i].Cid, receipts[i], included, refOf(ts))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, change{m.ID, ev})
+	}
+	return out, nil
+}
+
+// fate is Landed if the executed message is one of ours for that nonce, whichever
+// attempt, else NonceTaken.
+func (s *Service) fate(ctx context.Context, m *machine.Message, executed cid.Cid, r *types.MessageReceipt, included, exec machine.TipSetRef) (machine.Event, error) {
+	attempts, err := s.db.Attempts(ctx, m.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range attempts {
+		if (a.Cid() == executed || a.Message.Cid() == executed) && r != nil {
+			return machine.Landed{Msg: a.Message, Sig: a.Signature, Receipt: *r, Included: included, Executed: exec}, nil
+		}
+	}
+	return machine.NonceTaken{By: executed, Executed: exec}, nil
+}
+
+// parentOf names the parent of a tipset, from what was followed or from the node.
+func (s *Service) parentOf(ctx context.Context, ts *types.TipSet) (machine.TipSetRef, error) {
+	if head := s.Head(); head != nil && head.Key() == ts.Parents() {
+		return refOf(head), nil
+	}
+	parent, err := s.o.Node.ChainGetTipSet(ctx, ts.Parents())
+	if err != nil {
+		return machine.TipSetRef{}, fmt.Errorf("load parent of tipset %d: %w", ts.Height(), err)
+	}
+	return refOf(parent), nil
+}

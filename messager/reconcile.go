@@ -1,0 +1,182 @@
+package messager
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/ipfs/go-cid"
+
+	"github.com/filecoin-venus/venus/messager/machine"
+	"github.com/filecoin-venus/venus/messager/store"
+	"github.com/filecoin-venus/venus/types"
+)
+
+const (
+	// reconcileEpochs is how often senders with messages under way are compared with
+	// the chain, besides the notifications.
+	reconcileEpochs = 10
+	leastReconcile  = 5 * time.Second
+)
+
+func (s *Service) reconcileLoop(ctx context.Context) {
+	for s.clk.Sleep(ctx, max(leastReconcile, reconcileEpochs*s.epochTime())) == nil {
+		if reason, _ := s.nodeTrouble(); reason != machine.NoReason {
+			continue
+		}
+		senders, err := s.db.Senders(ctx)
+		for _, a := range senders {
+			if err == nil {
+				err = s.reconcileSender(ctx, a)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			log.Warnw("messages not compared with the chain", "err", err)
+		}
+	}
+}
+
+// reconcileSender looks up the messages of a sender whose nonce the chain has
+// passed although no notification told their fate.
+func (s *Service) reconcileSender(ctx context.Context, a address.Address) error {
+	underway, err := s.db.List(ctx, store.Query{From: []address.Address{a}, States: []machine.State{machine.Signed, machine.Pending}, ByNonce: true})
+	if err != nil || len(underway) == 0 {
+		return err
+	}
+	nonce, err := s.chainNonce(ctx, a)
+	if err != nil {
+		return err
+	}
+	var changes []change
+	for i := range underway {
+		if underway[i].Msg.Nonce >= nonce {
+			break
+		}
+		ev, err := s.lookUp(ctx, &underway[i])
+		if err != nil {
+			return err
+		}
+		if ev != nil {
+			changes = append(changes, change{underway[i].ID, ev})
+		}
+	}
+	return s.apply(ctx, changes, nil)
+}
+
+func (s *Service) chainNonce(ctx context.Context, a address.Address) (uint64, error) {
+	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
+	defer cancel()
+	actor, err := s.o.Node.StateGetActor(cctx, a, types.EmptyTSK)
+	if err != nil {
+		return 0, fmt.Errorf("ask the node for %s: %w", a, err)
+	}
+	return actor.Nonce, nil
+}
+
+// lookUp asks the chain for the fate of a message that has a nonce: an event, or
+// nil when it is still undecided.
+func (s *Service) lookUp(ctx context.Context, m *machine.Message) (machine.Event, error) {
+	found, err := s.search(ctx, m)
+	if err != nil || found != nil {
+		return found, err
+	}
+	nonce, err := s.chainNonce(ctx, m.Msg.From)
+	if err != nil || nonce <= m.Msg.Nonce {
+		return nil, err
+	}
+	// The chain is past the nonce. Search once more: the message may have been
+	// executed between the two questions.
+	found, err = s.search(ctx, m)
+	if err != nil || found != nil {
+		return found, err
+	}
+	head := s.Head()
+	if head == nil {
+		return nil, nil
+	}
+	return machine.NonceTaken{By: cid.Undef, Executed: refOf(head)}, nil
+}
+
+// search looks for the newest attempt, or whatever replaced it under its nonce.
+func (s *Service) search(ctx context.Context, m *machine.Message) (machine.Event, error) {
+	cctx, cancel := context.WithTimeout(ctx, estimateTimeout)
+	defer cancel()
+	limit := abi.ChainEpoch(s.clk.Now().Sub(m.Created)/s.epochTime()) + keepHeads
+	found, err := s.o.Node.StateSearchMsg(cctx, types.EmptyTSK, m.SignedCid, limit, true)
+	if err != nil {
+		return nil, fmt.Errorf("search message %s: %w", m.SignedCid, err)
+	}
+	if found == nil {
+		return nil, nil
+	}
+	exec, err := s.o.Node.ChainGetTipSet(cctx, found.TipSet)
+	if err != nil {
+		return nil, fmt.Errorf("load tipset %s: %w", found.TipSet, err)
+	}
+	included, err := s.parentOf(cctx, exec)
+	if err != nil {
+		return nil, err
+	}
+	return s.fate(ctx, m, found.Message, &found.Receipt, included, refOf(exec))
+}
+
+// reconcileAll compares every message that has a nonce and could still change
+// with the chain: those under way, and those decided within the last finality.
+func (s *Service) reconcileAll(ctx context.Context) error {
+	_, err := s.ReconcileAll(ctx)
+	return err
+}
+
+// ReconcileAll asks the chain for the fate of all messages that may still change
+// and returns how many did.
+func (s *Service) ReconcileAll(ctx context.Context) (int, error) {
+	all, err := s.db.List(ctx, store.Query{States: []machine.State{machine.Signed, machine.Pending, machine.OnChain, machine.Conflict}, Ascending: true})
+	if err != nil {
+		return 0, err
+	}
+	var top abi.ChainEpoch
+	for i := range all {
+		top = max(top, all[i].Executed.Height)
+	}
+	count := 0
+	for i := range all {
+		m := &all[i]
+		if m.State.Final() && m.Executed.Height < top-keepHeads {
+			continue
+		}
+		changed, err := s.reconcileOne(ctx, m)
+		if err != nil {
+			return count, err
+		}
+		if changed {
+			count++
+		}
+	}
+	return count, nil
+}
+
+func (s *Service) reconcileOne(ctx context.Context, m *machine.Message) (bool, error) {
+	ev, err := s.lookUp(ctx, m)
+	if err != nil {
+		return false, err
+	}
+	if !m.State.Final() {
+		if ev == nil {
+			return false, nil
+		}
+		return true, s.apply(ctx, []change{{m.ID, ev}}, nil)
+	}
+	if landed, ok := ev.(machine.Landed); ok && m.State == machine.OnChain && landed.Executed == m.Executed {
+		return false, nil
+	}
+	if _, taken := ev.(machine.NonceTaken); taken && m.State == machine.Conflict {
+		return false, nil
+	}
+	changes := []change{{m.ID, machine.Reverted{Tipset: m.Executed}}}
+	if ev != nil {
+		changes = append(changes, change{m.ID, ev})
+	}
+	return true, s.apply(ctx, changes, nil)
+}

@@ -1,0 +1,365 @@
+package messager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/filecoin-project/go-address"
+	stcrypto "github.com/filecoin-project/go-state-types/crypto"
+	logging "github.com/ipfs/go-log/v2"
+
+	"github.com/filecoin-venus/venus/crypto"
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/messager/machine"
+	"github.com/filecoin-venus/venus/messager/store"
+	"github.com/filecoin-venus/venus/types"
+)
+
+var log = logging.Logger("messager")
+
+// Options are the parts of a messager. All are required but Verify.
+type Options struct {
+	DB    *store.DB
+	Node  Node
+	Clock clock.Clock
+	// NodeName names the node in messages' histories, without its token.
+	NodeName string
+	// Holder names this messager, the same after a restart, in the lease on nonces.
+	Holder string
+	// DialWallet makes a client of a wallet, DialNode one of an additional node.
+	DialWallet func(url, token string) (Signer, func(), error)
+	DialNode   func(url, token string) (Publisher, func(), error)
+	// Verify checks a signature by a key address; nil means crypto.Verify.
+	Verify func(sig *stcrypto.Signature, key address.Address, msg []byte) error
+}
+
+// Shared are the limits of all senders that have none of their own.
+type Shared struct {
+	machine.Limits
+	// SelNum bounds a sender's messages under way.
+	SelNum uint64
+}
+
+const (
+	sharedName    = "shared"
+	defaultSelNum = 100
+	leaseName     = "nonces"
+	leaseTTL      = 15 * time.Second
+	// keepHeads is how many epochs of followed tipsets are remembered: the
+	// network's finality.
+	keepHeads = 900
+)
+
+// Service is a running messager. It is safe for concurrent use.
+type Service struct {
+	o       Options
+	db      *store.DB
+	clk     clock.Clock
+	wallets *wallets
+	extras  *extras
+	hub     *hub
+	// fence is the lease's fence while this messager gives out nonces, else 0.
+	fence atomic.Int64
+
+	// mu guards what follows; it is not held during calls.
+	mu        sync.Mutex
+	shared    Shared
+	workers   map[address.Address]*worker
+	head      *types.TipSet
+	epoch     time.Duration
+	nodeError string
+	ctx       context.Context
+	running   sync.WaitGroup
+}
+
+// New makes a messager on an open database. Nothing runs before Run.
+func New(ctx context.Context, o Options) (*Service, error) {
+	if o.Verify == nil {
+		o.Verify = crypto.Verify
+	}
+	s := &Service{
+		o: o, db: o.DB, clk: o.Clock, hub: newHub(), workers: make(map[address.Address]*worker),
+		epoch: 30 * time.Second, nodeError: "the node was not reached yet",
+	}
+	s.wallets = newWallets(s)
+	s.extras = &extras{s: s, clients: make(map[string]extra)}
+	if err := s.loadShared(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.wallets.load(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Service) loadShared(ctx context.Context) error {
+	sh := Shared{Limits: machine.DefaultLimits(), SelNum: defaultSelNum}
+	if err := s.db.Setting(ctx, sharedName, &sh); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("load shared limits: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shared = sh
+	return nil
+}
+
+// Run works until ctx ends, then waits for what is under way.
+func (s *Service) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	s.ctx = ctx
+	s.mu.Unlock()
+	if err := s.takeLease(ctx); err != nil {
+		return err
+	}
+	if err := s.wakeUnfinished(ctx); err != nil {
+		return err
+	}
+	s.extras.load(ctx)
+	s.spawn("lease", func() { s.keepLease(ctx) })
+	s.spawn("wallets", func() { s.wallets.run(ctx) })
+	s.spawn("reconcile", func() { s.reconcileLoop(ctx) })
+	s.spawn("follow", func() { s.follow(ctx) })
+	<-ctx.Done()
+	s.running.Wait()
+	s.wallets.close()
+	s.extras.close()
+	return ctx.Err()
+}
+
+// spawn runs f; a panic in it, which foreign input may cause, is logged and ends
+// only that part's current work.
+func (s *Service) spawn(name string, f func()) {
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		for {
+			if recovered(name, f) {
+				return
+			}
+			s.mu.Lock()
+			ctx := s.ctx
+			s.mu.Unlock()
+			if s.clk.Sleep(ctx, time.Second) != nil {
+				return
+			}
+		}
+	}()
+}
+
+// recovered runs f and tells whether it ended without a panic.
+func recovered(name string, f func()) (ok bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			log.Errorw("internal failure, the part starts again", "part", name, "err", r)
+		}
+	}()
+	f()
+	return true
+}
+
+func (s *Service) takeLease(ctx context.Context) error {
+	fence, mine, err := s.db.Lease(ctx, leaseName, s.o.Holder, s.clk.Now(), leaseTTL)
+	if err != nil {
+		return fmt.Errorf("take the lease on nonces: %w", err)
+	}
+	had := s.fence.Load() != 0
+	switch {
+	case mine:
+		s.fence.Store(fence)
+		if !had {
+			log.Infow("this messager gives out nonces", "fence", fence)
+			s.wakeAll()
+		}
+	default:
+		s.fence.Store(0)
+		if had || fence == 0 {
+			log.Warnw("another messager on this database gives out nonces; this one only takes and shows messages")
+		}
+	}
+	return nil
+}
+
+func (s *Service) keepLease(ctx context.Context) {
+	for s.clk.Sleep(ctx, leaseTTL/3) == nil {
+		if err := s.takeLease(ctx); err != nil && ctx.Err() == nil {
+			// Without a renewal the lease runs out by itself; assigning checks the fence.
+			log.Errorw("lease not renewed", "err", err)
+		}
+	}
+}
+
+func (s *Service) wakeUnfinished(ctx context.Context) error {
+	senders, err := s.db.Senders(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range senders {
+		s.worker(a).wake()
+	}
+	return nil
+}
+
+// worker returns the one worker of a sender, started when first needed.
+func (s *Service) worker(a address.Address) *worker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.workers[a]
+	if w == nil {
+		w = &worker{s: s, addr: a, poke: make(chan struct{}, 1)}
+		s.workers[a] = w
+		if ctx := s.ctx; ctx != nil && ctx.Err() == nil {
+			s.spawn("sender "+a.String(), func() { w.run(ctx) })
+			w.started = true
+		}
+	} else if ctx := s.ctx; !w.started && ctx != nil && ctx.Err() == nil {
+		w.started = true
+		s.spawn("sender "+a.String(), func() { w.run(ctx) })
+	}
+	return w
+}
+
+func (s *Service) wakeAll() {
+	s.mu.Lock()
+	all := make([]*worker, 0, len(s.workers))
+	for _, w := range s.workers {
+		all = append(all, w)
+	}
+	s.mu.Unlock()
+	for _, w := range all {
+		w.wake()
+	}
+}
+
+// sharedLimits returns the current shared limits.
+func (s *Service) sharedLimits() Shared {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shared
+}
+
+// Head is the tipset the messager has followed the chain to, or nil.
+func (s *Service) Head() *types.TipSet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.head
+}
+
+func (s *Service) epochTime() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.epoch
+}
+
+func (s *Service) setNodeError(text string) {
+	s.mu.Lock()
+	changed := s.nodeError != text
+	s.nodeError = text
+	s.mu.Unlock()
+	if !changed {
+		return
+	}
+	if text == "" {
+		log.Infow("node reached")
+	} else {
+		log.Warnw("node not usable", "err", text)
+	}
+}
+
+// maxHeadAge is how far the head may lie behind the clock before no more nonces
+// are given out: a node that is still catching up knows neither nonces nor prices.
+func maxHeadAge(epoch time.Duration) time.Duration { return 30*epoch + 2*time.Minute }
+
+// nodeTrouble tells why no nonces can be given out now, or "".
+func (s *Service) nodeTrouble() (machine.Reason, string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.nodeError != "" {
+		return machine.NodeUnreachable, s.nodeError
+	}
+	if s.head == nil {
+		return machine.NodeUnreachable, "the node's head is not known yet"
+	}
+	behind := s.clk.Now().Sub(time.Unix(int64(s.head.MinTimestamp()), 0))
+	if behind > maxHeadAge(s.epoch) {
+		return machine.NodeBehind, fmt.Sprintf("the node's head, epoch %d, is %s old", s.head.Height(), behind.Round(time.Second))
+	}
+	return machine.NoReason, ""
+}
+
+// Health is nil when messages can be delivered.
+func (s *Service) Health(context.Context) error {
+	if reason, text := s.nodeTrouble(); reason != machine.NoReason {
+		return fmt.Errorf("%s: %s", reason, text)
+	}
+	return nil
+}
+
+// change is one event for one message.
+type change struct {
+	id string
+	ev machine.Event
+}
+
+// apply writes events in one transaction over the messages as they are now. An
+// event that no longer fits its message's state is skipped: somebody was faster.
+// more, if not nil, writes in the same transaction.
+func (s *Service) apply(ctx context.Context, changes []change, more func(*store.Tx) error) error {
+	if len(changes) == 0 && more == nil {
+		return nil
+	}
+	const tries = 5
+	var err error
+	for range tries {
+		var touched []string
+		err = s.db.Update(ctx, func(tx *store.Tx) error {
+			touched = touched[:0]
+			for _, c := range changes {
+				ok, err := applyOne(tx, c, s.clk.Now())
+				if err != nil {
+					return err
+				}
+				if ok {
+					touched = append(touched, c.id)
+				}
+			}
+			if more != nil {
+				return more(tx)
+			}
+			return nil
+		})
+		if err == nil {
+			s.hub.tell(touched...)
+			return nil
+		}
+		if !errors.Is(err, store.ErrStale) {
+			break
+		}
+	}
+	return err
+}
+
+func applyOne(tx *store.Tx, c change, now time.Time) (bool, error) {
+	m, err := tx.Get(c.id)
+	if err != nil {
+		return false, fmt.Errorf("message %s: %w", c.id, err)
+	}
+	next, note, err := m.Step(c.ev, now)
+	if errors.Is(err, machine.ErrIllegal) {
+		log.Debugw("event skipped", "id", c.id, "err", err)
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	// Failures that repeat word by word do not lengthen the history.
+	if m.Error == next.Error && next.Error != "" && m.State == next.State {
+		note = machine.Note{}
+	}
+	return true, tx.Write(&next, note)
+}

@@ -1,0 +1,379 @@
+package messager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/big"
+
+	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/api/node"
+	"github.com/filecoin-venus/venus/internal/fault"
+	"github.com/filecoin-venus/venus/messager/machine"
+	"github.com/filecoin-venus/venus/messager/store"
+	"github.com/filecoin-venus/venus/types"
+)
+
+const (
+	// batchSize bounds the messages estimated and signed in one round.
+	batchSize = 20
+	// roundRetry is the pause after a round that could not be made.
+	roundRetry = 500 * time.Millisecond
+	roundSlow  = 5 * time.Second
+)
+
+// worker is the only goroutine that gives out nonces of its sender.
+type worker struct {
+	s       *Service
+	addr    address.Address
+	poke    chan struct{}
+	started bool // guarded by Service.mu
+	// The rest belongs to the goroutine.
+	failures   int
+	lastRepush time.Time
+}
+
+func (w *worker) wake() { poke(w.poke) }
+
+func (w *worker) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		again, err := w.round(ctx)
+		if again {
+			continue
+		}
+		due, derr := w.s.db.NextTry(ctx, w.addr, w.s.clk.Now())
+		if err == nil {
+			err = derr
+		}
+		pause := time.Duration(-1)
+		if !due.IsZero() {
+			pause = due.Sub(w.s.clk.Now())
+		}
+		if err != nil && ctx.Err() == nil {
+			w.failures++
+			retry := min(roundRetry<<min(w.failures-1, 4), roundSlow)
+			if pause < 0 || retry < pause {
+				pause = retry
+			}
+			log.Warnw("sending is held up", "from", w.addr, "err", err)
+		} else {
+			w.failures = 0
+		}
+		w.rest(ctx, pause)
+	}
+}
+
+// rest waits for a wake-up, at most pause if that is not negative.
+func (w *worker) rest(ctx context.Context, pause time.Duration) {
+	if pause < 0 {
+		select {
+		case <-ctx.Done():
+		case <-w.poke:
+		}
+		return
+	}
+	t := w.s.clk.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-w.poke:
+	case <-t.C():
+	}
+}
+
+// round does what can be done now: push what is signed, replace what is stuck,
+// then estimate, sign and push a batch of the queue. again asks for another round
+// at once.
+func (w *worker) round(ctx context.Context) (again bool, err error) {
+	s := w.s
+	underway, err := s.db.List(ctx, store.Query{From: []address.Address{w.addr}, States: []machine.State{machine.Signed, machine.Pending}, ByNonce: true})
+	if err != nil {
+		return false, err
+	}
+	if underway, err = w.pushSigned(ctx, underway); err != nil {
+		return false, err
+	}
+	if s.fence.Load() == 0 {
+		return false, nil
+	}
+	if reason, _ := s.nodeTrouble(); reason != machine.NoReason {
+		return false, nil // the follower wakes all senders when the node is back
+	}
+	replaced, err := w.replaceStuck(ctx, underway)
+	if err != nil || replaced {
+		return replaced, err
+	}
+	due, err := s.db.Due(ctx, w.addr, s.clk.Now(), batchSize)
+	if err != nil || len(due) == 0 {
+		return false, err
+	}
+	if due, err = w.dropExpired(ctx, due); err != nil {
+		return false, err
+	}
+	sender, err := s.db.Sender(ctx, w.addr)
+	if err != nil {
+		return false, fmt.Errorf("load sender: %w", err)
+	}
+	limit := sender.SelNum
+	if limit == 0 {
+		limit = s.sharedLimits().SelNum
+	}
+	batch := machine.Choose(due, s.clk.Now(), machine.Room(limit, len(underway)))
+	if sender.Paused || len(batch) == 0 {
+		return false, nil
+	}
+	return true, w.send(ctx, sender, underway, batch)
+}
+
+func (w *worker) dropExpired(ctx context.Context, due []machine.Message) ([]machine.Message, error) {
+	head := w.s.Head()
+	var keep []machine.Message
+	var gone []change
+	for _, m := range due {
+		if e := m.Limits.ExpireEpoch; e > 0 && head != nil && head.Height() >= e {
+			gone = append(gone, change{m.ID, machine.Expired{Epoch: e}})
+		} else {
+			keep = append(keep, m)
+		}
+	}
+	return keep, w.s.apply(ctx, gone, nil)
+}
+
+// send gives nonces to as many messages of a batch as can have one. Messages that
+// can not are delayed with their reason and take none.
+func (w *worker) send(ctx context.Context, sender store.Sender, underway, batch []machine.Message) error {
+	poolNonce, err := w.poolNonce(ctx, batch)
+	if err != nil || poolNonce == nil {
+		return err
+	}
+	next, foreign := machine.NextNonce(sender.NextNonce, *poolNonce)
+	if foreign && sender.NextNonce > 0 {
+		log.Warnw("nonces were used that this messager did not give out: another program signs with this key", "from", w.addr, "ours", sender.NextNonce, "node", *poolNonce)
+	}
+	priced, delays, err := w.estimate(ctx, sender, batch, next)
+	if err != nil {
+		return err
+	}
+	fitting, more, err := w.affordable(ctx, underway, priced)
+	if err != nil {
+		return err
+	}
+	delays = append(delays, more...)
+	signed, more := w.sign(ctx, fitting, next)
+	delays = append(delays, more...)
+	if err := w.s.apply(ctx, delays, nil); err != nil {
+		return fmt.Errorf("record delays: %w", err)
+	}
+	if len(signed) == 0 {
+		return nil
+	}
+	if err := w.assign(ctx, sender, next, signed); err != nil {
+		return err
+	}
+	return nil
+}
+
+// poolNonce asks the node for the sender's next nonce, pending messages included.
+// When the sender does not exist on chain it delays the batch and returns nil.
+func (w *worker) poolNonce(ctx context.Context, batch []machine.Message) (*uint64, error) {
+	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
+	defer cancel()
+	n, err := w.s.o.Node.MpoolGetNonce(cctx, w.addr)
+	if err == nil {
+		return &n, nil
+	}
+	if machine.ReasonOfEstimate(err.Error()) != machine.NoActor {
+		return nil, fmt.Errorf("ask the node for the nonce: %w", err)
+	}
+	delays := make([]change, len(batch))
+	for i, m := range batch {
+		delays[i] = change{m.ID, machine.Delayed{Reason: machine.NoActor, Text: fmt.Sprintf("%s does not exist on chain: it never received funds", w.addr)}}
+	}
+	return nil, w.s.apply(ctx, delays, nil)
+}
+
+// offer is a message with its prices, on its way to a signature.
+type offer struct {
+	m     machine.Message
+	msg   types.Message
+	bound string
+}
+
+// estimate prices a batch on top of what is pending. Messages that would fail on
+// chain, and those whose limits are below the base fee, are delayed.
+func (w *worker) estimate(ctx context.Context, sender store.Sender, batch []machine.Message, next uint64) ([]offer, []change, error) {
+	shared := w.s.sharedLimits().Limits
+	fees := make([]machine.Fees, len(batch))
+	items := make([]*node.EstimateMessage, len(batch))
+	for i := range batch {
+		fees[i] = machine.Resolve(&batch[i], sender.Limits, shared)
+		msg := batch[i].Msg
+		items[i] = &node.EstimateMessage{Msg: &msg, Spec: &node.MessageSendSpec{MaxFee: fees[i].MaxFee, GasOverEstimation: fees[i].GasOverEstimation}}
+	}
+	cctx, cancel := context.WithTimeout(ctx, estimateTimeout)
+	defer cancel()
+	res, err := w.s.o.Node.GasBatchEstimateMessageGas(cctx, items, next, types.EmptyTSK)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask the node for estimates: %w", err)
+	}
+	if len(res) != len(batch) {
+		return nil, nil, fmt.Errorf("the node answered %d estimates for %d messages", len(res), len(batch))
+	}
+	baseFee := big.Zero()
+	if head := w.s.Head(); head != nil {
+		baseFee = head.ParentBaseFee()
+	}
+	var out []offer
+	var delays []change
+	for i, r := range res {
+		if r == nil || r.Err != "" || r.Msg == nil {
+			text := "the node gave no estimate"
+			if r != nil && r.Err != "" {
+				text = r.Err
+			}
+			if code, ok := machine.ExitCode(text); ok {
+				text += fmt.Sprintf(" (exit %d: %s)", code, machine.DescribeExit(code))
+			}
+			delays = append(delays, change{batch[i].ID, machine.Delayed{Reason: machine.ReasonOfEstimate(text), Text: text}})
+			continue
+		}
+		o := offer{m: batch[i], msg: batch[i].Msg}
+		o.msg.GasLimit, o.msg.GasFeeCap, o.msg.GasPremium = r.Msg.GasLimit, r.Msg.GasFeeCap, r.Msg.GasPremium
+		o.bound = fees[i].Bound(&o.msg)
+		if o.msg.GasFeeCap.LessThan(baseFee) {
+			text := fmt.Sprintf("the fee cap of %s attoFIL per gas is below the base fee of %s; it is bound by the %s", o.msg.GasFeeCap, baseFee, boundName(o.bound, fees[i]))
+			delays = append(delays, change{o.m.ID, machine.Delayed{Reason: machine.FeeLimit, Text: text}})
+			continue
+		}
+		out = append(out, o)
+	}
+	return out, delays, nil
+}
+
+func boundName(bound string, f machine.Fees) string {
+	if bound != "" {
+		return bound
+	}
+	return fmt.Sprintf("maxFee of the %s (%s)", f.MaxFeeFrom, types.FIL(f.MaxFee))
+}
+
+// affordable keeps the messages that the balance covers besides what is under way.
+func (w *worker) affordable(ctx context.Context, underway []machine.Message, priced []offer) ([]offer, []change, error) {
+	if len(priced) == 0 {
+		return nil, nil, nil
+	}
+	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
+	defer cancel()
+	actor, err := w.s.o.Node.StateGetActor(cctx, w.addr, types.EmptyTSK)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask the node for the balance: %w", err)
+	}
+	var out []offer
+	var delays []change
+	have := append([]machine.Message(nil), underway...)
+	for _, o := range priced {
+		if _, short := machine.Affordable(actor.Balance, have, []*types.Message{&o.msg}); short != "" {
+			delays = append(delays, change{o.m.ID, machine.Delayed{Reason: machine.NoFunds, Text: short}})
+			continue
+		}
+		have = append(have, machine.Message{Msg: o.msg})
+		out = append(out, o)
+	}
+	return out, delays, nil
+}
+
+// signedOffer is a message that has everything but its row in the database.
+type signedOffer struct {
+	id string
+	ev machine.Assigned
+}
+
+// sign has the wallets sign with consecutive nonces from next on. A message whose
+// wallet fails is delayed and takes no nonce; the others of that wallet wait too.
+func (w *worker) sign(ctx context.Context, offers []offer, next uint64) ([]signedOffer, []change) {
+	var out []signedOffer
+	var delays []change
+	broken := make(map[string]machine.Delayed)
+	for _, o := range offers {
+		if d, bad := broken[o.m.Wallet]; bad {
+			delays = append(delays, change{o.m.ID, d})
+			continue
+		}
+		msg := o.msg
+		msg.Nonce = next + uint64(len(out))
+		sig, err := w.s.wallets.sign(ctx, o.m.Wallet, &msg)
+		if err != nil {
+			d := machine.Delayed{Reason: signReason(err), Text: err.Error()}
+			if d.Reason != machine.WalletRefused {
+				broken[o.m.Wallet] = d
+			}
+			delays = append(delays, change{o.m.ID, d})
+			continue
+		}
+		out = append(out, signedOffer{o.m.ID, machine.Assigned{Msg: msg, Sig: *sig, Bound: o.bound}})
+	}
+	return out, delays
+}
+
+func signReason(err error) machine.Reason {
+	if errors.Is(err, errNoWallet) {
+		return machine.WalletUnknown
+	}
+	away := api.Explain(err).Code == api.CodeUnavailable || errors.Is(err, context.DeadlineExceeded)
+	return machine.ReasonOfSign(err.Error(), away)
+}
+
+// assign writes nonce, signed bytes and state in one transaction, under the lease
+// and over the nonce and the messages that were read. Nothing signed leaves this
+// process before that.
+func (w *worker) assign(ctx context.Context, sender store.Sender, next uint64, signed []signedOffer) error {
+	s := w.s
+	if err := fault.Point("messager/assign"); err != nil {
+		return err
+	}
+	fence := s.fence.Load()
+	ids := make([]string, 0, len(signed))
+	now := s.clk.Now()
+	err := s.db.Update(ctx, func(tx *store.Tx) error {
+		ids = ids[:0]
+		if err := tx.Fence(leaseName, fence); err != nil {
+			return err
+		}
+		if err := tx.SetNonce(w.addr, sender.NextNonce, next+uint64(len(signed))); err != nil {
+			return err
+		}
+		for _, o := range signed {
+			m, err := tx.Get(o.id)
+			if err != nil {
+				return fmt.Errorf("message %s: %w", o.id, err)
+			}
+			changed, note, err := m.Step(o.ev, now)
+			if err != nil {
+				// Given up meanwhile: the whole batch is signed again without it, because
+				// a nonce must not stay unused.
+				return fmt.Errorf("%w: %w", store.ErrStale, err)
+			}
+			if err := tx.Write(&changed, note); err != nil {
+				return err
+			}
+			if err := tx.Attempt(&changed); err != nil {
+				return err
+			}
+			ids = append(ids, o.id)
+		}
+		return nil
+	})
+	if errors.Is(err, store.ErrStale) {
+		log.Infow("batch is signed again", "from", w.addr, "err", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("store signed messages: %w", err)
+	}
+	s.hub.tell(ids...)
+	// Durable from here on; the next round pushes.
+	return fault.Point("messager/signed")
+}
