@@ -3,6 +3,7 @@ package groth16
 import (
 	"testing"
 
+	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr/fft"
 	"github.com/stretchr/testify/require"
@@ -49,4 +50,28 @@ func TestTauInsideDomainIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	_, err = NewLagrange(1<<12, omega)
 	require.ErrorContains(t, err, "choose another seed")
+}
+
+// TestCombineMatchesPlainSum over zero, small, equal and many large scalars.
+func TestCombineMatchesPlainSum(t *testing.T) {
+	_, _, g1, _ := bls.Generators()
+	for _, n := range []int{0, 1, 3, 40, 70} {
+		var points []bls.G1Affine
+		var scalars []fr.Element
+		var want fr.Element
+		for i := range 3 * n {
+			k := fr.NewElement(uint64(i*i + 1))
+			var p bls.G1Affine
+			p.ScalarMultiplication(&g1, bigInt(&k))
+			s := fr.NewElement(uint64(i) % 7)
+			if i%3 != 0 {
+				s.SetInt64(-int64(i / 2))
+			}
+			points, scalars = append(points, p), append(scalars, s)
+			want.Add(&want, k.Mul(&k, &s))
+		}
+		var sum bls.G1Affine
+		sum.ScalarMultiplication(&g1, bigInt(&want))
+		require.Equal(t, sum, combine(points, scalars), "%d points", 3*n)
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/consensys/gnark-crypto/ecc"
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 )
@@ -19,17 +18,23 @@ type lines = [2][len(bls.LoopCounter) - 1]bls.LineEvaluationAff
 
 // PreparedKey is a verifying key with everything computed that does not depend on a proof. Safe for concurrent use.
 type PreparedKey struct {
-	vk    *VerifyingKey
-	fixed [3]lines // beta, gamma, delta
-	seed  io.Reader
+	vk        *VerifyingKey
+	fixed     [3]lines // gamma, delta, beta
+	alphaBeta bls.GT   // e(alpha, beta)
+	seed      io.Reader
 }
 
 // Prepare makes a key ready to verify with.
 func Prepare(vk *VerifyingKey) *PreparedKey {
 	k := &PreparedKey{vk: vk, seed: rand.Reader}
-	for i, q := range []bls.G2Affine{vk.BetaG2, vk.GammaG2, vk.DeltaG2} {
+	for i, q := range []bls.G2Affine{vk.GammaG2, vk.DeltaG2, vk.BetaG2} {
 		k.fixed[i] = bls.PrecomputeLines(q)
 	}
+	ab, err := bls.Pair([]bls.G1Affine{vk.AlphaG1}, []bls.G2Affine{vk.BetaG2})
+	if err != nil {
+		panic(err) // only for lists of different length
+	}
+	k.alphaBeta = ab
 	return k
 }
 
@@ -58,7 +63,8 @@ func (k *PreparedKey) Verify(instances ...Instance) error {
 		return err
 	}
 
-	// e(sum w*alpha, beta) * e(sum w*IC, gamma) * e(sum w*C, delta) * prod e(-w*A, B) = 1
+	// e(sum w*IC, gamma) * e(sum w*C, delta) * prod e(-w*A, B) * e(sum w*alpha, beta) = 1; for a single proof the last
+	// factor is known beforehand.
 	scalars := make([]fr.Element, len(k.vk.IC))
 	cs := make([]bls.G1Affine, len(instances))
 	as := make([]bls.G1Affine, len(instances))
@@ -71,19 +77,20 @@ func (k *PreparedKey) Verify(instances ...Instance) error {
 			t.Mul(&in.Inputs[j], w)
 			scalars[j+1].Add(&scalars[j+1], &t)
 		}
-		cs[i], as[i], bs[i] = in.Proof.C, weighted(&in.Proof.A, w), in.Proof.B
+		cs[i], bs[i] = in.Proof.C, in.Proof.B
+		as[i] = combine([]bls.G1Affine{in.Proof.A}, weights[i:i+1])
 		as[i].Neg(&as[i])
 	}
-	var fixed [3]bls.G1Affine
-	fixed[0] = weighted(&k.vk.AlphaG1, &scalars[0])
-	if fixed[1], err = combine(k.vk.IC, scalars); err != nil {
-		return err
-	}
-	if fixed[2], err = combine(cs, weights); err != nil {
-		return err
+	points := []bls.G1Affine{combine(k.vk.IC, scalars), combine(cs, weights)}
+	var want bls.GT
+	if len(instances) == 1 {
+		want.Conjugate(&k.alphaBeta) // the inverse
+	} else {
+		points = append(points, combine([]bls.G1Affine{k.vk.AlphaG1}, scalars[:1]))
+		want.SetOne()
 	}
 	prepared := k.fixed // the library scales the lines it is given in place
-	left, err := bls.MillerLoopFixedQ(fixed[:], prepared[:])
+	left, err := bls.MillerLoopFixedQ(points, prepared[:len(points)])
 	if err != nil {
 		return fmt.Errorf("pairing: %w", err)
 	}
@@ -91,7 +98,7 @@ func (k *PreparedKey) Verify(instances ...Instance) error {
 	if err != nil {
 		return fmt.Errorf("pairing: %w", err)
 	}
-	if res := bls.FinalExponentiation(&left, &right); !res.IsOne() {
+	if res := bls.FinalExponentiation(&left, &right); !res.Equal(&want) {
 		return ErrInvalid
 	}
 	return nil
@@ -109,39 +116,4 @@ func (k *PreparedKey) weights(n int) ([]fr.Element, error) {
 		out[i].SetBytes(buf[:])
 	}
 	return out, nil
-}
-
-func weighted(p *bls.G1Affine, w *fr.Element) bls.G1Affine {
-	if w.IsOne() {
-		return *p
-	}
-	sum, err := combine([]bls.G1Affine{*p}, []fr.Element{*w})
-	if err != nil {
-		panic(err) // only for lists of different length
-	}
-	return sum
-}
-
-// smallSum is the number of points up to which adding up one by one beats the bucket method.
-const smallSum = 4
-
-func combine(points []bls.G1Affine, scalars []fr.Element) (bls.G1Affine, error) {
-	var out bls.G1Affine
-	if len(points) > smallSum {
-		var jac bls.G1Jac
-		if _, err := jac.MultiExp(points, scalars, ecc.MultiExpConfig{NbTasks: 1}); err != nil {
-			return out, fmt.Errorf("sum of points: %w", err)
-		}
-		return *out.FromJacobian(&jac), nil
-	}
-	var sum bls.G1Jac
-	for i := range points {
-		var p bls.G1Jac
-		p.FromAffine(&points[i])
-		if !scalars[i].IsOne() {
-			p.ScalarMultiplication(&p, bigInt(&scalars[i]))
-		}
-		sum.AddAssign(&p)
-	}
-	return *out.FromJacobian(&sum), nil
 }

@@ -1,6 +1,7 @@
 package prover
 
 import (
+	"bytes"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/proofs/groth16"
+	"github.com/filecoin-venus/venus/proofs/r1cs"
 )
 
 func TestCombMatchesPlainMultiplication(t *testing.T) {
@@ -99,5 +101,32 @@ func BenchmarkComb(b *testing.B) {
 			c.g2.multiply(out, scalars)
 		}
 		b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/float64(len(scalars)), "us/point")
+	})
+}
+
+// tinyCircuit has parameters of a few kilobytes.
+type tinyCircuit struct{}
+
+func (tinyCircuit) Synthesize(s *r1cs.System) { s.Inputize(s.AllocNum(fr.NewElement(3))) }
+
+func FuzzParams(f *testing.F) {
+	secret, err := groth16.SecretFromSeed([]byte("a seed"), "tiny")
+	require.NoError(f, err)
+	var good bytes.Buffer
+	require.NoError(f, WriteParams(f.Context(), &good, secret, tinyCircuit{}))
+	f.Add(good.Bytes())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p := &Params{file: bytes.NewReader(b)}
+		if p.scan(int64(len(b))) != nil {
+			return
+		}
+		for s := range sectionB2 {
+			if points, err := p.load(s); err == nil {
+				require.Len(t, points, p.count[s])
+			}
+		}
+		if points, err := p.loadG2(); err == nil {
+			require.Len(t, points, p.count[sectionB2])
+		}
 	})
 }

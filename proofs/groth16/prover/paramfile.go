@@ -35,7 +35,8 @@ const (
 // replication do not fit together into a modest machine's memory.
 type Params struct {
 	Key    *groth16.VerifyingKey
-	file   *os.File
+	file   io.ReaderAt
+	close  func() error
 	offset [sections]int64
 	count  [sections]int
 }
@@ -47,23 +48,24 @@ func OpenParams(path string) (*Params, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proof parameters: %w", err)
 	}
-	p := &Params{file: f}
-	if err := p.scan(); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("proof parameters %s: %w", path, err)
+	info, err := f.Stat()
+	if err == nil {
+		p := &Params{file: f, close: f.Close}
+		if err = p.scan(info.Size()); err == nil {
+			return p, nil
+		}
 	}
-	return p, nil
+	f.Close()
+	return nil, fmt.Errorf("proof parameters %s: %w", path, err)
 }
 
 // Close closes the file.
-func (p *Params) Close() error { return p.file.Close() }
+func (p *Params) Close() error { return p.close() }
 
-func (p *Params) scan() error {
-	info, err := p.file.Stat()
-	if err != nil {
-		return err
-	}
-	if p.Key, err = groth16.ReadVerifyingKey(bufio.NewReader(p.file)); err != nil {
+// scan finds the lists in a file of the given size.
+func (p *Params) scan(size int64) error {
+	var err error
+	if p.Key, err = groth16.ReadVerifyingKey(bufio.NewReader(io.NewSectionReader(p.file, 0, size))); err != nil {
 		return err
 	}
 	at := int64(len(p.Key.Bytes()))
@@ -72,18 +74,18 @@ func (p *Params) scan() error {
 		if _, err := p.file.ReadAt(n[:], at); err != nil {
 			return fmt.Errorf("length of list %s: %w", sectionNames[s], err)
 		}
-		size := int64(sizeG1)
+		point := int64(sizeG1)
 		if s == sectionB2 {
-			size = sizeG2
+			point = sizeG2
 		}
 		p.offset[s], p.count[s] = at, int(binary.BigEndian.Uint32(n[:]))
-		at += 4 + size*int64(p.count[s])
-		if at > info.Size() {
+		at += 4 + point*int64(p.count[s])
+		if at > size {
 			return fmt.Errorf("list %s of %d points goes past the end of the file: %w", sectionNames[s], p.count[s], groth16.ErrEncoding)
 		}
 	}
-	if at != info.Size() {
-		return fmt.Errorf("%d bytes after the last list: %w", info.Size()-at, groth16.ErrEncoding)
+	if at != size {
+		return fmt.Errorf("%d bytes after the last list: %w", size-at, groth16.ErrEncoding)
 	}
 	return nil
 }
@@ -101,8 +103,8 @@ func (p *Params) loadG2() ([]bls.G2Affine, error) {
 	return out, err
 }
 
-func (p *Params) decode(s section, size int64, into any) error {
-	r := io.NewSectionReader(p.file, p.offset[s], 4+size*int64(p.count[s]))
+func (p *Params) decode(s section, point int64, into any) error {
+	r := io.NewSectionReader(p.file, p.offset[s], 4+point*int64(p.count[s]))
 	dec := bls.NewDecoder(bufio.NewReaderSize(r, 1<<20), bls.NoSubgroupChecks())
 	if err := dec.Decode(into); err != nil {
 		return fmt.Errorf("proof parameters, list %s: %w", sectionNames[s], err)
