@@ -1,0 +1,249 @@
+package messager
+
+import (
+	"context"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/urfave/cli/v3"
+
+	msgapi "github.com/filecoin-venus/venus/api/messager"
+	"github.com/filecoin-venus/venus/cli/render"
+)
+
+// token takes a secret from a flag, a file or the environment: a flag can be read
+// by everyone on the machine while the command runs.
+func tokenFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "token", Usage: "the token, or the whole output of `venus-wallet auth api-info`", Sources: cli.EnvVars("VENUS_TOKEN")},
+		&cli.StringFlag{Name: "token-file", Usage: "read the token from this `FILE` (- is standard input)"},
+	}
+}
+
+const maxToken = 16 << 10
+
+func givenToken(cmd *cli.Command) (string, error) {
+	name := cmd.String("token-file")
+	if name == "" {
+		return cmd.String("token"), nil
+	}
+	in := cmd.Root().Reader
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return "", render.Usage("read token: %s", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	raw, err := io.ReadAll(io.LimitReader(in, maxToken))
+	if err != nil {
+		return "", render.Usage("read token: %s", err)
+	}
+	return strings.TrimSpace(string(raw)), nil
+}
+
+func wallets() *cli.Command {
+	list := call(&cli.Command{Name: "list", Usage: "list the wallets"}, nil,
+		func(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
+			ws, err := c.ListWallet(ctx)
+			if err != nil {
+				return err
+			}
+			return p.Result(ws, func() {
+				t := render.NewTable("Name", "Url", "State", ">Addresses", "Error")
+				for _, w := range ws {
+					t.Row(w.Name, w.URL, w.State, w.Addresses, w.Error)
+				}
+				p.Table(t)
+			})
+		})
+	add := call(&cli.Command{Name: "add", Usage: "add a wallet", Flags: append(tokenFlags(),
+		&cli.StringFlag{Name: "name", Usage: "the `NAME` that messages are pushed with", Required: true},
+		&cli.StringFlag{Name: "url", Usage: "where the wallet listens, /ip4/1.2.3.4/tcp/5678/http", Required: true},
+	)}, nil, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+		token, err := givenToken(cmd)
+		if err != nil {
+			return err
+		}
+		if err := c.SaveWallet(ctx, msgapi.WalletSpec{Name: cmd.String("name"), URL: cmd.String("url"), Token: token}); err != nil {
+			return err
+		}
+		w, err := c.GetWalletByName(ctx, cmd.String("name"))
+		if err != nil {
+			return err
+		}
+		if w.Error != "" {
+			p.Warn("the wallet is added, but it cannot be asked for its keys yet: %s", w.Error)
+		}
+		return p.Result(w, func() { p.Note("wallet %s added, %d addresses", w.Name, w.Addresses) })
+	})
+	return &cli.Command{Name: "wallet", Usage: "the wallets that sign", Commands: []*cli.Command{
+		add, list,
+		named("search", "show a wallet", func(ctx context.Context, c *client, p *render.Printer, name string) error {
+			w, err := c.GetWalletByName(ctx, name)
+			if err != nil {
+				return err
+			}
+			return p.Value(w)
+		}),
+		named("list-addr", "ask a wallet for its addresses", func(ctx context.Context, c *client, p *render.Printer, name string) error {
+			as, err := c.ListRemoteWalletAddress(ctx, name)
+			if err != nil {
+				return err
+			}
+			return p.Result(as, func() {
+				for _, a := range as {
+					p.Line("%s", a)
+				}
+			})
+		}),
+		named("del", "stop using a wallet; queued messages of its addresses are given up", func(ctx context.Context, c *client, p *render.Printer, name string) error {
+			if err := c.DeleteWallet(ctx, name); err != nil {
+				return err
+			}
+			return p.Result(map[string]string{"name": name}, func() { p.Note("wallet %s is removed once its messages under way have landed", name) })
+		}),
+	}}
+}
+
+func named(name, usage string, f func(ctx context.Context, c *client, p *render.Printer, name string) error) *cli.Command {
+	return call(&cli.Command{Name: name, Usage: usage}, []string{"NAME"}, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+		return f(ctx, c, p, cmd.Args().First())
+	})
+}
+
+func addresses() *cli.Command {
+	list := call(&cli.Command{Name: "list", Usage: "list the senders"}, nil,
+		func(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
+			as, err := c.ListAddress(ctx)
+			if err != nil {
+				return err
+			}
+			return p.Result(as, func() {
+				t := render.NewTable("Address", ">Nonce", "State", ">Queued", ">Pending", ">Max pending", ">Max fee (attoFIL)")
+				for _, a := range as {
+					t.Row(a.Addr, a.Nonce, a.State, a.Queued, a.Pending, orShared(strconv.FormatUint(a.SelMsgNum, 10)), orShared(a.MaxFee))
+				}
+				p.Table(t)
+			})
+		})
+	search := call(&cli.Command{Name: "search", Usage: "show a sender"}, []string{"ADDRESS"},
+		func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+			a, err := parseAddress(cmd.Args().First())
+			if err != nil {
+				return err
+			}
+			found, err := c.GetAddress(ctx, a)
+			if err != nil {
+				return err
+			}
+			return p.Value(found)
+		})
+	return &cli.Command{Name: "address", Usage: "the senders", Commands: []*cli.Command{
+		list, search,
+		onAddress("forbidden", "take no more messages of a sender", "forbidden address success!",
+			func(ctx context.Context, _ *cli.Command, c *client, a address.Address) error { return c.ForbiddenAddress(ctx, a) }),
+		onAddress("active", "take messages of a sender again", "active address success!",
+			func(ctx context.Context, _ *cli.Command, c *client, a address.Address) error { return c.ActiveAddress(ctx, a) }),
+		onAddress("del", "forget a sender without messages under way", "deleted",
+			func(ctx context.Context, _ *cli.Command, c *client, a address.Address) error { return c.DeleteAddress(ctx, a) }),
+		onAddress("update-nonce", "set the next nonce of a sender", "nonce set",
+			func(ctx context.Context, cmd *cli.Command, c *client, a address.Address) error {
+				return c.UpdateNonce(ctx, a, cmd.Uint64("nonce"))
+			}, &cli.Uint64Flag{Name: "nonce", Required: true}),
+		onAddress("set-sel-msg-num", "limit how many messages of a sender are under way", "limit set",
+			func(ctx context.Context, cmd *cli.Command, c *client, a address.Address) error {
+				return c.SetSelectMsgNum(ctx, a, cmd.Uint64("num"))
+			}, &cli.Uint64Flag{Name: "num", Required: true, Usage: "0 takes the shared limit"}),
+		onAddress("set-fee-params", "limit what the messages of a sender may cost", "limits set",
+			func(ctx context.Context, cmd *cli.Command, c *client, a address.Address) error {
+				return c.SetFeeParams(ctx, a, cmd.Float64("gas-overestimation"), cmd.String("max-fee"), cmd.String("max-feecap"))
+			}, &cli.Float64Flag{Name: "gas-overestimation"}, &cli.StringFlag{Name: "max-fee", Usage: "attoFIL"}, &cli.StringFlag{Name: "max-feecap", Usage: "attoFIL per gas"}),
+	}}
+}
+
+func orShared(s string) string {
+	if s == "0" {
+		return "shared"
+	}
+	return s
+}
+
+func sharedParams() *cli.Command {
+	return &cli.Command{Name: "share-params", Usage: "limits of all senders that have none of their own", Commands: []*cli.Command{
+		call(&cli.Command{Name: "get", Usage: "show them"}, nil, func(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
+			sp, err := c.GetSharedParams(ctx)
+			if err != nil {
+				return err
+			}
+			return p.Value(sp)
+		}),
+		call(&cli.Command{Name: "set", Usage: "change those that are given", Flags: []cli.Flag{
+			&cli.Float64Flag{Name: "gas-over-estimation"}, &cli.StringFlag{Name: "max-fee", Usage: "attoFIL"},
+			&cli.StringFlag{Name: "max-feecap", Usage: "attoFIL per gas, 0 for none"}, &cli.Uint64Flag{Name: "sel-msg-num"},
+		}}, nil, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+			sp, err := c.GetSharedParams(ctx)
+			if err != nil {
+				return err
+			}
+			if cmd.IsSet("gas-over-estimation") {
+				sp.GasOverEstimation = cmd.Float64("gas-over-estimation")
+			}
+			if cmd.IsSet("max-fee") {
+				sp.MaxFee = cmd.String("max-fee")
+			}
+			if cmd.IsSet("max-feecap") {
+				sp.MaxFeeCap = cmd.String("max-feecap")
+			}
+			if cmd.IsSet("sel-msg-num") {
+				sp.SelMsgNum = cmd.Uint64("sel-msg-num")
+			}
+			if sp, err = c.SetSharedParams(ctx, sp); err != nil {
+				return err
+			}
+			return p.Value(sp)
+		}),
+		call(&cli.Command{Name: "refresh", Usage: "read them from the database again"}, nil, func(ctx context.Context, _ *cli.Command, c *client, _ *render.Printer) error {
+			return c.RefreshSharedParams(ctx)
+		}),
+	}}
+}
+
+func nodes() *cli.Command {
+	return &cli.Command{Name: "node", Usage: "nodes that messages are also published through", Commands: []*cli.Command{
+		call(&cli.Command{Name: "add", Usage: "add a node", Flags: append(tokenFlags(),
+			&cli.StringFlag{Name: "name", Required: true}, &cli.StringFlag{Name: "url", Required: true, Usage: "where the node listens, /ip4/1.2.3.4/tcp/3453"},
+		)}, nil, func(ctx context.Context, cmd *cli.Command, c *client, _ *render.Printer) error {
+			token, err := givenToken(cmd)
+			if err != nil {
+				return err
+			}
+			return c.SaveNode(ctx, msgapi.NodeSpec{Name: cmd.String("name"), URL: cmd.String("url"), Token: token})
+		}),
+		call(&cli.Command{Name: "list", Usage: "list the nodes"}, nil, func(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
+			ns, err := c.ListNode(ctx)
+			if err != nil {
+				return err
+			}
+			return p.Result(ns, func() {
+				t := render.NewTable("Name", "Url")
+				for _, n := range ns {
+					t.Row(n.Name, n.URL)
+				}
+				p.Table(t)
+			})
+		}),
+		named("search", "show a node", func(ctx context.Context, c *client, p *render.Printer, name string) error {
+			n, err := c.GetNode(ctx, name)
+			if err != nil {
+				return err
+			}
+			return p.Value(n)
+		}),
+		named("del", "forget a node", func(ctx context.Context, c *client, _ *render.Printer, name string) error { return c.DeleteNode(ctx, name) }),
+	}}
+}
