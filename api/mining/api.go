@@ -90,12 +90,15 @@ type MinerInfo struct {
 	IsMining bool
 }
 
-// MinerState is the guide's answer of `address state`. Err is empty when all
-// is well.
+// MinerState is the guide's answer of `address state`: IsMining is what the
+// operator wants, Err says why no block can be won at present and is empty when
+// all is well. LastEpoch and LastResult tell of the last round that was tried.
 type MinerState struct {
-	Addr     address.Address
-	IsMining bool
-	Err      string
+	Addr       address.Address
+	IsMining   bool
+	Err        string
+	LastEpoch  abi.ChainEpoch
+	LastResult string
 }
 
 // Record is one height at which a miner won: what it signed and how it went.
