@@ -1,0 +1,393 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	logging "github.com/ipfs/go-log/v2"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/filecoin-venus/venus/api"
+	apinode "github.com/filecoin-venus/venus/api/node"
+	"github.com/filecoin-venus/venus/auth/localtoken"
+	"github.com/filecoin-venus/venus/auth/remote"
+	"github.com/filecoin-venus/venus/beacon"
+	"github.com/filecoin-venus/venus/chain"
+	"github.com/filecoin-venus/venus/chainsync"
+	"github.com/filecoin-venus/venus/consensus"
+	"github.com/filecoin-venus/venus/genesis"
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/ipld"
+	"github.com/filecoin-venus/venus/mpool"
+	"github.com/filecoin-venus/venus/p2p"
+	"github.com/filecoin-venus/venus/p2p/exchange"
+	"github.com/filecoin-venus/venus/p2p/hello"
+	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/proofs/verify"
+	"github.com/filecoin-venus/venus/repo"
+	"github.com/filecoin-venus/venus/rpc"
+	"github.com/filecoin-venus/venus/rpc/daemon"
+	"github.com/filecoin-venus/venus/types"
+)
+
+var log = logging.Logger("node")
+
+// Node is a running venus daemon.
+type Node struct {
+	// API is the contract it serves.
+	API *API
+	// Address is the multiaddr it listens on.
+	Address string
+	// Network is what it serves.
+	Network params.Network
+
+	base    *daemon.Base
+	server  *rpc.Server
+	failed  chan error
+	closers []func() error // in order of opening; Close runs them in reverse
+}
+
+// New opens a directory and starts everything in it. On the first start the
+// genesis is imported and the network recorded; a later start with another
+// genesis or network is refused and changes nothing.
+func New(ctx context.Context, o Options) (*Node, error) {
+	if o.Clock == nil {
+		o.Clock = clock.Real()
+	}
+	if o.Repo == "" {
+		o.Repo = DefaultRepo
+	}
+	n := &Node{failed: make(chan error, 1)}
+	if err := n.start(ctx, o); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+func (n *Node) start(ctx context.Context, o Options) error {
+	r, err := repo.Open(o.Repo)
+	if err != nil {
+		return err
+	}
+	n.opened(r.Close)
+	cfg, err := loadConfig(r)
+	if err != nil {
+		return err
+	}
+	overlay(&cfg, o)
+	store, err := n.openChain(ctx, r, o)
+	if err != nil {
+		return err
+	}
+	beacons, err := beacon.FromNetwork(&n.Network, store.Genesis().MinTimestamp(), cfg.Beacon.Servers, o.Clock)
+	if err != nil {
+		return err
+	}
+	verifier := verify.New(n.Network, o.ProofCache)
+	go n.warm(verifier)
+	exec, err := chain.NewExecutor(chain.ExecutorConfig{Store: store, Rounds: beacons, Verifier: verifier, Clock: o.Clock})
+	if err != nil {
+		return err
+	}
+	n.opened(func() error { exec.Close(); return nil })
+	base := reader{net: n.Network, store: store, exec: exec, clock: o.Clock}
+	validator, err := consensus.New(exec, beacons, verifier, o.Clock)
+	if err != nil {
+		return err
+	}
+	talk := &gossip{reader: base}
+	pool, err := n.openPool(ctx, r, base, talk, o.Clock)
+	if err != nil {
+		return err
+	}
+	talk.pool = pool
+	host, err := n.joinPeers(ctx, r, cfg, o, base, validator, talk)
+	if err != nil {
+		return err
+	}
+	tokens, err := localtoken.Open(r)
+	if err != nil {
+		return err
+	}
+	n.base = daemon.New(daemon.Options{
+		Program: "venus", Version: o.Version, APIVersion: apinode.VersionV1, BlockDelaySecs: n.Network.BlockDelaySecs(),
+		Namespace: apinode.Namespace, Proxy: new(apinode.FullNodeProxy), Tokens: tokens,
+	})
+	n.API = &API{
+		commonAPI: commonAPI{n.base}, chainAPI: chainAPI{base}, stateAPI: stateAPI{base}, minerStateAPI: minerStateAPI{base},
+		marketAPI: marketAPI{base}, messageAPI: messageAPI{base},
+		mpoolAPI:  mpoolAPI{reader: base, pool: pool, publish: talk.publishMessage},
+		gasAPI:    gasAPI{reader: base, est: mpool.NewEstimator(pool, poolChain{base})},
+		syncAPI:   syncAPI{reader: base, sync: talk.sync, validate: validator, own: &ownBlocks{seen: map[ownKey]cid.Cid{}}, gossip: talk},
+		miningAPI: miningAPI{reader: base, beacons: beacons, produce: consensus.NewProducer(exec, beacons)},
+		netAPI:    netAPI{host}, walletAPI: walletAPI{base},
+	}
+	return n.listen(r, cfg, o, tokens, base)
+}
+
+// commonAPI is what every program answers.
+type commonAPI struct{ *daemon.Base }
+
+func (n *Node) opened(closer func() error) { n.closers = append(n.closers, closer) }
+
+// Close stops everything in reverse order.
+func (n *Node) Close() error {
+	if n.base != nil {
+		_ = n.base.Shutdown(context.Background()) // only announces the end
+	}
+	var errs []error
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		errs = append(errs, n.closers[i]())
+	}
+	n.closers = nil
+	return errors.Join(errs...)
+}
+
+// Wait returns when the context ends, a caller asked for shutdown, or serving
+// failed.
+func (n *Node) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-n.base.Done():
+		return nil
+	case err := <-n.failed:
+		return err
+	}
+}
+
+func overlay(cfg *FileConfig, o Options) {
+	if o.AuthURL != "" {
+		cfg.API.VenusAuthURL = o.AuthURL
+	}
+	if o.API != "" {
+		cfg.API.APIAddress = o.API
+	}
+	if o.Swarm != "" {
+		cfg.Swarm.Address = o.Swarm
+	}
+	if len(o.Bootstrap) > 0 {
+		cfg.Bootstrap.Addresses = o.Bootstrap
+	}
+	if len(o.BeaconServers) > 0 {
+		cfg.Beacon.Servers = o.BeaconServers
+	}
+}
+
+// warm derives verifying keys ahead of the first proof.
+func (n *Node) warm(v *verify.Verifier) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Errorw("preparing verifying keys panicked", "panic", p)
+		}
+	}()
+	if err := v.Warm(context.Background(), n.Network.SectorSizes[0]); err != nil {
+		log.Warnw("verifying keys are not ready; proofs will be judged once they are", "error", err)
+	}
+}
+
+// openChain opens the stores and, on the first start, imports the genesis.
+func (n *Node) openChain(ctx context.Context, r *repo.Repo, o Options) (*chain.Store, error) {
+	blocks, err := ipld.OpenBadger(r.Path("badger"))
+	if err != nil {
+		return nil, err
+	}
+	n.opened(blocks.Close)
+	meta, err := chain.OpenMeta(r.Path("chain"))
+	if err != nil {
+		return nil, err
+	}
+	n.opened(meta.Close)
+	header, fromFile, err := loadGenesis(ctx, o, blocks)
+	if err != nil {
+		return nil, err
+	}
+	if n.Network, err = chooseNetwork(r, o, fromFile); err != nil {
+		return nil, err
+	}
+	if header != nil && n.Network.GenesisCID != "" && n.Network.GenesisCID != header.Cid().String() {
+		return nil, fmt.Errorf("genesis file %s holds %s; network %s has genesis %s", o.GenesisFile, header.Cid(), n.Network.Name, n.Network.GenesisCID)
+	}
+	if err := params.ApplyActorPolicy(n.Network); err != nil {
+		return nil, err
+	}
+	store, err := chain.Open(ctx, chain.Config{Network: n.Network, Blocks: blocks, Meta: meta})
+	if errors.Is(err, chain.ErrNoGenesis) {
+		if header == nil {
+			return nil, api.Errorf(api.CodePrecondition, "network %s has no genesis here yet", n.Network.Name).
+				WithHint("give its genesis CAR with --genesisfile FILE; `venus genesis new` makes one for a network of your own")
+		}
+		err = store.SetGenesis(ctx, header)
+	} else if err == nil && header != nil && store.Genesis().Cids()[0] != header.Cid() {
+		err = fmt.Errorf("%s holds the chain of genesis %s; the file has %s: use another --repo", r.Root(), store.Genesis().Cids()[0], header.Cid())
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := n.Network.CanExecute(store.Head().Height() + 1); err != nil {
+		return nil, fmt.Errorf("%w; its data is kept", err)
+	}
+	n.Network.GenesisCID = store.Genesis().Cids()[0].String()
+	return store, saveJSON(r.Path(networkName), n.Network)
+}
+
+func loadGenesis(ctx context.Context, o Options, into ipld.Blockstore) (*types.BlockHeader, *params.Network, error) {
+	if o.GenesisFile == "" {
+		return nil, nil, nil
+	}
+	raw, err := os.ReadFile(o.GenesisFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read genesis file: %w", err)
+	}
+	h, net, err := genesis.LoadFile(ctx, bytes.NewReader(raw), into)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", o.GenesisFile, err)
+	}
+	return h, net, nil
+}
+
+func (n *Node) openPool(ctx context.Context, r *repo.Repo, base reader, talk *gossip, c clock.Clock) (*mpool.Pool, error) {
+	kept, err := mpool.OpenStore(r.Path("mpool"))
+	if err != nil {
+		return nil, err
+	}
+	n.opened(kept.Close)
+	pool, err := mpool.New(ctx, mpool.Options{
+		Chain: poolChain{base}, Store: kept, Clock: c, BlockDelay: n.Network.BlockDelay, PropagationDelay: n.Network.PropagationDelay,
+		Head: base.store.Head(), Publish: talk.publishMessage, Config: mpool.DefaultConfig(), Seed: c.Now().UnixNano(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.run(func(ctx context.Context) { followHead(ctx, base.store, pool) })
+	n.run(func(ctx context.Context) {
+		if err := pool.Run(ctx); err != nil && ctx.Err() == nil {
+			log.Errorw("the message pool's housekeeping stopped", "error", err)
+		}
+	})
+	return pool, nil
+}
+
+// run starts a part that works until the node closes.
+func (n *Node) run(work func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		defer func() {
+			if p := recover(); p != nil {
+				n.failed <- fmt.Errorf("internal error: %v", p)
+			}
+		}()
+		work(ctx)
+	}()
+	n.opened(func() error { cancel(); wg.Wait(); return nil })
+}
+
+func (n *Node) joinPeers(ctx context.Context, r *repo.Repo, cfg FileConfig, o Options, base reader, v *consensus.Validator, talk *gossip) (*p2p.Host, error) {
+	key, err := r.Keystore().GetOrMake("self", p2p.NewKey)
+	if err != nil {
+		return nil, err
+	}
+	pc := p2p.Config{Key: key, Network: n.Network.GenesisName, Agent: "venus/" + o.Version, Clock: o.Clock}
+	if !o.Offline {
+		pc.Listen = []string{cfg.Swarm.Address}
+		pc.Bootstrap = append(append([]string{}, n.Network.Bootstrap...), cfg.Bootstrap.Addresses...)
+	}
+	host, err := p2p.New(ctx, pc)
+	if err != nil {
+		return nil, err
+	}
+	n.opened(host.Close)
+	client := exchange.NewClient(host, o.Clock)
+	talk.sync, err = chainsync.New(chainsync.Config{
+		Chain: base.store, Validator: v, Fetch: client, Network: n.Network, Clock: o.Clock, Genesis: base.store.Genesis().MinTimestamp(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	life, cancel := context.WithCancel(context.Background())
+	n.opened(func() error { cancel(); return nil })
+	talk.life = life
+	n.run(talk.sync.Run)
+	exchange.Serve(host, exchangeSource{base.store})
+	hello.New(host, o.Clock, func(ctx context.Context) (*hello.Hello, error) {
+		head := base.store.Head()
+		return &hello.Hello{Head: head.Cids(), Height: head.Height(), Weight: head.ParentWeight(), Genesis: base.store.Genesis().Cids()[0]}, nil
+	}, func(p peer.ID, h *hello.Hello) {
+		client.AddPeer(p)
+		talk.sync.Hear(chainsync.Target{Key: types.NewTipSetKey(h.Head...), Height: h.Height, From: p})
+	})
+	if !o.Offline {
+		if talk.topics, err = host.Join(ctx, talk.handlers()); err != nil {
+			return nil, err
+		}
+	}
+	return host, nil
+}
+
+// shutdownPatience is how long running requests may hold up the end.
+const shutdownPatience = 5 * time.Second
+
+func (n *Node) listen(r *repo.Repo, cfg FileConfig, o Options, tokens *localtoken.Issuer, base reader) error {
+	verifiers := []rpc.Verifier{tokens.Verifier}
+	if cfg.API.VenusAuthURL != "" {
+		judge, stop, err := remote.Verifier(cfg.API.VenusAuthURL, o.Clock)
+		if err != nil {
+			return err
+		}
+		n.opened(func() error { stop(); return nil })
+		verifiers = append(verifiers, judge)
+	}
+	n.server = rpc.NewServer(rpc.Options{
+		Verify: rpc.FirstOf(verifiers...), Anonymous: []api.Permission{api.PermRead}, Origins: cfg.API.AccessControlAllowOrigin,
+		Health: func(context.Context) error { return n.health(base, o.Clock.Now()) }, Clock: o.Clock,
+	})
+	if err := n.server.Register("/rpc/v1", n.API, new(apinode.FullNodeProxy), apinode.Namespace); err != nil {
+		return err
+	}
+	if err := n.server.Register("/rpc/v0", apinode.V0(n.API), new(apinode.FullNodeV0Proxy), apinode.Namespace); err != nil {
+		return err
+	}
+	hostport, err := rpc.ListenAddress(cfg.API.APIAddress)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", hostport)
+	if err != nil {
+		return api.Errorf(api.CodePrecondition, "listen on %s: %w", cfg.API.APIAddress, err).
+			WithHint("stop what uses the port, or choose another with --api or api.apiAddress in %s", r.Path(configName))
+	}
+	n.Address = rpc.Multiaddr(l.Addr())
+	if err := r.SetAPI(n.Address); err != nil {
+		l.Close()
+		return err
+	}
+	go func() { n.failed <- n.server.Serve(l) }()
+	n.opened(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownPatience)
+		defer cancel()
+		return n.server.Shutdown(ctx)
+	})
+	return nil
+}
+
+// health says why the node is not well: nil when its head keeps up with the
+// clock.
+func (n *Node) health(base reader, now time.Time) error {
+	head := base.store.Head()
+	age := now.Sub(time.Unix(int64(head.MinTimestamp()), 0))
+	if age > epochAge(n.Network.BlockDelay) {
+		due := epochOf(now, base.store.Genesis().MinTimestamp(), n.Network.BlockDelay)
+		return fmt.Errorf("head %d is %s old, the clock says epoch %d", head.Height(), age.Round(time.Second), due)
+	}
+	return nil
+}
