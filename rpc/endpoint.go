@@ -146,7 +146,10 @@ func Multiaddr(a net.Addr) string {
 		return a.String()
 	}
 	kind := "ip6"
-	if ip := net.ParseIP(h); ip != nil && ip.To4() != nil {
+	switch ip := net.ParseIP(h); {
+	case ip != nil && ip.IsUnspecified():
+		kind, h = "ip4", "0.0.0.0" // Go shows all interfaces as [::] whatever was asked for
+	case ip != nil && ip.To4() != nil:
 		kind = "ip4"
 	}
 	return "/" + kind + "/" + h + "/tcp/" + port
