@@ -30,6 +30,9 @@ const postGasLimit = 2_000_000_000
 // sendPosts lets every miner prove the deadline that is open after head, once.
 func (w *World) sendPosts(ctx context.Context, head *types.TipSet, after *state.View) error {
 	for _, m := range w.Miners {
+		if m.idle {
+			continue
+		}
 		if err := w.sendPost(ctx, m, head, after); err != nil {
 			return fmt.Errorf("window proof of %s at epoch %d: %w", m.ID, head.Height(), err)
 		}

@@ -35,6 +35,8 @@ type MinerReport struct {
 	// PostsDue counts the deadlines with sectors that closed, PostsLanded those proven on chain in time.
 	PostsDue    int
 	PostsLanded int
+	// Faulty counts the sectors that are faulty at the end.
+	Faulty uint64
 }
 
 // Report is the outcome of a simulation.
@@ -75,6 +77,9 @@ func (r *Report) Problems() []string {
 		}
 		if m.PostsLanded != m.PostsDue {
 			out = append(out, fmt.Sprintf("miner %s landed %d of %d window proofs", m.Miner, m.PostsLanded, m.PostsDue))
+		}
+		if m.Faulty > 0 {
+			out = append(out, fmt.Sprintf("miner %s has %d faulty sectors", m.Miner, m.Faulty))
 		}
 	}
 	if r.Failed > 0 {
@@ -143,10 +148,18 @@ func (w *World) Report(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	after := w.Store.View(res.State)
 	out := w.report
 	out.Genesis, out.Head, out.FinalRoot = w.Store.Genesis().Cids()[0], head.Key(), res.State
 	for _, m := range w.Miners {
 		s := m.stats
+		faulty, err := after.FaultySectors(ctx, m.ID)
+		if err != nil {
+			return nil, err
+		}
+		if s.Faulty, err = faulty.Count(); err != nil {
+			return nil, err
+		}
 		for _, p := range m.sent {
 			// A deadline counts once its last epoch is behind the head.
 			if p.close <= head.Height() {

@@ -115,6 +115,8 @@ type Miner struct {
 	Sectors int
 	stats   MinerReport
 	sent    map[abi.ChainEpoch]*postRecord
+	// idle miners send no window proofs; reckless ones mine although they may not. Tests make them so.
+	idle, reckless bool
 }
 
 // World is a chain with its miners.
