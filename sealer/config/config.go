@@ -1,0 +1,278 @@
+// Package config is the sealer's config.toml and what follows from it and from
+// the network: margins, back-offs, fees.
+//
+// Start at Config and Load. Invariants: the file holds tokens, so it is written
+// with mode 0600; unknown keys are errors that name the key; every default works
+// unchanged.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/filecoin-venus/venus/internal/fsutil"
+	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/sealer/db"
+	"github.com/filecoin-venus/venus/sealer/sector"
+	"github.com/filecoin-venus/venus/types"
+)
+
+// DefaultDir is the sealer's directory unless said otherwise.
+const DefaultDir = "~/.venussealer"
+
+// DirEnv is the environment variable that names the directory.
+const DirEnv = "VENUS_SEALER_PATH"
+
+// FileName is the configuration's name in the directory.
+const FileName = "config.toml"
+
+// Config is the content of config.toml.
+type Config struct {
+	API       API       `toml:"API"`
+	Network   Network   `toml:"Network"`
+	Node      Service   `toml:"Node"`
+	Messager  Messager  `toml:"Messager"`
+	Sealing   Sealing   `toml:"Sealing"`
+	Proving   Proving   `toml:"Proving"`
+	Fees      Fees      `toml:"Fees"`
+	Addresses Addresses `toml:"Addresses"`
+	DB        db.Config `toml:"DB"`
+}
+
+// API is where the sealer listens.
+type API struct {
+	ListenAddress string `toml:"ListenAddress" comment:"multiaddr; 0.0.0.0 lets other machines in"`
+}
+
+// Network chooses the network by name, or by a network file.
+type Network struct {
+	Name string `toml:"Name" comment:"local, 2k, nerpa, calibnet, mainnet"`
+	File string `toml:"File" comment:"a network file as 'venus genesis new' writes it; it wins over Name"`
+}
+
+// Service is another program with the token it wants.
+type Service struct {
+	URL   string `toml:"Url"`
+	Token string `toml:"Token"`
+}
+
+// Messager is the messager and the name under which it knows the miner's wallet.
+type Messager struct {
+	URL    string `toml:"Url"`
+	Token  string `toml:"Token"`
+	Wallet string `toml:"Wallet"`
+}
+
+// Sealing are the pipeline's settings.
+type Sealing struct {
+	MaxSealingSectors int      `toml:"MaxSealingSectors" comment:"sectors under way at once, 0 = no limit"`
+	Slots             int      `toml:"Slots" comment:"tasks that this process runs at once, 0 = half the cores"`
+	Tasks             []string `toml:"Tasks" comment:"tasks that this process runs: AP PC1 PC2 C1 C2 FIN; empty leaves all to venus-worker"`
+	LeaseTerm         string   `toml:"LeaseTerm" comment:"a worker that is silent for so long loses its task"`
+	LifetimeEpochs    int64    `toml:"LifetimeEpochs" comment:"life of a new sector, 0 = as long as the chain allows"`
+	ParentCache       string   `toml:"ParentCache" comment:"folder of parent caches; needed above 8 MiB sectors"`
+}
+
+// Proving are the settings of window proofs.
+type Proving struct {
+	MaxPartitionsPerMessage int    `toml:"MaxPartitionsPerMessage"`
+	DeclareFaults           bool   `toml:"DeclareFaults" comment:"declare bad sectors before the cutoff; else they are skipped in the proof, at the same cost"`
+	CheckTimeout            string `toml:"CheckTimeout" comment:"a sector whose files cannot be read for so long is skipped"`
+	ParallelChecks          int    `toml:"ParallelChecks"`
+}
+
+// Fees limit what messages may cost; FIL as text, empty = the messager's limit.
+type Fees struct {
+	MaxPreCommitGasFee  string `toml:"MaxPreCommitGasFee"`
+	MaxCommitGasFee     string `toml:"MaxCommitGasFee"`
+	MaxWindowPoStGasFee string `toml:"MaxWindowPoStGasFee"`
+}
+
+// Addresses pay before the worker does.
+type Addresses struct {
+	PreCommitControl []string `toml:"PreCommitControl"`
+	CommitControl    []string `toml:"CommitControl"`
+}
+
+// Default is the configuration before any choice.
+func Default() Config {
+	return Config{
+		API:       API{ListenAddress: "/ip4/127.0.0.1/tcp/2345/http"},
+		Network:   Network{Name: "mainnet"},
+		Node:      Service{URL: "/ip4/127.0.0.1/tcp/3453"},
+		Sealing:   Sealing{LeaseTerm: "30s", Tasks: taskNames()},
+		Proving:   Proving{MaxPartitionsPerMessage: 10, CheckTimeout: "30s", ParallelChecks: 32},
+		Fees:      Fees{MaxPreCommitGasFee: "0.025", MaxCommitGasFee: "0.05", MaxWindowPoStGasFee: "5"},
+		Addresses: Addresses{PreCommitControl: []string{}, CommitControl: []string{}},
+		DB:        db.Config{Type: "sqlite"},
+	}
+}
+
+func taskNames() []string {
+	var out []string
+	for _, k := range sector.TaskKinds() {
+		out = append(out, string(k))
+	}
+	return out
+}
+
+// Load reads a configuration over the defaults.
+func Load(file string) (Config, error) {
+	c := Default()
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, fmt.Errorf("%s is missing: run 'venus-sealer init' first: %w", file, err)
+	}
+	if err != nil {
+		return c, fmt.Errorf("read configuration: %w", err)
+	}
+	dec := toml.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		var strict *toml.StrictMissingError
+		if errors.As(err, &strict) {
+			return c, fmt.Errorf("configuration %s holds keys that do not exist:\n%s", file, strict.String())
+		}
+		return c, fmt.Errorf("read configuration %s: %w", file, err)
+	}
+	return c, nil
+}
+
+// Save writes a configuration durably, readable by its owner only.
+func (c Config) Save(file string) error {
+	b, err := toml.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("encode configuration: %w", err)
+	}
+	return fsutil.WriteFileAtomic(file, b, 0o600)
+}
+
+// Params returns the network's parameters.
+func (n Network) Params() (params.Network, error) {
+	if n.File != "" {
+		return params.Load(n.File)
+	}
+	return params.ByName(n.Name)
+}
+
+// NetworkOf tells a name from a file.
+func NetworkOf(s string) Network {
+	if strings.ContainsAny(s, "/\\") || strings.HasSuffix(s, ".json") {
+		return Network{File: s}
+	}
+	return Network{Name: s}
+}
+
+// Policy are the machine's margins on a network. Devnets have short epochs and
+// shallow reorgs: they wait less for certainty.
+func Policy(n params.Network) sector.Policy {
+	p := sector.Policy{
+		PreCommitChallengeDelay: n.PreCommitChallengeDelay, SeedConfidence: 6,
+		MaxTicketAge: n.MaxPreCommitRandLookback, TicketMargin: min(n.MaxPreCommitRandLookback/10, 120),
+		MaxProveCommitDuration: n.MaxProveCommitDuration,
+		BackoffBase:            max(2*n.BlockDelay, 2*time.Second), TaskBudget: 10,
+	}
+	if n.Devnet {
+		p.SeedConfidence = 1
+	}
+	p.BackoffMax = 32 * p.BackoffBase
+	return p
+}
+
+// Confidence is how deep a message must lie to count as landed.
+func Confidence(n params.Network) int64 {
+	if n.Devnet {
+		return 1
+	}
+	return params.MessageConfidence
+}
+
+// Lifetime is the life of a new sector: what the chain allows from a pre-commit
+// on, less two days of margin (sealer-miner.md 3).
+func (s Sealing) Lifetime() abi.ChainEpoch {
+	if s.LifetimeEpochs > 0 {
+		return abi.ChainEpoch(s.LifetimeEpochs)
+	}
+	return 540*2880 - 2*2880
+}
+
+// SlotCount is how many tasks this process runs at once.
+func (s Sealing) SlotCount() int {
+	if s.Slots > 0 {
+		return s.Slots
+	}
+	return max(1, runtime.NumCPU()/2)
+}
+
+// Kinds are the tasks this process runs.
+func (s Sealing) Kinds() ([]sector.TaskKind, error) {
+	var out []sector.TaskKind
+	for _, name := range s.Tasks {
+		k := sector.TaskKind(strings.ToUpper(name))
+		known := false
+		for _, have := range sector.TaskKinds() {
+			known = known || have == k
+		}
+		if !known {
+			return nil, fmt.Errorf("task %q: want some of %s", name, strings.Join(taskNames(), " "))
+		}
+		out = append(out, k)
+	}
+	return out, nil
+}
+
+// MaxFees are the limits by kind of message.
+func (f Fees) MaxFees() (map[sector.Kind]abi.TokenAmount, error) {
+	out := map[sector.Kind]abi.TokenAmount{}
+	for kind, text := range map[sector.Kind]string{
+		sector.KindPreCommit: f.MaxPreCommitGasFee, sector.KindCommit: f.MaxCommitGasFee,
+		sector.KindWindowPoSt: f.MaxWindowPoStGasFee, sector.KindRecover: f.MaxWindowPoStGasFee, sector.KindFault: f.MaxWindowPoStGasFee,
+	} {
+		if text == "" {
+			continue
+		}
+		v, err := types.ParseFIL(text)
+		if err != nil {
+			return nil, fmt.Errorf("fee limit of %s messages: %w", kind, err)
+		}
+		out[kind] = v.Atto()
+	}
+	return out, nil
+}
+
+// Controls are the addresses that pay first, by kind of message.
+func (a Addresses) Controls() (map[sector.Kind][]address.Address, error) {
+	out := map[sector.Kind][]address.Address{}
+	for kind, list := range map[sector.Kind][]string{sector.KindPreCommit: a.PreCommitControl, sector.KindCommit: a.CommitControl} {
+		for _, s := range list {
+			addr, err := address.NewFromString(s)
+			if err != nil {
+				return nil, fmt.Errorf("control address %q: %w", s, err)
+			}
+			out[kind] = append(out[kind], addr)
+		}
+	}
+	return out, nil
+}
+
+// Span parses a duration of the configuration.
+func Span(name, text string, fallback time.Duration) (time.Duration, error) {
+	if text == "" {
+		return fallback, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%s = %q: want a duration such as 30s", name, text)
+	}
+	return d, nil
+}
