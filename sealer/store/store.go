@@ -17,8 +17,11 @@ import (
 	"github.com/filecoin-venus/venus/internal/fsutil"
 )
 
-// metaFile is the file in a path that makes it one.
-const metaFile = "sectorstore.json"
+// FileName is the usual name of the list of paths.
+const FileName = "storage.json"
+
+// MetaFile is the file in a path that makes it one.
+const MetaFile = "sectorstore.json"
 
 // DefaultWeight is what a path counts for when none was said.
 const DefaultWeight = 10
@@ -119,7 +122,7 @@ func Init(spec Spec) (Meta, error) {
 	if !spec.CanSeal && !spec.CanStore {
 		return Meta{}, errors.New("a path must be for sealing (--seal), storing (--store) or both")
 	}
-	file := filepath.Join(spec.Dir, metaFile)
+	file := filepath.Join(spec.Dir, MetaFile)
 	if _, err := os.Stat(file); err == nil {
 		return Meta{}, fmt.Errorf("%s is a storage path already; attach it without --init", spec.Dir)
 	}
@@ -213,16 +216,16 @@ func (s *Store) Detach(id string) error {
 // load reads a path's settings and what it holds.
 func (s *Store) load(dir string) error {
 	dir = filepath.Clean(dir)
-	b, err := os.ReadFile(filepath.Join(dir, metaFile))
+	b, err := os.ReadFile(filepath.Join(dir, MetaFile))
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s is not a storage path (no %s); attach it with --init", dir, metaFile)
+			return fmt.Errorf("%s is not a storage path (no %s); attach it with --init", dir, MetaFile)
 		}
 		return fmt.Errorf("read storage path %s: %w", dir, err)
 	}
 	var m Meta
 	if err := json.Unmarshal(b, &m); err != nil || m.ID == "" {
-		return fmt.Errorf("storage path %s has a damaged %s: %w", dir, metaFile, errors.Join(err, emptyID(m)))
+		return fmt.Errorf("storage path %s has a damaged %s: %w", dir, MetaFile, errors.Join(err, emptyID(m)))
 	}
 	decls, stray, err := scan(dir)
 	if err != nil {
