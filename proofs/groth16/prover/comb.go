@@ -13,15 +13,19 @@ import (
 // field is what a coordinate can do: fp.Element for G1, E2 for G2.
 type field[T any] interface {
 	*T
-	Add(x, y *T) *T
-	Sub(x, y *T) *T
+	additive[T]
 	Mul(x, y *T) *T
 	Square(x *T) *T
+	Inverse(x *T) *T
+	SetOne() *T
+}
+
+type additive[T any] interface {
+	Add(x, y *T) *T
+	Sub(x, y *T) *T
 	Double(x *T) *T
 	Neg(x *T) *T
-	Inverse(x *T) *T
 	IsZero() bool
-	SetOne() *T
 }
 
 // affine is a curve point; (0, 0) is infinity.
