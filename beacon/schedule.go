@@ -67,7 +67,7 @@ func (s Schedule) want(epoch, parentEpoch abi.ChainEpoch, prev types.BeaconEntry
 	last := source.MaxRoundForEpoch(epoch)
 	if source != s.At(parentEpoch) {
 		// Two neighbours bridge the change, so that the second can be checked on the first.
-		return wanted{first: last - 1, last: last, handover: true}
+		return wanted{first: max(last, 1) - 1, last: last, handover: true}
 	}
 	if last == prev.Round {
 		return wanted{first: last + 1, last: last}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 
 	"github.com/filecoin-project/go-address"
 	amt "github.com/filecoin-project/go-amt-ipld/v2"
@@ -67,6 +68,11 @@ type Executor struct {
 	flight   singleflight.Group
 	life     context.Context
 	stop     context.CancelFunc
+
+	// mu guards closed; running counts executions under way.
+	mu      sync.Mutex
+	closed  bool
+	running sync.WaitGroup
 }
 
 // ExecutorConfig is what an Executor is made of.
@@ -97,8 +103,29 @@ func NewExecutor(cfg ExecutorConfig) (*Executor, error) {
 	}, nil
 }
 
-// Close ends executions that are under way; they fail with the context's error.
-func (e *Executor) Close() { e.stop() }
+// ErrClosed: the executor was closed.
+var ErrClosed = errors.New("executor is closed")
+
+// Close ends the executions that are under way, which fail with the context's error, and waits for them. After it the
+// stores below may be closed.
+func (e *Executor) Close() {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.stop()
+	e.running.Wait()
+}
+
+// enter counts an execution in, unless the executor is closed.
+func (e *Executor) enter() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return ErrClosed
+	}
+	e.running.Add(1)
+	return nil
+}
 
 // Store is the chain that the executor works on.
 func (e *Executor) Store() *Store { return e.store }
@@ -119,7 +146,13 @@ func (e *Executor) Execute(ctx context.Context, ts *types.TipSet) (Result, error
 		return r, nil
 	}
 	// The work outlives the caller that started it, since others may wait for it too.
-	ch := e.flight.DoChan(string(ts.Key().Bytes()), func() (any, error) { return e.resolve(e.life, ts) })
+	ch := e.flight.DoChan(string(ts.Key().Bytes()), func() (any, error) {
+		if err := e.enter(); err != nil {
+			return nil, err
+		}
+		defer e.running.Done()
+		return e.resolve(e.life, ts)
+	})
 	select {
 	case out := <-ch:
 		if out.Err != nil {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/big"
 	gscrypto "github.com/filecoin-project/go-state-types/crypto"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/crypto"
@@ -154,18 +156,35 @@ func keyOf(ctx context.Context, view *state.View, from address.Address) (address
 	return key, nil
 }
 
-// checkMessageSignatures verifies each secp256k1 message.
+// checkMessageSignatures verifies each secp256k1 message, several at a time. Of several bad ones it names the first.
 func checkMessageSignatures(ctx context.Context, view *state.View, full *types.FullBlock) error {
-	for _, m := range full.SecpkMessages {
+	keys := make([]address.Address, len(full.SecpkMessages))
+	for i, m := range full.SecpkMessages {
 		if m.Signature.Type != gscrypto.SigTypeSecp256k1 {
 			return reject(RuleMessageSignature, "message %s in the secp256k1 list has a signature of type %d", m.Cid(), m.Signature.Type)
 		}
-		key, err := keyOf(ctx, view, m.Message.From)
-		if err != nil {
+		var err error
+		if keys[i], err = keyOf(ctx, view, m.Message.From); err != nil {
 			return err
 		}
-		if err := crypto.Verify(&m.Signature, key, m.Message.Cid().Bytes()); err != nil {
-			return reject(RuleMessageSignature, "message %s: %v", m.Cid(), err)
+	}
+	errs := make([]error, len(keys))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, m := range full.SecpkMessages {
+		group.Go(func() error {
+			if err := crypto.Verify(&m.Signature, keys[i], m.Message.Cid().Bytes()); err != nil {
+				errs[i] = reject(RuleMessageSignature, "message %s: %v", m.Cid(), err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, err := range errs {
+		if err != nil {
+			return err
 		}
 	}
 	return nil

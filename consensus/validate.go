@@ -33,6 +33,10 @@ type WinningVerifier interface {
 	VerifyWinningPoSt(ctx context.Context, info proof.WinningPoStVerifyInfo) (bool, error)
 }
 
+// maxGap bounds the null rounds before a block, in epochs: a century of seconds. It keeps the arithmetic of times within
+// its types.
+const maxGap = abi.ChainEpoch(1 << 32)
+
 // goodCache is how many accepted blocks a Validator remembers.
 const goodCache = 8192
 
@@ -186,6 +190,9 @@ func (v *Validator) prepare(ctx context.Context, full *types.FullBlock) (*candid
 func (v *Validator) checkHeightAndTime(h *types.BlockHeader, base *types.TipSet) error {
 	if h.Height <= base.Height() {
 		return reject(RuleHeight, "height %d is not above the parents' %d", h.Height, base.Height())
+	}
+	if h.Height-base.Height() > maxGap {
+		return reject(RuleHeight, "height %d is out of all reach of the parents' %d", h.Height, base.Height())
 	}
 	due := base.MinTimestamp() + v.net.BlockDelaySecs()*uint64(h.Height-base.Height())
 	if h.Timestamp != due {

@@ -150,6 +150,10 @@ var headerMutants = []mutant{
 	{"win count up", consensus.RuleWinCount, func(_ *testing.T, _ *bench, f *types.FullBlock) { f.Header.ElectionProof.WinCount++ }},
 	{"win count zero", consensus.RuleWinCount, func(_ *testing.T, _ *bench, f *types.FullBlock) { f.Header.ElectionProof.WinCount = 0 }},
 	{"height of the parents", consensus.RuleHeight, func(_ *testing.T, b *bench, f *types.FullBlock) { f.Header.Height = b.base.Height() }},
+	{"height beyond reason", consensus.RuleHeight, func(_ *testing.T, _ *bench, f *types.FullBlock) {
+		f.Header.Height = 1<<63 - 1
+		f.Header.Timestamp = 1<<63 + genesisTime - 1
+	}},
 	{"height skips an epoch", consensus.RuleTimestamp, func(_ *testing.T, _ *bench, f *types.FullBlock) { f.Header.Height++ }},
 	{"no parents", consensus.RuleParents, func(_ *testing.T, _ *bench, f *types.FullBlock) { f.Header.Parents = nil }},
 	{"parents out of order", consensus.RuleParents, func(_ *testing.T, _ *bench, f *types.FullBlock) {
@@ -304,7 +308,9 @@ type failing struct{ Verifier }
 
 var errDisk = errors.New("disk on fire")
 
-func (failing) VerifyWinningPoSt(context.Context, proof.WinningPoStVerifyInfo) (bool, error) { return false, errDisk }
+func (failing) VerifyWinningPoSt(context.Context, proof.WinningPoStVerifyInfo) (bool, error) {
+	return false, errDisk
+}
 
 // What goes wrong on this node is no fault of the block.
 func TestLocalFailuresCondemnNothing(t *testing.T) {

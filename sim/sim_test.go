@@ -3,9 +3,11 @@ package sim
 import (
 	"context"
 	"fmt"
+	"math/rand"
 	"os"
 	"testing"
 
+	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
@@ -165,6 +167,86 @@ func TestReopenSearchAndReplay(t *testing.T) {
 	require.Equal(t, store.Head().ParentState(), res.State)
 	require.GreaterOrEqual(t, implicit, len(parent.Blocks())+1)
 	require.Zero(t, explicit)
+}
+
+// Money neither appears nor vanishes in any epoch, null rounds included; a long silence is bridged by one block.
+func TestSupplyHoldsThroughNullRounds(t *testing.T) {
+	ctx := context.Background()
+	w, err := NewWorld(ctx, Config{Miners: 2, Seed: 21})
+	require.NoError(t, err)
+	defer w.Exec.Close()
+	for i := range 16 {
+		if i%5 == 4 {
+			w.epoch += abi.ChainEpoch(i) // nobody mines for a while
+		}
+		blocks, err := w.Step(ctx)
+		require.NoError(t, err)
+		require.NoError(t, w.audit(ctx))
+		for _, b := range blocks {
+			n := len(b.Header.BeaconEntries)
+			require.Equal(t, w.Schedule.MaxRoundForEpoch(b.Header.Height), b.Header.BeaconEntries[n-1].Round)
+		}
+	}
+	w.epoch += 100
+	for {
+		blocks, err := w.Step(ctx)
+		require.NoError(t, err)
+		require.NoError(t, w.audit(ctx))
+		if len(blocks) > 0 {
+			require.Greater(t, len(blocks[0].Header.BeaconEntries), 100)
+			break
+		}
+	}
+	require.Empty(t, w.report.Failed)
+}
+
+// Siblings that arrive in any order end in the same head, and so do the tipsets of two rival forks.
+func TestArrivalOrderDoesNotMatter(t *testing.T) {
+	ctx := context.Background()
+	cfg := Config{Miners: 4, Seed: 31, Quiet: true}
+	var heads []types.TipSetKey
+	for turn := range 6 {
+		w, err := NewWorld(ctx, cfg)
+		require.NoError(t, err)
+		for w.Store.Head().Height() < 6 {
+			w.epoch++
+			w.Clock.Advance(w.Net.BlockDelay)
+			base := w.Store.Head()
+			var blocks []*types.FullBlock
+			for _, m := range w.Miners {
+				b, err := w.Mine(ctx, m, base, w.epoch)
+				require.NoError(t, err)
+				if b != nil {
+					blocks = append(blocks, b)
+				}
+			}
+			rand.New(rand.NewSource(int64(turn))).Shuffle(len(blocks), func(i, j int) { blocks[i], blocks[j] = blocks[j], blocks[i] })
+			for _, b := range blocks {
+				require.NoError(t, w.Validator.ValidateBlock(ctx, b))
+				_, _, err := w.Store.Accept(ctx, b.Header)
+				require.NoError(t, err)
+			}
+		}
+		heads = append(heads, w.Store.Head().Key())
+		w.Exec.Close()
+	}
+	for _, h := range heads {
+		require.Equal(t, heads[0], h)
+	}
+}
+
+func TestExecutorClosesOnce(t *testing.T) {
+	ctx := context.Background()
+	w, err := NewWorld(ctx, Config{Miners: 1, Seed: 2, Quiet: true})
+	require.NoError(t, err)
+	for w.Store.Head().Height() == 0 {
+		_, err := w.Step(ctx)
+		require.NoError(t, err)
+	}
+	w.Exec.Close()
+	w.Exec.Close()
+	_, err = w.Exec.Execute(ctx, w.Store.Head())
+	require.ErrorIs(t, err, chain.ErrClosed)
 }
 
 // forgetful is a blockstore that lost some blocks.
