@@ -15,6 +15,9 @@ import (
 // Namespace is the first half of the protocol's method names on the wire.
 const Namespace = "Worker"
 
+// Path is where a sealer serves the protocol.
+const Path = "/rpc/worker"
+
 // MaxWait bounds how long a TaskPull may hang for a task to come up.
 const MaxWait = 20 * time.Second
 

@@ -1,0 +1,136 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/proof"
+
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/proofs/seal"
+	"github.com/filecoin-venus/venus/sealer/store"
+)
+
+// fileProver proves from the sector files of the attached paths.
+type fileProver struct {
+	miner    abi.ActorID
+	store    *store.Store
+	sealer   *seal.Sealer
+	clk      clock.Clock
+	timeout  time.Duration
+	parallel int
+}
+
+// ref finds the files of a sector.
+func (p *fileProver) ref(s proof.SectorInfo) (seal.SectorRef, error) {
+	id := abi.SectorID{Miner: p.miner, Number: s.SectorNumber}
+	f, err := p.store.Find(id, store.Sealed, store.Cache)
+	if err != nil {
+		return seal.SectorRef{}, err
+	}
+	return seal.SectorRef{Sector: seal.Sector{ID: id, Proof: s.SealProof}, SealedCID: s.SealedCID, Paths: seal.Paths(f)}, nil
+}
+
+// Check looks at each sector's files; one that takes too long is bad, and the
+// read that hangs is left behind.
+func (p *fileProver) Check(ctx context.Context, sectors []proof.SectorInfo) (map[abi.SectorNumber]string, error) {
+	return p.check(ctx, sectors, false)
+}
+
+func (p *fileProver) check(ctx context.Context, sectors []proof.SectorInfo, slow bool) (map[abi.SectorNumber]string, error) {
+	var (
+		mu    sync.Mutex
+		wg    sync.WaitGroup
+		bad   = map[abi.SectorNumber]string{}
+		slots = make(chan struct{}, max(p.parallel, 1))
+	)
+	for _, s := range sectors {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if why := p.checkOne(ctx, s, slow); why != "" {
+				mu.Lock()
+				bad[s.SectorNumber] = why
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return bad, ctx.Err()
+}
+
+func (p *fileProver) checkOne(ctx context.Context, s proof.SectorInfo, slow bool) string {
+	ref, err := p.ref(s)
+	if err != nil {
+		return err.Error()
+	}
+	done := make(chan string, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				done <- fmt.Sprintf("the check panicked: %v", r)
+			}
+		}()
+		bad, err := p.sealer.CheckProvable(ctx, []seal.SectorRef{ref}, slow)
+		if err != nil {
+			done <- err.Error()
+			return
+		}
+		done <- bad[ref.ID]
+	}()
+	timer := p.clk.NewTimer(p.timeout)
+	defer timer.Stop()
+	select {
+	case why := <-done:
+		return why
+	case <-timer.C():
+		return fmt.Sprintf("its files could not be read within %s", p.timeout)
+	case <-ctx.Done():
+		return ctx.Err().Error()
+	}
+}
+
+// WindowPoSt proves the sectors whose files are found.
+func (p *fileProver) WindowPoSt(ctx context.Context, sectors []proof.SectorInfo, r abi.PoStRandomness) ([]proof.PoStProof, []abi.SectorNumber, error) {
+	var (
+		refs    []seal.SectorRef
+		missing []abi.SectorNumber
+	)
+	for _, s := range sectors {
+		ref, err := p.ref(s)
+		switch {
+		case errors.Is(err, store.ErrAbsent):
+			missing = append(missing, s.SectorNumber)
+		case err != nil:
+			return nil, nil, err
+		default:
+			refs = append(refs, ref)
+		}
+	}
+	if len(missing) > 0 {
+		return nil, missing, nil
+	}
+	proofs, faulty, err := p.sealer.WindowPoSt(ctx, p.miner, refs, r)
+	var bad []abi.SectorNumber
+	for _, id := range faulty {
+		bad = append(bad, id.Number)
+	}
+	return proofs, bad, err
+}
+
+// WinningPoSt proves the challenged sectors of a block.
+func (p *fileProver) WinningPoSt(ctx context.Context, sectors []proof.SectorInfo, r abi.PoStRandomness) ([]proof.PoStProof, error) {
+	refs := make([]seal.SectorRef, 0, len(sectors))
+	for _, s := range sectors {
+		ref, err := p.ref(s)
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, ref)
+	}
+	return p.sealer.WinningPoSt(ctx, p.miner, refs, r)
+}

@@ -1,0 +1,418 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/google/uuid"
+	logging "github.com/ipfs/go-log/v2"
+
+	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/api/messager"
+	"github.com/filecoin-venus/venus/api/node"
+	sealerapi "github.com/filecoin-venus/venus/api/sealer"
+	"github.com/filecoin-venus/venus/auth/localtoken"
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/proofs/seal"
+	"github.com/filecoin-venus/venus/proofs/verify"
+	"github.com/filecoin-venus/venus/repo"
+	"github.com/filecoin-venus/venus/rpc"
+	"github.com/filecoin-venus/venus/rpc/daemon"
+	"github.com/filecoin-venus/venus/sealer/config"
+	"github.com/filecoin-venus/venus/sealer/db"
+	"github.com/filecoin-venus/venus/sealer/heads"
+	"github.com/filecoin-venus/venus/sealer/messages"
+	"github.com/filecoin-venus/venus/sealer/pipeline"
+	"github.com/filecoin-venus/venus/sealer/setup"
+	"github.com/filecoin-venus/venus/sealer/store"
+	"github.com/filecoin-venus/venus/sealer/task"
+	"github.com/filecoin-venus/venus/sealer/wdpost"
+	"github.com/filecoin-venus/venus/types"
+	"github.com/filecoin-venus/venus/worker"
+)
+
+var log = logging.Logger("sealer")
+
+// stopTimeout is how long running requests may hold up the end.
+const stopTimeout = 10 * time.Second
+
+// Options are what the command line may say.
+type Options struct {
+	Dir     string // "" = config.DefaultDir
+	API     string // multiaddr or port to listen on; "" = as configured
+	Version string
+	Clock   clock.Clock
+}
+
+// Service is a running sealer. Close ends it.
+type Service struct {
+	*daemon.Base
+	// Address is the multiaddr it listens on.
+	Address string
+
+	opts    Options
+	cfg     config.Config
+	network params.Network
+	miner   address.Address
+	actorID abi.ActorID
+	size    abi.SectorSize
+
+	repo     *repo.Repo
+	tokens   *localtoken.Issuer
+	node     *node.FullNodeProxy
+	messager *messager.MessagerProxy
+	db       *db.DB
+	store    *store.Store
+	queue    *task.Queue
+	heads    *heads.Follower
+	sender   *messages.Sender
+	sealer   *seal.Sealer
+	prover   *fileProver
+	verifier *verify.Verifier
+	pipeline *pipeline.Pipeline
+	wdpost   *wdpost.Shell
+	server   *rpc.Server
+
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
+	failed chan error
+	closes []func() error
+}
+
+// Start brings a sealer up. It returns once calls are answered; until node and
+// messager answer it waits, and says for whom.
+func Start(ctx context.Context, o Options) (*Service, error) {
+	if o.Dir == "" {
+		o.Dir = config.DefaultDir
+	}
+	s := &Service{opts: o, failed: make(chan error, 1), stop: func() {}}
+	if err := s.start(ctx); err != nil {
+		_ = s.Close() // why it did not start matters more
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Service) closing(f func() error) { s.closes = append(s.closes, f) }
+
+func (s *Service) start(ctx context.Context) error {
+	if err := s.openDir(); err != nil {
+		return err
+	}
+	if err := s.openStores(ctx); err != nil {
+		return err
+	}
+	if err := s.dial(); err != nil {
+		return err
+	}
+	if err := s.meetChain(ctx); err != nil {
+		return err
+	}
+	if err := s.assemble(ctx); err != nil {
+		return err
+	}
+	// The background parts outlive ctx only until Close.
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = cancel
+	if err := s.listen(); err != nil {
+		return err
+	}
+	s.background(run)
+	log.Infof("venus-sealer of miner %s listens on %s, network %s, directory %s; admin token in %s", s.miner, s.Address, s.network.Name, s.repo.Root(), s.repo.Path("token"))
+	return nil
+}
+
+// openDir takes the directory and reads what setup left in it.
+func (s *Service) openDir() error {
+	dir, err := repo.Read(s.opts.Dir)
+	if err != nil {
+		return api.Errorf(api.CodePrecondition, "%w", err).WithHint("set it up with 'venus-sealer init'")
+	}
+	if _, err := os.Stat(dir.Path(config.FileName)); err != nil {
+		return api.Errorf(api.CodePrecondition, "%s is not set up: %w", dir.Root(), err).WithHint("set it up with 'venus-sealer init'")
+	}
+	if s.repo, err = repo.Open(s.opts.Dir); err != nil {
+		return api.Errorf(api.CodePrecondition, "%w", err).WithHint("another sealer runs with this directory: stop it first")
+	}
+	s.closing(s.repo.Close)
+	if s.cfg, err = config.Load(dir.Path(config.FileName)); err != nil {
+		return api.Errorf(api.CodeInvalid, "%w", err)
+	}
+	if s.network, err = s.cfg.Network.Params(); err != nil {
+		return api.Errorf(api.CodeInvalid, "%w", err)
+	}
+	progress, err := setup.Load(dir)
+	if err != nil {
+		return err
+	}
+	if !progress.Done {
+		return api.Errorf(api.CodePrecondition, "the setup of %s is not finished", dir.Root()).WithHint("run the same 'venus-sealer init' command again; it goes on where it stopped")
+	}
+	s.miner = progress.Miner
+	id, err := address.IDFromAddress(s.miner)
+	if err != nil {
+		return fmt.Errorf("miner %s: %w", s.miner, err)
+	}
+	s.actorID = abi.ActorID(id)
+	s.tokens, err = localtoken.Open(s.repo)
+	return err
+}
+
+func (s *Service) openStores(ctx context.Context) error {
+	var err error
+	if s.db, err = db.Open(ctx, s.cfg.DB); err != nil {
+		return err
+	}
+	s.closing(s.db.Close)
+	if s.store, err = store.Open(s.repo.Path(store.FileName)); err != nil {
+		return err
+	}
+	for _, p := range s.store.Problems() {
+		log.Warnf("storage: %s", p)
+	}
+	if len(s.store.Paths()) == 0 {
+		log.Warn("no storage path is attached: attach one with 'venus-sealer storage attach --init --store --seal PATH'")
+	}
+	ttl, err := config.Span("Sealing.LeaseTerm", s.cfg.Sealing.LeaseTerm, 30*time.Second)
+	if err != nil {
+		return err
+	}
+	s.queue, err = task.New(ctx, s.db, s.opts.Clock, ttl)
+	return err
+}
+
+func (s *Service) dial() error {
+	s.node, s.messager = new(node.FullNodeProxy), new(messager.MessagerProxy)
+	stop, err := rpc.Dial(s.cfg.Node.URL, s.cfg.Node.Token, node.Namespace, s.node, rpc.DialOptions{Service: "venus", Path: "/rpc/v1"})
+	if err != nil {
+		return fmt.Errorf("Node.Url in the configuration: %w", err)
+	}
+	s.closing(func() error { stop(); return nil })
+	stop, err = rpc.Dial(s.cfg.Messager.URL, s.cfg.Messager.Token, messager.Namespace, s.messager, rpc.DialOptions{Service: "venus-messager"})
+	if err != nil {
+		return fmt.Errorf("Messager.Url in the configuration: %w", err)
+	}
+	s.closing(func() error { stop(); return nil })
+	return nil
+}
+
+// meetPause lies between two tries to reach a service at start.
+const meetPause = time.Second
+
+// meetChain waits for the node and reads the miner.
+func (s *Service) meetChain(ctx context.Context) error {
+	said := ""
+	for {
+		info, err := s.node.StateMinerInfo(ctx, s.miner, types.EmptyTSK)
+		if err == nil {
+			s.size = info.SectorSize
+			break
+		}
+		if code := api.Explain(err).Code; code == api.CodeUnauthenticated || code == api.CodePermission {
+			return fmt.Errorf("read miner %s: %w", s.miner, err)
+		}
+		if err.Error() != said {
+			said = err.Error()
+			log.Warnf("waiting for the node: %v", err)
+		}
+		if err := s.opts.Clock.Sleep(ctx, meetPause); err != nil {
+			return fmt.Errorf("interrupted while waiting for the node: %w", err)
+		}
+	}
+	name, err := s.node.StateNetworkName(ctx)
+	if err != nil {
+		return fmt.Errorf("ask the node for its network: %w", err)
+	}
+	if name != s.network.GenesisName {
+		return api.Errorf(api.CodePrecondition, "the node serves network %q, this sealer was set up for %q", name, s.network.GenesisName).WithHint("point Node.Url in %s at the right node", s.repo.Path(config.FileName))
+	}
+	return nil
+}
+
+// assemble makes the parts; nothing runs yet.
+func (s *Service) assemble(ctx context.Context) error {
+	proofType, err := s.network.SealProof(s.size)
+	if err != nil {
+		return err
+	}
+	var refused error
+	if s.sealer, refused = worker.NewSealer(s.network, s.cfg.Sealing.ParentCache); refused != nil {
+		log.Warnf("this program can seal but not prove here: %v", refused)
+	}
+	s.closing(s.sealer.Close)
+	s.verifier = verify.New(s.network, "")
+	timeout, err := config.Span("Proving.CheckTimeout", s.cfg.Proving.CheckTimeout, 30*time.Second)
+	if err != nil {
+		return err
+	}
+	s.prover = &fileProver{miner: s.actorID, store: s.store, sealer: s.sealer, clk: s.opts.Clock, timeout: timeout, parallel: s.cfg.Proving.ParallelChecks}
+	fees, err := s.cfg.Fees.MaxFees()
+	if err != nil {
+		return err
+	}
+	controls, err := s.cfg.Addresses.Controls()
+	if err != nil {
+		return err
+	}
+	s.sender = messages.New(messages.Config{
+		Miner: s.miner, Wallet: s.cfg.Messager.Wallet, Controls: controls, MaxFee: fees, Confidence: config.Confidence(s.network),
+	}, s.messager, s.node)
+	s.heads = heads.New(s.node, s.opts.Clock)
+	s.pipeline, err = pipeline.New(ctx, pipeline.Config{
+		Miner: s.miner, ActorID: s.actorID, SealProof: proofType, SectorSize: s.size, Policy: config.Policy(s.network),
+		TicketLookback: s.network.SealRandomnessLookback, Lifetime: s.cfg.Sealing.Lifetime(), MaxSealing: s.cfg.Sealing.MaxSealingSectors,
+	}, pipeline.Parts{
+		DB: s.db, Queue: s.queue, Store: s.store, Messages: s.sender, Chain: s.node, Verifier: s.verifier, Heads: s.heads, Clock: s.opts.Clock,
+	})
+	if err != nil {
+		return err
+	}
+	s.wdpost, err = wdpost.New(ctx, wdpost.Settings{
+		Config: windowMargins(s.network, s.actorID), Miner: s.miner,
+		MaxPartitions: max(s.cfg.Proving.MaxPartitionsPerMessage, 1), DeclareFaults: s.cfg.Proving.DeclareFaults,
+	}, wdpost.Parts{
+		Chain: s.node, Messages: s.sender, Prover: s.prover, Verifier: s.verifier, Store: s.db, Heads: s.heads, Clock: s.opts.Clock,
+	})
+	return err
+}
+
+// windowMargins are the planner's margins on a network: short windows leave no
+// time for confidence, and the beacon makes it needless.
+func windowMargins(n params.Network, id abi.ActorID) wdpost.Config {
+	c := wdpost.Config{Miner: id, SubmitConfidence: 4, ChallengeConfidence: 1, StuckAfter: 15, CheckLead: 2 * n.ChallengeWindow, Keep: 10}
+	if n.ChallengeWindow < 60 || n.Devnet {
+		c.SubmitConfidence, c.ChallengeConfidence, c.StuckAfter = 0, 0, n.ChallengeWindow/3
+	}
+	return c
+}
+
+func (s *Service) listen() error {
+	addr := s.cfg.API.ListenAddress
+	if s.opts.API != "" {
+		addr = s.opts.API
+		if _, err := net.LookupPort("tcp", addr); err == nil {
+			addr = "/ip4/127.0.0.1/tcp/" + addr
+		}
+	}
+	hostport, err := rpc.ListenAddress(addr)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", hostport)
+	if err != nil {
+		return api.Errorf(api.CodePrecondition, "listen on %s: %w", addr, err).
+			WithHint("stop what uses the port, or choose another with --miner-api or API.ListenAddress in %s", s.repo.Path(config.FileName))
+	}
+	s.Base = daemon.New(daemon.Options{
+		Program: "venus-sealer", Version: s.opts.Version, APIVersion: sealerapi.Version, BlockDelaySecs: s.network.BlockDelaySecs(),
+		Namespace: sealerapi.Namespace, Proxy: new(sealerapi.SealerProxy), Tokens: s.tokens,
+	})
+	s.server = rpc.NewServer(rpc.Options{Verify: s.tokens.Verifier, Clock: s.opts.Clock})
+	if err := s.server.Register(rpc.DefaultPath, s, new(sealerapi.SealerProxy), sealerapi.Namespace); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	tasks := struct {
+		worker.Source
+		networker
+	}{s.queue, networker{s.network}}
+	if err := s.server.Register(worker.Path, tasks, new(worker.TasksProxy), worker.Namespace); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	s.Address = rpc.Multiaddr(l.Addr()) + "/http"
+	if err := s.repo.SetAPI(s.Address); err != nil {
+		return errors.Join(fmt.Errorf("note the listen address: %w", err), l.Close())
+	}
+	s.closing(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		return s.server.Shutdown(ctx)
+	})
+	go func() { s.failed <- s.server.Serve(l) }()
+	return nil
+}
+
+// networker answers worker.Networker.
+type networker struct{ network params.Network }
+
+// TaskNetwork returns the network's parameters.
+func (n networker) TaskNetwork(context.Context) (params.Network, error) { return n.network, nil }
+
+// background starts everything that works by itself.
+func (s *Service) background(ctx context.Context) {
+	s.wg.Go(func() { s.pipeline.Run(ctx) })
+	s.wg.Go(func() { s.wdpost.Run(ctx) })
+	s.wg.Go(func() { s.heads.Run(ctx) })
+	kinds, err := s.cfg.Sealing.Kinds()
+	if err != nil {
+		log.Errorf("Sealing.Tasks: %v; this process runs no tasks", err)
+	}
+	if len(kinds) > 0 {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "this machine"
+		}
+		e := &worker.Executor{
+			Source: s.queue, Prover: worker.SealProver{Sealer: s.sealer}, Clock: s.opts.Clock,
+			Info: worker.Info{ID: "built-in-" + uuid.NewString(), Hostname: host, Kinds: kinds, Slots: s.cfg.Sealing.SlotCount()},
+		}
+		s.wg.Go(func() { e.Run(ctx, ctx) })
+	}
+	s.wg.Go(func() { s.warm(ctx) })
+}
+
+// warm makes the keys of the miner's circuits, so that the first proof that
+// matters does not wait for them.
+func (s *Service) warm(ctx context.Context) {
+	start := s.opts.Clock.Now()
+	if err := s.verifier.Warm(ctx, s.size); err != nil {
+		if ctx.Err() == nil {
+			log.Warnf("verifying keys are not at hand: %v", err)
+		}
+		return
+	}
+	log.Infof("verifying keys ready after %s", s.opts.Clock.Now().Sub(start).Round(time.Millisecond))
+	s.warmWinning(ctx)
+}
+
+// Wait returns when ctx ends, a caller asked for shutdown, or serving failed.
+func (s *Service) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-s.Done():
+		return nil
+	case err := <-s.failed:
+		return err
+	}
+}
+
+// Close stops everything in reverse order. Running tasks are given back.
+func (s *Service) Close() error {
+	s.stop()
+	s.wg.Wait()
+	if s.Base != nil {
+		_ = s.Shutdown(context.Background())
+	}
+	var errs []error
+	for i := len(s.closes) - 1; i >= 0; i-- {
+		errs = append(errs, s.closes[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// Run serves until ctx ends or a caller asks for shutdown.
+func Run(ctx context.Context, o Options) error {
+	s, err := Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.Wait(ctx), s.Close())
+}
