@@ -188,12 +188,16 @@ func visible(s string) int {
 }
 
 // Fields prints aligned "name: value" lines in the given order.
-func (p *Printer) Fields(pairs ...string) {
+func (p *Printer) Fields(pairs ...any) {
+	names := make([]string, 0, len(pairs)/2)
 	width := 0
 	for i := 0; i+1 < len(pairs); i += 2 {
-		width = max(width, visible(pairs[i]))
+		name := fmt.Sprint(pairs[i])
+		names = append(names, name)
+		width = max(width, visible(name))
 	}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		p.Line("%s", strings.TrimRight(pairs[i]+":"+strings.Repeat(" ", width-visible(pairs[i])+1)+pairs[i+1], " "))
+	for i, name := range names {
+		pad := strings.Repeat(" ", width-visible(name)+1)
+		p.Line("%s", strings.TrimRight(name+":"+pad+fmt.Sprint(pairs[2*i+1]), " "))
 	}
 }

@@ -1,0 +1,157 @@
+package venus
+
+import (
+	"context"
+	"encoding/hex"
+	"strconv"
+	"time"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/urfave/cli/v3"
+
+	"github.com/filecoin-venus/venus/cli/render"
+	"github.com/filecoin-venus/venus/types"
+)
+
+func chainCommands() *cli.Command {
+	return &cli.Command{Name: "chain", Usage: "look at tipsets, blocks and messages", Commands: []*cli.Command{
+		call(&cli.Command{Name: "head", Usage: "print the head's block CIDs"}, nil, chainHead),
+		call(&cli.Command{Name: "list", Aliases: []string{"ls"}, Usage: "print the newest tipsets, oldest first", Flags: []cli.Flag{
+			&cli.IntFlag{Name: "count", Value: 30, Usage: "how many"},
+			&cli.Int64Flag{Name: "height", Value: -1, Usage: "end at this epoch instead of the head"},
+		}}, nil, chainList),
+		call(&cli.Command{Name: "get-block", Aliases: []string{"getblock"}, Usage: "print a block header"}, []string{"CID"}, chainBlock),
+		call(&cli.Command{Name: "get-message", Aliases: []string{"getmessage"}, Usage: "print a message"}, []string{"CID"}, chainMessage),
+		call(&cli.Command{Name: "read-obj", Usage: "print the bytes of a stored object in hex"}, []string{"CID"}, chainObject),
+		call(&cli.Command{Name: "set-head", Usage: "move the head to a known tipset, whatever its weight"}, []string{"CIDS"}, chainSetHead),
+		call(&cli.Command{Name: "notify", Usage: "print head changes as they come, until interrupted"}, nil, chainNotify),
+	}}
+}
+
+func chainHead(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
+	head, err := c.ChainHead(ctx)
+	if err != nil {
+		return err
+	}
+	return p.Result(head, func() {
+		for _, k := range head.Cids() {
+			p.Line("%s", k)
+		}
+	})
+}
+
+func chainList(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+	ts, err := c.ChainHead(ctx)
+	if err != nil {
+		return err
+	}
+	if h := cmd.Int64("height"); h >= 0 {
+		if ts, err = c.ChainGetTipSetByHeight(ctx, abi.ChainEpoch(h), types.EmptyTSK); err != nil {
+			return err
+		}
+	}
+	var list []*types.TipSet
+	for len(list) < cmd.Int("count") {
+		list = append(list, ts)
+		if ts.Height() == 0 {
+			break
+		}
+		if ts, err = c.ChainGetTipSet(ctx, ts.Parents()); err != nil {
+			return err
+		}
+	}
+	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
+		list[i], list[j] = list[j], list[i]
+	}
+	return p.Result(list, func() {
+		t := render.NewTable(">epoch", "time", "blocks", ">wins", ">base fee")
+		for _, ts := range list {
+			wins, who := int64(0), ""
+			for i, b := range ts.Blocks() {
+				if b.ElectionProof != nil {
+					wins += b.ElectionProof.WinCount
+				}
+				if i > 0 {
+					who += ", "
+				}
+				who += ts.Cids()[i].String() + ": " + b.Miner.String()
+			}
+			t.Row(ts.Height(), time.Unix(int64(ts.MinTimestamp()), 0).UTC().Format("2006-01-02 15:04:05"), who, wins, ts.ParentBaseFee())
+		}
+		p.Table(t)
+	})
+}
+
+func chainBlock(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+	k, err := parseCid(cmd.Args().First())
+	if err != nil {
+		return err
+	}
+	b, err := c.ChainGetBlock(ctx, k)
+	if err != nil {
+		return err
+	}
+	return p.Value(b)
+}
+
+func chainMessage(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+	k, err := parseCid(cmd.Args().First())
+	if err != nil {
+		return err
+	}
+	m, err := c.ChainGetMessage(ctx, k)
+	if err != nil {
+		return err
+	}
+	return p.Value(m)
+}
+
+func chainObject(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+	k, err := parseCid(cmd.Args().First())
+	if err != nil {
+		return err
+	}
+	b, err := c.ChainReadObj(ctx, k)
+	if err != nil {
+		return err
+	}
+	return p.Result(map[string]any{"cid": k, "hex": hex.EncodeToString(b)}, func() { p.Line("%s", hex.EncodeToString(b)) })
+}
+
+func chainSetHead(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+	key, err := parseKey(cmd.Args().First())
+	if err != nil {
+		return err
+	}
+	if err := c.ChainSetHead(ctx, key); err != nil {
+		return err
+	}
+	return p.Result(map[string]any{"head": key}, func() { p.Line("head is %s", key) })
+}
+
+func chainNotify(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
+	changes, err := c.ChainNotify(ctx)
+	if err != nil {
+		return err
+	}
+	for list := range changes {
+		for _, h := range list {
+			if p.JSON() {
+				if err := p.Value(h); err != nil {
+					return err
+				}
+				continue
+			}
+			p.Line("%-7s %d %s", h.Type, h.Val.Height(), h.Val.Key())
+		}
+	}
+	return nil
+}
+
+func parseUint(what, s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return 0, render.Usage("%s %q is not a number", what, s)
+	}
+	return n, nil
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/filecoin-project/go-address"
+	logging "github.com/ipfs/go-log/v2"
+	"github.com/urfave/cli/v3"
+
+	"github.com/filecoin-venus/venus/cli/render"
+	clivenus "github.com/filecoin-venus/venus/cli/venus"
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/node"
+)
+
+func daemonCommand() *cli.Command {
+	return &cli.Command{
+		Name: "daemon", Usage: "run the node until interrupted",
+		Description: "The first start needs a genesis: --genesisfile names its CAR. Files made by `venus genesis new`\n" +
+			"carry their network's parameters, so nothing else is needed to join. Network, genesis and\n" +
+			"configuration are kept in the repo; later starts need no flags.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "network", Usage: "local, 2k, nerpa, calibnet, mainnet or a network `FILE`"},
+			&cli.StringFlag{Name: "genesisfile", Usage: "genesis CAR `FILE`"},
+			&cli.StringFlag{Name: "auth-url", Aliases: []string{"authURL"}, Usage: "venus-auth that judges the cluster's tokens, http://HOST:8989"},
+			&cli.StringFlag{Name: "api", Usage: "listen here instead of api.apiAddress of config.json, a `MULTIADDR`"},
+			&cli.StringFlag{Name: "swarm", Aliases: []string{"swarmlisten"}, Usage: "listen for peers here, a `MULTIADDR`"},
+			&cli.StringSliceFlag{Name: "bootstrap-peers", Usage: "peers to start from, `MULTIADDR`s with /p2p/ID; may be repeated"},
+			&cli.StringSliceFlag{Name: "beacon-url", Usage: "drand servers to use instead of the network's; may be repeated"},
+			&cli.BoolFlag{Name: "offline", Usage: "stay away from peers"},
+			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error"},
+		},
+		Action: runDaemon,
+	}
+}
+
+func runDaemon(ctx context.Context, cmd *cli.Command) error {
+	if err := logging.SetLogLevel("*", cmd.String("log-level")); err != nil {
+		return render.Usage("log level: %s", err)
+	}
+	for _, noisy := range []string{"dht", "pubsub", "swarm2", "basichost", "net/identify", "connmgr", "canonical-log", "rpc"} {
+		_ = logging.SetLogLevel(noisy, "error") // a name that does not exist yet is not noisy
+	}
+	n, err := node.New(ctx, node.Options{
+		Repo: cmd.String(clivenus.FlagRepo), Network: cmd.String("network"), GenesisFile: cmd.String("genesisfile"), AuthURL: cmd.String("auth-url"),
+		API: cmd.String("api"), Swarm: cmd.String("swarm"), Bootstrap: cmd.StringSlice("bootstrap-peers"), BeaconServers: cmd.StringSlice("beacon-url"),
+		Offline: cmd.Bool("offline"), Version: version, Clock: clock.Real(),
+	})
+	if err != nil {
+		return err
+	}
+	address.CurrentNetwork = n.Network.AddressNetwork()
+	p := render.From(cmd)
+	head, err := n.API.ChainHead(ctx)
+	if err != nil {
+		return errors.Join(err, n.Close())
+	}
+	p.Note("venus %s serves network %s on %s, head %d, genesis %s", version, n.Network.Name, n.Address, head.Height(), n.Network.GenesisCID)
+	return errors.Join(n.Wait(ctx), n.Close())
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/urfave/cli/v3"
+
+	"github.com/filecoin-venus/venus/cli/render"
+	"github.com/filecoin-venus/venus/sim"
+	"github.com/filecoin-venus/venus/types"
+)
+
+func simCommand() *cli.Command {
+	return &cli.Command{
+		Name: "sim", Usage: "mine a chain in one process on a simulated clock, with faked proofs",
+		Flags: []cli.Flag{
+			&cli.Int64Flag{Name: "epochs", Value: int64(epochs), Usage: "how many epochs"},
+			&cli.IntFlag{Name: "miners", Value: 4, Usage: "how many miners"},
+			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "the same seed gives the same final state"},
+		},
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			p := render.From(cmd)
+			r, err := sim.Run(ctx, sim.Config{
+				Epochs: abi.ChainEpoch(cmd.Int64("epochs")), Miners: cmd.Int("miners"), Seed: cmd.Int64("seed"),
+				Progress: func(epoch abi.ChainEpoch, _ *types.TipSet) { p.Note("epoch %d", epoch) },
+			})
+			if err != nil {
+				return err
+			}
+			return p.Result(r, func() { printSim(p, r) })
+		},
+	}
+}
+
+func printSim(p *render.Printer, r *sim.Report) {
+	t := render.NewTable("miner", ">sectors", ">wins", ">expected", ">sigma", ">posts landed", ">due", ">faulty")
+	for _, m := range r.Miners {
+		t.Row(m.Miner, m.Sectors, m.Wins, m.Expected, m.Sigma, m.PostsLanded, m.PostsDue, m.Faulty)
+	}
+	p.Table(t)
+	p.Fields("Epochs", r.Epochs, "Blocks", r.Blocks, "Null rounds", r.NullRounds, "Messages", r.Messages, "Failed", r.Failed,
+		"Total FIL", types.FIL(r.TotalFIL), "Final state", r.FinalRoot)
+}
