@@ -271,6 +271,9 @@ func postClaim(winning bool, r abi.PoStRandomness, proofs []proof.PoStProof, sec
 	if err != nil {
 		return nil, err
 	}
+	if winning && len(public) != 1 {
+		return nil, fmt.Errorf("winning PoSt over %d sectors, want exactly one", len(public))
+	}
 	partitions := (len(public) + sh.Sectors - 1) / sh.Sectors
 	parsed, err := groth16.ParseProofs(proofs[0].ProofBytes, partitions)
 	if err != nil {
