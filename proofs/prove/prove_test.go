@@ -283,7 +283,7 @@ func TestPublicNetworksRefuseTheTrapdoor(t *testing.T) {
 }
 
 // TestCRSProofsOfSpacetime makes parameter files for the 2 KiB circuits, checks their sizes against the reference's, and
-// proves with them what the same verifier accepts.
+// proves with them what the same verifier accepts. The larger one, of winning PoSt, runs when VENUS_LONG_TESTS is set.
 func TestCRSProofsOfSpacetime(t *testing.T) {
 	ctx, dir := context.Background(), t.TempDir()
 	p, err := NewIn(dir, devnet(t), CRS)
@@ -294,7 +294,7 @@ func TestCRSProofsOfSpacetime(t *testing.T) {
 	for kind, size := range map[abi.RegisteredPoStProof]int64{
 		abi.RegisteredPoStProof_StackedDrgWinning2KiBV1: 47299128, abi.RegisteredPoStProof_StackedDrgWindow2KiBV1: 11501496,
 	} {
-		if testing.Short() && size > 20<<20 {
+		if os.Getenv("VENUS_LONG_TESTS") == "" && size > 20<<20 {
 			continue
 		}
 		part := post.Partition{Proof: kind, Sectors: []post.SectorProof{g.open(t, kind, r, 0)}}
