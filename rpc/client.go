@@ -117,6 +117,7 @@ func (c *client) calling(fn reflect.Value, f reflect.StructField) func([]reflect
 			defer stop()
 		}
 		defer context.AfterFunc(c.ctx, cancel)()
+		args = withAmounts(args)
 		args[0] = reflect.ValueOf(ctx)
 		out := fn.Call(args)
 		if err, ok := out[len(out)-1].Interface().(error); ok && err != nil {
@@ -124,6 +125,17 @@ func (c *client) calling(fn reflect.Value, f reflect.StructField) func([]reflect
 		}
 		return out
 	}
+}
+
+// withAmounts copies arguments so that unset amounts can be read at the other end.
+func withAmounts(args []reflect.Value) []reflect.Value {
+	out := make([]reflect.Value, len(args))
+	for i, a := range args {
+		if out[i] = a; holdsAmount(a.Type()) {
+			out[i] = setAmounts(a)
+		}
+	}
+	return out
 }
 
 func (c *client) failed(f reflect.StructField, err error) []reflect.Value {
@@ -154,7 +166,11 @@ func (c *client) explain(method string, err error) error {
 			return api.Errorf(api.CodeInvalid, "%s at %s does not know the method %s: %w", c.opts.Service, c.url, method, api.ErrNotSupported).
 				WithHint("check that the address is the right service's, and that both programs are of the same version")
 		}
-		return api.Errorf(api.CodeInternal, "%s refused the call of %s: %w", c.opts.Service, method, err)
+		code := api.CodeInternal
+		if proto.Code == codeParse || proto.Code == codeInvalid || proto.Code == codeInvalidParams {
+			code = api.CodeInvalid
+		}
+		return api.Errorf(code, "%s refused the call of %s: %w", c.opts.Service, method, err)
 	}
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("call %s of %s: %w", method, c.opts.Service, context.Canceled)

@@ -60,6 +60,7 @@ func Guard(impl, proxy any) error {
 }
 
 func guarded(f reflect.StructField, need api.Permission, fn reflect.Value) func([]reflect.Value) []reflect.Value {
+	amounts := holdsAmount(f.Type.Out(0))
 	return func(args []reflect.Value) (out []reflect.Value) {
 		defer func() {
 			if r := recover(); r != nil {
@@ -71,16 +72,24 @@ func guarded(f reflect.StructField, need api.Permission, fn reflect.Value) func(
 		ctx, _ := args[0].Interface().(context.Context)
 		caller, _ := CallerFrom(ctx)
 		if !caller.May(need) {
-			return failed(f.Type, api.Errorf(api.CodePermission, "missing permission to invoke '%s' (need '%s')", f.Name, need).
-				WithHint("pass a token with permission %s", need))
+			return failed(f.Type, missing(f.Name, need))
 		}
 		out = fn.Call(args)
 		last := len(out) - 1
 		if err, ok := out[last].Interface().(error); ok && err != nil {
 			return failed(f.Type, err)
 		}
+		if amounts {
+			out[0] = setAmounts(out[0])
+		}
 		return out
 	}
+}
+
+// missing is the refusal of a call, in the field's words.
+func missing(method string, need api.Permission) error {
+	return api.Errorf(api.CodePermission, "missing permission to invoke '%s' (need '%s')", method, need).
+		WithHint("pass a token with permission %s", need)
 }
 
 // failed makes the results of a call that only returns an error.

@@ -9,11 +9,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	fbig "github.com/filecoin-project/go-state-types/big"
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -640,4 +642,36 @@ func FuzzParseEndpoint(f *testing.F) {
 			t.Fatalf("%q became %q, which reads as %q, %v", s, u, again, err)
 		}
 	})
+}
+
+func TestUnsetAmountsAreZero(t *testing.T) {
+	type inner struct{ A fbig.Int }
+	type outer struct {
+		In  inner
+		Arr [1]inner
+		Map map[string]inner
+		P   *inner
+		S   []inner
+		n   fbig.Int
+	}
+	require.True(t, holdsAmount(reflect.TypeFor[outer]()))
+	require.False(t, holdsAmount(reflect.TypeFor[[]inner]()))
+	v := outer{Map: map[string]inner{"x": {}}, P: &inner{}, S: []inner{{}}}
+	b, err := json.Marshal(setAmounts(reflect.ValueOf(v)).Interface())
+	require.NoError(t, err)
+	require.JSONEq(t, `{"In":{"A":"0"},"Arr":[{"A":"0"}],"Map":{"x":{"A":"0"}},"P":{"A":"0"},"S":[{"A":"0"}]}`, string(b))
+	require.Nil(t, v.Map["x"].A.Int, "the original stays as it was")
+	require.Nil(t, v.n.Int)
+}
+
+func TestPermissionComesBeforeParameters(t *testing.T) {
+	_, addr := serve(t, Options{Verify: allTokens().verify}, newToy())
+	call := `{"jsonrpc":"2.0","id":1,"method":"Filecoin.Store","params":{"not":"even an array"}}`
+	_, _, body := post(t, "http://"+addr+"/rpc/v0", call, "Authorization", "Bearer r")
+	require.Contains(t, body, "missing permission to invoke 'Store' (need 'write')")
+	c := rawDial(t, addr, "r", nil)
+	say(t, c, call)
+	require.Contains(t, hear(t, c), "missing permission to invoke 'Store' (need 'write')")
+	say(t, c, `[{"jsonrpc":"2.0","id":1,"method":"Filecoin.Store","params":["x"]}]`)
+	require.Contains(t, hear(t, c), "missing permission", "in a batch too")
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,6 +103,7 @@ type service struct {
 	srv     *Server
 	rpc     *jsonrpc.RPCServer
 	streams map[string]reflect.Value
+	perms   map[string]api.Permission
 }
 
 // Register serves impl, through proxy's permissions, on a path under one or
@@ -116,13 +118,14 @@ func (s *Server) Register(path string, impl, proxy any, namespaces ...string) er
 		return err
 	}
 	svc := &service{
-		srv: s, streams: map[string]reflect.Value{},
+		srv: s, streams: map[string]reflect.Value{}, perms: map[string]api.Permission{},
 		rpc: jsonrpc.NewServer(jsonrpc.WithMaxRequestSize(s.opts.MaxRequest), jsonrpc.WithServerErrors(wireErrors())),
 	}
 	for _, ns := range namespaces {
 		svc.rpc.Register(ns, proxy)
 		for i := range in.NumField() {
 			f := in.Type().Field(i)
+			svc.perms[ns+"."+f.Name] = api.Permission(f.Tag.Get("perm"))
 			if f.Type.Out(0).Kind() == reflect.Chan {
 				svc.streams[ns+"."+f.Name] = in.Field(i)
 			}
@@ -165,7 +168,7 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 	s.http = &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10,
-		ErrorLog: nil,
+		ConnState: s.connState,
 	}
 	srv := s.http
 	s.mu.Unlock()
@@ -195,7 +198,19 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// track remembers a hijacked connection for Shutdown; false = too late.
+// connState remembers connections that never sent a request: net/http would
+// wait seconds for them at the end.
+func (s *Server) connState(c net.Conn, state http.ConnState) {
+	if state == http.StateNew {
+		if !s.track(c) {
+			c.Close()
+		}
+		return
+	}
+	s.untrack(c)
+}
+
+// track remembers a connection that Shutdown shall close; false = too late.
 func (s *Server) track(c io.Closer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -253,7 +268,24 @@ func (v *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Write(errorFrame(nil, codeInvalid, "%v", err))
 		return
 	}
+	var f frame
+	if json.Unmarshal(body, &f) == nil { // what cannot be read, go-jsonrpc answers
+		if b := v.refuse(sess, f); b != nil {
+			w.Write(b)
+			return
+		}
+	}
 	v.rpc.HandleRequest(ctx, bytes.NewReader(body), w)
+}
+
+// refuse answers a call that its caller may not make, before any parameter is
+// looked at; nil = it may. Guard checks again, which covers calls in batches.
+func (v *service) refuse(sess *session, f frame) []byte {
+	need, known := v.perms[f.Method]
+	if !known || sess.get().May(need) {
+		return nil
+	}
+	return callError(f.ID, missing(f.Method[strings.LastIndexByte(f.Method, '.')+1:], need))
 }
 
 // readBody reads a request within the limits of size and time. The deadline is

@@ -90,3 +90,20 @@ func errorFrame(id json.RawMessage, code int, format string, args ...any) []byte
 	}
 	return b
 }
+
+// callError is the error answer of a method.
+func callError(id json.RawMessage, err error) []byte {
+	if len(id) == 0 {
+		id = json.RawMessage("null")
+	}
+	w := &wireError{*api.Explain(err)}
+	j, err := w.ToJSONRPCError()
+	if err != nil {
+		return errorFrame(id, codePanic, "%v", err)
+	}
+	b, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": id, "error": j})
+	if err != nil {
+		return errorFrame(id, codePanic, "%v", err)
+	}
+	return b
+}

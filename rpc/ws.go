@@ -152,6 +152,12 @@ func (c *socket) take(ctx context.Context, msg []byte) {
 	case methodValue, methodClose:
 		return // we never called the client, so it has no channel to talk on
 	}
+	if b := c.svc.refuse(c.sess, f); b != nil {
+		if len(f.ID) > 0 {
+			c.write(b)
+		}
+		return
+	}
 	callCtx, done, ok := c.begin(ctx, f.ID)
 	if !ok {
 		c.write(errorFrame(f.ID, codeInvalid, "more than %d calls at once on this connection", maxInFlight))
@@ -223,7 +229,9 @@ func (c *socket) stream(ctx context.Context, f frame, fn reflect.Value) {
 	}
 	out := fn.Call(args)
 	if err, ok := out[1].Interface().(error); ok && err != nil {
-		c.writeCallError(f.ID, err)
+		if len(f.ID) > 0 {
+			c.write(callError(f.ID, err))
+		}
 		return
 	}
 	c.mu.Lock()
@@ -251,20 +259,6 @@ func (c *socket) stream(ctx context.Context, f frame, fn reflect.Value) {
 		}
 		c.write(fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q,"params":[%d,%s]}`, methodValue, id, b))
 	}
-}
-
-func (c *socket) writeCallError(id json.RawMessage, err error) {
-	w := &wireError{*api.Explain(err)}
-	j, _ := w.ToJSONRPCError()
-	if len(id) == 0 {
-		return
-	}
-	b, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": id, "error": j})
-	if err != nil {
-		log.Errorf("encode an error: %v", err)
-		return
-	}
-	c.write(b)
 }
 
 func (c *socket) takeStream() bool {

@@ -1,0 +1,57 @@
+package rpc
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/filecoin-venus/venus/api"
+)
+
+// FuzzRequest sends any body as a request: it ends in an answer that is JSON,
+// or in none when it was a notification.
+func FuzzRequest(f *testing.F) {
+	for _, s := range []string{
+		`{"jsonrpc":"2.0","id":1,"method":"Filecoin.Echo","params":["x"]}`, `[{"id":1,"method":"Filecoin.Boom"}]`, `{"id":[],"method":"x"}`,
+		`{"method":"Filecoin.Count","params":[1,2],"id":1}`, `{"meta":{"SpanContext":"AAAA"},"id":1,"method":"Filecoin.Fail","params":[]}`, ``, `[`, `null`,
+	} {
+		f.Add(s)
+	}
+	s := NewServer(Options{Anonymous: api.AllPermissions()})
+	require.NoError(f, s.Register("/rpc/v0", newToy(), new(toyProxy), "Filecoin"))
+	f.Fuzz(func(t *testing.T, body string) {
+		if strings.Contains(body, "Wait") {
+			return // it waits until the client leaves
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/rpc/v0", strings.NewReader(body)))
+		if b := strings.TrimSpace(w.Body.String()); b != "" && !strings.HasPrefix(strings.TrimSpace(body), "[") && !json.Valid([]byte(b)) {
+			t.Fatalf("%q was answered with %q", body, b)
+		}
+	})
+}
+
+// FuzzFrame feeds any message to a connection's parameter decoder.
+func FuzzFrame(f *testing.F) {
+	f.Add([]byte(`{"id":1,"method":"Filecoin.Count","params":[1,2]}`))
+	f.Add([]byte(`{"id":{},"method":"Filecoin.Count","params":{}}`))
+	f.Add([]byte(`[[[[`))
+	f.Fuzz(func(_ *testing.T, msg []byte) {
+		_ = checkBatch(msg)
+		var fr frame
+		if json.Unmarshal(msg, &fr) != nil {
+			return
+		}
+		p := new(toyProxy)
+		in, err := internals(p)
+		if err != nil {
+			panic(err)
+		}
+		_, _ = decodeParams(f.Context(), fr, in.FieldByName("Count").Type())
+		_ = callError(fr.ID, ErrBadToken)
+	})
+}
