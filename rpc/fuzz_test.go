@@ -40,7 +40,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte(`{"id":1,"method":"Filecoin.Count","params":[1,2]}`))
 	f.Add([]byte(`{"id":{},"method":"Filecoin.Count","params":{}}`))
 	f.Add([]byte(`[[[[`))
-	f.Fuzz(func(_ *testing.T, msg []byte) {
+	f.Fuzz(func(t *testing.T, msg []byte) {
 		_ = checkBatch(msg)
 		var fr frame
 		if json.Unmarshal(msg, &fr) != nil {
@@ -51,7 +51,7 @@ func FuzzFrame(f *testing.F) {
 		if err != nil {
 			panic(err)
 		}
-		_, _ = decodeParams(f.Context(), fr, in.FieldByName("Count").Type())
+		_, _ = decodeParams(t.Context(), fr, in.FieldByName("Count").Type())
 		_ = callError(fr.ID, ErrBadToken)
 	})
 }
