@@ -32,8 +32,8 @@ type Executor struct {
 	OnTask func(t Task, done bool, err error)
 }
 
-// retryPause is the pause after a call to the source failed.
-const retryPause = time.Second
+// RetryPause is the pause after a call to the source failed.
+const RetryPause = time.Second
 
 // Run works until pull ends, then lets the running tasks finish and returns.
 // When abort ends, running tasks are given back undone.
@@ -55,7 +55,7 @@ func (e *Executor) slot(pull, abort context.Context) {
 			if pull.Err() == nil {
 				log.Warnf("cannot ask the sealer for work: %v", err)
 			}
-			_ = e.Clock.Sleep(pull, retryPause) // the loop looks at pull
+			_ = e.Clock.Sleep(pull, RetryPause) // the loop looks at pull
 			continue
 		}
 		if lease != nil {
@@ -145,7 +145,7 @@ func (e *Executor) handIn(abort context.Context, l *Lease, what string, call fun
 			return
 		}
 		log.Warnf("cannot %s task %s: %v", what, l.Task.ID, err)
-		if abort.Err() != nil || e.Clock.Sleep(abort, retryPause) != nil {
+		if abort.Err() != nil || e.Clock.Sleep(abort, RetryPause) != nil {
 			return // the lease runs out by itself
 		}
 	}

@@ -1,0 +1,255 @@
+package sealer
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	"github.com/urfave/cli/v3"
+
+	sealerapi "github.com/filecoin-venus/venus/api/sealer"
+	"github.com/filecoin-venus/venus/cli/render"
+)
+
+func provingCommand(d Deps) *cli.Command {
+	return &cli.Command{Name: "proving", Usage: "window proofs", Commands: []*cli.Command{
+		{Name: "info", Usage: "the current deadline and the miner's faults", Action: action(d, provingInfo)},
+		{Name: "deadlines", Usage: "all deadlines and what is proven of them", Action: action(d, deadlines)},
+		{Name: "faults", Usage: "deadlines with faulty sectors, and files that cannot be proven now", Action: action(d, faults)},
+		{Name: "check", Usage: "look whether sectors could be proven now", ArgsUsage: "[NUMBER...]", Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "slow", Usage: "also read some of the data"},
+			&cli.BoolFlag{Name: "only-bad", Usage: "show bad sectors only"},
+		}, Action: action(d, check)},
+		{Name: "history", Usage: "the latest window proofs", Flags: []cli.Flag{
+			&cli.IntFlag{Name: "limit", Usage: "at most `N`", Value: 20},
+		}, Action: action(d, history)},
+	}}
+}
+
+func provingInfo(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
+	i, err := c.ProvingInfo(ctx)
+	if err != nil {
+		return err
+	}
+	info, err := c.Info(ctx)
+	if err != nil {
+		return err
+	}
+	return p.Result(i, func() {
+		d := i.Deadline
+		at := func(e abi.ChainEpoch) string { return render.Epoch(e, d.CurrentEpoch, info.BlockDelay) }
+		boundary := d.PeriodStart % d.WPoStProvingPeriod
+		p.Line("Sealer: %s", info.Miner)
+		p.Line("Current Epoch:           %d", d.CurrentEpoch)
+		p.Line("")
+		p.Line("Proving Period Boundary: %d", boundary)
+		p.Line("Proving Period Start:    %s", at(d.PeriodStart))
+		p.Line("Next Period Start:       %s", at(d.PeriodStart+d.WPoStProvingPeriod))
+		p.Line("")
+		p.Line("Faults:      %d (%s)", i.Faults, render.Percent(big.NewIntUnsigned(i.Faults), big.NewIntUnsigned(i.Sectors), 2))
+		p.Line("Recovering:  %d", i.Recovering)
+		p.Line("Deadline Index:       %d", d.Index)
+		p.Line("Deadline Sectors:     %d", i.InDeadline)
+		p.Line("Deadline Open:        %s", at(d.Open))
+		p.Line("Deadline Close:       %s", at(d.Close))
+		p.Line("Deadline Challenge:   %s", at(d.Challenge))
+		p.Line("Deadline FaultCutoff: %s", at(d.FaultCutoff))
+	})
+}
+
+func deadlines(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
+	list, err := c.ProvingDeadlines(ctx)
+	if err != nil {
+		return err
+	}
+	return p.Result(list, func() {
+		t := render.NewTable("deadline", "opens", ">partitions", ">sectors (faults)", ">proven partitions", "state")
+		for _, d := range list {
+			name := fmt.Sprint(d.Index)
+			if d.Current {
+				name += "\t(current)"
+				name = strings.ReplaceAll(name, "\t", " ")
+			}
+			t.Row(name, int64(d.Open), d.Partitions, fmt.Sprintf("%d (%d)", d.Sectors, d.Faults), d.ProvenPartitions, deadlineState(p, d.State))
+		}
+		p.Table(t)
+	})
+}
+
+func deadlineState(p *render.Printer, s string) string {
+	switch s {
+	case "landed":
+		return p.Green(s)
+	case "missed":
+		return p.Red(s)
+	case "proving", "submitted":
+		return p.Yellow(s)
+	}
+	return s
+}
+
+func faults(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
+	list, err := c.ProvingDeadlines(ctx)
+	if err != nil {
+		return err
+	}
+	bad, err := c.CheckProvable(ctx, nil, false)
+	if err != nil {
+		return err
+	}
+	faulty := []sealerapi.DeadlineInfo{}
+	for _, d := range list {
+		if d.Faults > 0 {
+			faulty = append(faulty, d)
+		}
+	}
+	return p.Result(map[string]any{"Deadlines": faulty, "Unprovable": bad}, func() {
+		if len(faulty)+len(bad) == 0 {
+			p.Line("no faults")
+			return
+		}
+		t := render.NewTable("deadline", ">faulty", ">recovering", ">sectors")
+		for _, d := range faulty {
+			t.Row(d.Index, d.Faults, d.Recovering, d.Sectors)
+		}
+		p.Table(t)
+		printBad(p, bad)
+	})
+}
+
+func printBad(p *render.Printer, bad map[abi.SectorNumber]string) {
+	numbers := make([]abi.SectorNumber, 0, len(bad))
+	for n := range bad {
+		numbers = append(numbers, n)
+	}
+	sort.Slice(numbers, func(i, j int) bool { return numbers[i] < numbers[j] })
+	for _, n := range numbers {
+		p.Line("sector %d: %s", n, p.Red(fmt.Sprintf("bad (%s)", bad[n])))
+	}
+}
+
+func check(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+	var numbers []abi.SectorNumber
+	for _, s := range cmd.Args().Slice() {
+		n, err := number(s)
+		if err != nil {
+			return err
+		}
+		numbers = append(numbers, n)
+	}
+	bad, err := c.CheckProvable(ctx, numbers, cmd.Bool("slow"))
+	if err != nil {
+		return err
+	}
+	return p.Result(bad, func() {
+		printBad(p, bad)
+		if !cmd.Bool("only-bad") {
+			for _, n := range numbers {
+				if _, isBad := bad[n]; !isBad {
+					p.Line("sector %d: %s", n, p.Green("good"))
+				}
+			}
+			if len(numbers) == 0 && len(bad) == 0 {
+				p.Line("%s", p.Green("all sectors can be proven"))
+			}
+		}
+	})
+}
+
+func history(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+	list, err := c.WindowPoStHistory(ctx, cmd.Int("limit"))
+	if err != nil {
+		return err
+	}
+	return p.Result(list, func() {
+		t := render.NewTable("deadline", ">opens", "partitions", ">sectors", ">skipped", "state", "took", "message", "error")
+		for _, r := range list {
+			t.Row(r.Deadline, int64(r.Open), fmt.Sprint(r.Partitions), r.Sectors, r.Skipped, deadlineState(p, r.State), render.Took(r.Took), r.Message, r.Err)
+		}
+		p.Table(t)
+	})
+}
+
+func sealingCommand(d Deps) *cli.Command {
+	return &cli.Command{Name: "sealing", Usage: "who seals what", Commands: []*cli.Command{
+		{Name: "jobs", Usage: "list the tasks that wait and run", Action: action(d, jobs)},
+		{Name: "workers", Usage: "list the workers", Action: action(d, workers)},
+		{Name: "abort", Usage: "give a task up; its sector tries again later", ArgsUsage: "ID", Action: action(d, func(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+			if cmd.Args().Len() != 1 {
+				return render.Usage("name one task: sealing abort ID")
+			}
+			if err := c.SealingAbort(ctx, cmd.Args().First()); err != nil {
+				return err
+			}
+			p.Note("aborted task %s", cmd.Args().First())
+			return nil
+		})},
+		{Name: "sched-diag", Usage: "print the inner state of queue and planner as JSON", Action: action(d, func(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
+			v, err := c.SealingSchedDiag(ctx)
+			if err != nil {
+				return err
+			}
+			return p.Value(v)
+		})},
+	}}
+}
+
+func jobs(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
+	m, err := c.WorkerJobs(ctx)
+	if err != nil {
+		return err
+	}
+	return p.Result(m, func() {
+		type line struct {
+			worker string
+			j      sealerapi.WorkerJob
+		}
+		var lines []line
+		for w, list := range m {
+			for _, j := range list {
+				lines = append(lines, line{w, j})
+			}
+		}
+		sort.Slice(lines, func(i, j int) bool { return lines[i].j.Start.Before(lines[j].j.Start) })
+		t := render.NewTable("ID", "Sector", "Worker", "Hostname", "Task", "State", "Time")
+		for _, l := range lines {
+			t.Row(l.j.ID.ID, sectorName(l.j.Sector.Number), l.worker, l.j.Hostname, l.j.Task, jobState(l.j.RunWait), render.Took(now().Sub(l.j.Start).Truncate(time.Second)))
+		}
+		p.Table(t)
+	})
+}
+
+func jobState(wait int) string {
+	switch {
+	case wait > 0:
+		return fmt.Sprintf("assigned(%d)", wait)
+	case wait == 0:
+		return "running"
+	case wait == -1:
+		return "ret-wait"
+	}
+	return "returned"
+}
+
+func workers(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
+	m, err := c.WorkerStats(ctx)
+	if err != nil {
+		return err
+	}
+	return p.Result(m, func() {
+		ids := make([]string, 0, len(m))
+		for id := range m {
+			ids = append(ids, id)
+		}
+		sort.Strings(ids)
+		for _, id := range ids {
+			w := m[id]
+			p.Line("Worker %s, host %s", id, w.Info.Hostname)
+			p.Line("\tTasks: %s; running: %d; CPU cores: %d; RAM: %s; last seen %s ago", strings.Join(w.Tasks, " "), w.CpuUse, w.Info.Resources.CPUs, render.SizeUint(w.Info.Resources.MemPhysical), render.Took(now().Sub(w.LastSeen)))
+		}
+	})
+}

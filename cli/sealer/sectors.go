@@ -1,0 +1,291 @@
+package sealer
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	"github.com/ipfs/go-cid"
+	"github.com/urfave/cli/v3"
+
+	sealerapi "github.com/filecoin-venus/venus/api/sealer"
+	"github.com/filecoin-venus/venus/cli/render"
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/types"
+)
+
+func now() time.Time { return clock.Real().Now() }
+
+func sectorsCommand(d Deps) *cli.Command {
+	return &cli.Command{Name: "sectors", Usage: "seal and look at sectors", Commands: []*cli.Command{
+		{Name: "pledge", Usage: "start a sector without deals", Flags: []cli.Flag{
+			&cli.IntFlag{Name: "count", Usage: "start `N` sectors", Value: 1},
+		}, Action: action(d, pledge)},
+		{Name: "list", Usage: "list sectors", Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "fast", Usage: "leave out what the chain knows"},
+			&cli.StringFlag{Name: "states", Usage: "only `STATES`, separated by commas"},
+			&cli.IntFlag{Name: "limit", Usage: "at most `N` sectors", Value: 1000},
+			&cli.IntFlag{Name: "offset", Usage: "leave out the first `N`"},
+			&cli.BoolFlag{Name: "seal-time", Usage: "show how long ago sealing began"},
+		}, Action: action(d, listSectors)},
+		{Name: "status", Usage: "all that is known of a sector", ArgsUsage: "NUMBER", Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "log", Usage: "show its event log"},
+			&cli.BoolFlag{Name: "on-chain-info", Usage: "show what the chain knows"},
+		}, Action: action(d, sectorStatus)},
+		{Name: "why", Usage: "what a sector waits for", ArgsUsage: "NUMBER", Action: action(d, sectorWhy)},
+		{Name: "retry", Usage: "take up a waiting or failed sector now", ArgsUsage: "NUMBER", Action: action(d, func(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+			n, err := oneNumber(cmd)
+			if err != nil {
+				return err
+			}
+			if err := c.SectorRetry(ctx, n); err != nil {
+				return err
+			}
+			p.Note("sector %d is tried again", n)
+			return nil
+		})},
+		{Name: "update-state", Usage: "force a sector into a state", ArgsUsage: "NUMBER STATE", Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "really-do-it", Usage: "confirm"},
+		}, Action: action(d, updateState)},
+		{Name: "refs", Usage: "count sectors by state", Aliases: []string{"summary"}, Action: action(d, func(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
+			m, err := c.SectorsSummary(ctx)
+			if err != nil {
+				return err
+			}
+			return p.Result(m, func() { printSummary(p, m) })
+		})},
+	}}
+}
+
+func pledge(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+	var made []abi.SectorID
+	for range max(cmd.Int("count"), 1) {
+		id, err := c.PledgeSector(ctx)
+		if err != nil {
+			return err
+		}
+		made = append(made, id)
+	}
+	return p.Result(made, func() {
+		for _, id := range made {
+			p.Line("Created CC sector:  %d", id.Number)
+		}
+	})
+}
+
+func updateState(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+	if cmd.Args().Len() != 2 {
+		return render.Usage("name a sector and a state: sectors update-state NUMBER STATE")
+	}
+	n, err := number(cmd.Args().First())
+	if err != nil {
+		return err
+	}
+	if !cmd.Bool("really-do-it") {
+		return render.Usage("forcing a state can lose a sector; pass --really-do-it")
+	}
+	if err := c.SectorsUpdate(ctx, n, cmd.Args().Get(1)); err != nil {
+		return err
+	}
+	p.Note("sector %d is in state %s", n, cmd.Args().Get(1))
+	return nil
+}
+
+// row is a line of sectors list.
+type row struct {
+	sealerapi.SectorInfo
+	OnChain bool
+	Active  bool
+}
+
+func listSectors(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+	var (
+		numbers []abi.SectorNumber
+		err     error
+	)
+	if s := cmd.String("states"); s != "" {
+		numbers, err = c.SectorsListInStates(ctx, strings.Split(s, ","))
+	} else {
+		numbers, err = c.SectorsList(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	total := len(numbers)
+	numbers = numbers[min(cmd.Int("offset"), len(numbers)):]
+	numbers = numbers[:min(cmd.Int("limit"), len(numbers))]
+	rows := make([]row, 0, len(numbers))
+	for _, n := range numbers {
+		st, err := c.SectorsStatus(ctx, n, !cmd.Bool("fast"))
+		if err != nil {
+			return err
+		}
+		st.Log = nil
+		onChain := st.Activation > 0 || st.Expiration > 0
+		rows = append(rows, row{SectorInfo: st, OnChain: onChain, Active: onChain && st.State == "Proving"})
+	}
+	var info *sealerapi.Info
+	if !cmd.Bool("fast") {
+		if info, err = c.Info(ctx); err != nil {
+			return err
+		}
+	}
+	return p.Result(rows, func() {
+		printSectors(p, rows, info, cmd.Bool("seal-time"))
+		if len(rows) < total {
+			p.Note("%d of %d sectors shown; see --offset and --limit", len(rows), total)
+		}
+	})
+}
+
+func printSectors(p *render.Printer, rows []row, info *sealerapi.Info, sealTime bool) {
+	titles := []string{"ID", "State"}
+	if info != nil {
+		titles = append(titles, "OnChain", "Active", "Expiration")
+	}
+	if sealTime {
+		titles = append(titles, "SealTime")
+	}
+	titles = append(titles, "Deals")
+	if info != nil {
+		titles = append(titles, "Error")
+	}
+	t := render.NewTable(titles...)
+	for _, r := range rows {
+		cells := []any{sectorName(r.SectorID), stateText(p, r.State)}
+		if info != nil {
+			exp := "n/a"
+			if r.OnChain {
+				exp = render.Epoch(r.Expiration, info.Epoch, info.BlockDelay)
+			}
+			cells = append(cells, yesNo(r.OnChain), yesNo(r.Active), exp)
+		}
+		if sealTime {
+			cells = append(cells, render.Span(now().Sub(r.CreatedAt)))
+		}
+		cells = append(cells, deals(r.Deals))
+		if info != nil {
+			cells = append(cells, shortError(r.SectorInfo))
+		}
+		t.Row(cells...)
+	}
+	p.Table(t)
+}
+
+func deals(d []abi.DealID) string {
+	if len(d) == 0 {
+		return "CC"
+	}
+	return fmt.Sprint(len(d))
+}
+
+// shortError is the first line of a sector's trouble, if it is in trouble now.
+func shortError(s sealerapi.SectorInfo) string {
+	if s.Retries == 0 && orderOf(s.State) <= len(stateOrder) {
+		return ""
+	}
+	line, _, _ := strings.Cut(s.LastErr, "\n")
+	return line
+}
+
+func sectorStatus(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+	n, err := oneNumber(cmd)
+	if err != nil {
+		return err
+	}
+	s, err := c.SectorsStatus(ctx, n, cmd.Bool("on-chain-info"))
+	if err != nil {
+		return err
+	}
+	return p.Result(s, func() {
+		printStatus(p, s)
+		if cmd.Bool("on-chain-info") {
+			printOnChain(p, s)
+		}
+		if cmd.Bool("log") {
+			printLog(p, s)
+		}
+	})
+}
+
+func printStatus(p *render.Printer, s sealerapi.SectorInfo) {
+	p.Line("SectorID:\t%d", s.SectorID)
+	p.Line("Status:\t\t%s", stateText(p, s.State))
+	p.Line("CIDcommD:\t%s", cidText(s.CommD))
+	p.Line("CIDcommR:\t%s", cidText(s.CommR))
+	p.Line("Ticket:\t\t%x", []byte(s.Ticket.Value))
+	p.Line("TicketH:\t%d", s.Ticket.Epoch)
+	p.Line("Seed:\t\t%x", []byte(s.Seed.Value))
+	p.Line("SeedH:\t\t%d", s.Seed.Epoch)
+	p.Line("Precommit:\t%s", s.PreCommitMsg)
+	p.Line("Commit:\t\t%s", s.CommitMsg)
+	p.Line("Proof:\t\t%x", s.Proof)
+	p.Line("Deals:\t\t%v", s.Deals)
+	p.Line("Retries:\t%d", s.Retries)
+	p.Line("Next:\t\t%s", s.NextAction)
+	if s.LastErr != "" {
+		p.Line("Last Error:\t\t%s", s.LastErr)
+	}
+}
+
+func cidText(c *cid.Cid) string {
+	if c == nil {
+		return "<nil>"
+	}
+	return c.String()
+}
+
+func printOnChain(p *render.Printer, s sealerapi.SectorInfo) {
+	p.Line("")
+	p.Line("Sector On Chain Info")
+	p.Line("SealProof:\t\t%d", s.SealProof)
+	p.Line("Activation:\t\t%d", s.Activation)
+	p.Line("Expiration:\t\t%d", s.Expiration)
+	p.Line("DealWeight:\t\t%s", orZero(s.DealWeight))
+	p.Line("VerifiedDealWeight:\t%s", orZero(s.VerifiedDealWeight))
+	p.Line("InitialPledge:\t\t%s", types.FIL(orZero(s.InitialPledge)))
+	p.Line("")
+	p.Line("Expiration Info")
+	p.Line("OnTime:\t\t%d", s.OnTime)
+	p.Line("Early:\t\t%d", s.Early)
+}
+
+func orZero(v big.Int) big.Int {
+	if v.Int == nil {
+		return big.Zero()
+	}
+	return v
+}
+
+func printLog(p *render.Printer, s sealerapi.SectorInfo) {
+	p.Line("--------")
+	p.Line("Event Log:")
+	for i, l := range s.Log {
+		p.Line("%d.\t%s:\t[%s]\t%s", i, time.Unix(int64(l.Timestamp), 0).UTC().Format(time.DateTime), l.Kind, l.Message)
+		if l.Trace != "" {
+			p.Line("\t%s", l.Trace)
+		}
+	}
+}
+
+func sectorWhy(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+	n, err := oneNumber(cmd)
+	if err != nil {
+		return err
+	}
+	s, err := c.SectorsStatus(ctx, n, false)
+	if err != nil {
+		return err
+	}
+	out := map[string]any{"Sector": n, "State": s.State, "Next": s.NextAction, "Retries": s.Retries, "LastErr": s.LastErr}
+	return p.Result(out, func() {
+		p.Line("Sector %d is in state %s.", n, stateText(p, s.State))
+		p.Line("Next: %s", s.NextAction)
+		if s.LastErr != "" {
+			p.Line("Last trouble: %s", s.LastErr)
+		}
+	})
+}

@@ -1,0 +1,44 @@
+// Package worker is the command line of venus-worker.
+//
+// Start at App; what run does is given by the main package.
+package worker
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/filecoin-venus/venus/cli/render"
+)
+
+// RunOptions are the flags of run.
+type RunOptions struct {
+	Sealer, Token, Name, ParentCache string
+	Tasks                            []string
+	Slots                            int
+}
+
+// App is the command tree of venus-worker.
+func App(version string, run func(ctx context.Context, o RunOptions) error) *cli.Command {
+	var o RunOptions
+	return &cli.Command{
+		Name: "venus-worker", Usage: "does proof work for a venus-sealer", Version: version,
+		Commands: []*cli.Command{{
+			Name: "run", Usage: "take tasks from a sealer until interrupted; the first signal lets running tasks finish, the second gives them back",
+			Flags: []cli.Flag{
+				&cli.StringFlag{Name: "sealer", Aliases: []string{"miner-addr"}, Usage: "`ADDRESS` of the sealer, such as /ip4/127.0.0.1/tcp/2345/http", Value: "/ip4/127.0.0.1/tcp/2345/http", Destination: &o.Sealer},
+				&cli.StringFlag{Name: "token", Aliases: []string{"miner-token"}, Usage: "the sealer's `TOKEN`, or @FILE (on the sealer's machine: @~/.venussealer/token)", Sources: cli.EnvVars("VENUS_WORKER_TOKEN"), Destination: &o.Token},
+				&cli.StringSliceFlag{Name: "tasks", Usage: "only these `TASKS`: AP PC1 PC2 C1 C2 FIN (default: all)", Destination: &o.Tasks},
+				&cli.IntFlag{Name: "slots", Usage: "run `N` tasks at once (default: half the cores)", Destination: &o.Slots},
+				&cli.StringFlag{Name: "name", Usage: "`NAME` shown by the sealer (default: the host's)", Destination: &o.Name},
+				&cli.StringFlag{Name: "parent-cache", Usage: "`DIR` of parent caches; needed above 8 MiB sectors", Destination: &o.ParentCache},
+			},
+			Action: func(ctx context.Context, cmd *cli.Command) error {
+				if cmd.Args().Len() > 0 {
+					return render.Usage("run takes no arguments, got %q", cmd.Args().First())
+				}
+				return run(ctx, o)
+			},
+		}},
+	}
+}
