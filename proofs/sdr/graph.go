@@ -49,15 +49,10 @@ func (g *Graph) Nodes() uint64 { return g.nodes }
 
 // Parents computes the parents of a node, base parents first.
 func (g *Graph) Parents(node uint32) (p ParentList) {
-	g.base(node, p[:shape.BaseDegree])
-	for i := range shape.ExpanderDegree {
-		e := g.permute(uint64(node)*shape.ExpanderDegree + uint64(i))
-		if g.seal.Version == shape.V1_0 {
-			e = uint64(uint32(e))
-		}
-		p[shape.BaseDegree+i] = uint32(e / shape.ExpanderDegree)
-	}
-	return p
+	var edges [shape.ExpanderDegree]uint64
+	rows := [1]ParentList{}
+	g.parentRange(node, rows[:], edges[:])
+	return rows[0]
 }
 
 // base draws the bucket-sample parents.

@@ -136,13 +136,30 @@ func TestLayerAgainstDefinition(t *testing.T) {
 	require.ErrorIs(t, LabelLayer(ctx, g, id, 1, nil, prev, nil), context.Canceled)
 }
 
+// TestPermutationWidths compares the side-by-side walk with the plain one, for graphs of both ends of the size range.
+func TestPermutationWidths(t *testing.T) {
+	for _, typ := range []abi.RegisteredSealProof{0, 5, 6, 7, 8, 9} {
+		g := graphOf(t, typ)
+		for _, n := range []int{0, 1, 7, 8, 9, 100} {
+			out := make([]uint64, n)
+			first := g.edges - uint64(n) // the upper end
+			g.permuteRange(first, out)
+			for i := range out {
+				require.Equal(t, g.permute(first+uint64(i)), out[i], "type %d, %d of %d", typ, i, n)
+			}
+		}
+	}
+}
+
 func BenchmarkParents(b *testing.B) {
 	g := graphOf(b, 7)
-	n := uint32(1 << 20)
+	first := uint32(1 << 20)
+	rows, edges := make([]ParentList, 256), make([]uint64, 256*8)
 	for b.Loop() {
-		g.Parents(n)
-		n++
+		g.parentRange(first, rows, edges)
+		first += 256
 	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/256, "ns/node")
 }
 
 // BenchmarkLabel reports nanoseconds per label of an 8 MiB sector, and of hashing the same bytes alone.

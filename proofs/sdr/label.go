@@ -32,26 +32,19 @@ func newLabeller(replicaID fr32.Node, layer int) *labeller {
 	return l
 }
 
-// unique is how many different parent labels a layer takes: the first has no layer before it.
-func (l *labeller) unique() int {
-	if l.layer == 1 {
-		return shape.BaseDegree
+// put sets the i-th of the unique parent labels, unique in number: they are repeated until there are 37.
+func (l *labeller) put(i, unique int, label *fr32.Node) {
+	v := *label // a copy that cannot overlap buf: moved by registers, not by a call
+	for ; i < LabelParents; i += unique {
+		*(*fr32.Node)(l.buf[header+i*node32:]) = v
 	}
-	return shape.Degree
 }
 
-// slot is the place of the i-th parent label.
-func (l *labeller) slot(i int) []byte { return l.buf[header+i*node32 : header+(i+1)*node32] }
-
-// label hashes the preimage once the unique parents are in their slots: they are repeated until there are 37.
+// label hashes the preimage once the parents are in their slots.
 func (l *labeller) label(node uint64) fr32.Node {
 	binary.BigEndian.PutUint64(l.buf[36:], node)
 	if node == 0 {
 		return fr32.Trunc(sha256.Sum256(l.buf[:header]))
-	}
-	u := l.unique() * node32
-	for filled := u; filled < LabelParents*node32; {
-		filled += copy(l.buf[header+filled:], l.buf[header:header+filled])
 	}
 	return fr32.Trunc(sha256.Sum256(l.buf[:]))
 }
@@ -60,15 +53,50 @@ func (l *labeller) label(node uint64) fr32.Node {
 // layer 1). Layers count from 1.
 func Label(replicaID fr32.Node, layer int, node uint64, base, exp []fr32.Node) fr32.Node {
 	l := newLabeller(replicaID, layer)
-	for i := range base {
-		copy(l.slot(i), base[i][:])
-	}
+	unique := len(base)
 	if layer > 1 {
+		unique += len(exp)
 		for i := range exp {
-			copy(l.slot(shape.BaseDegree+i), exp[i][:])
+			l.put(len(base)+i, unique, &exp[i])
 		}
 	}
+	for i := range base {
+		l.put(i, unique, &base[i])
+	}
 	return l.label(node)
+}
+
+// nodeAt is a label of a layer in place.
+func nodeAt(layer []byte, node uint32) *fr32.Node {
+	return (*fr32.Node)(layer[uint64(node)*node32:])
+}
+
+// first and later fill the preimage of a node of layer 1 and of a layer behind it. Constant strides let the compiler
+// turn each repetition into plain register moves.
+func (l *labeller) first(p *ParentList, cur []byte) {
+	for i, b := range p[:shape.BaseDegree] {
+		l.put(i, shape.BaseDegree, nodeAt(cur, b))
+	}
+}
+
+func (l *labeller) later(p *ParentList, prev, cur []byte) {
+	for i, b := range p[:shape.BaseDegree] {
+		l.put(i, shape.Degree, nodeAt(cur, b))
+	}
+	for i, e := range p[shape.BaseDegree:] {
+		l.put(shape.BaseDegree+i, shape.Degree, nodeAt(prev, e))
+	}
+}
+
+// ahead is how many nodes before its use a parent label is asked for: about the time memory needs to answer.
+const ahead = 4
+
+// want asks for the labels of a list of parents. Base parents not yet computed do no harm.
+func want(p *ParentList, prev, cur []byte) {
+	prefetch(&cur[0], &p[0], shape.BaseDegree)
+	if prev != nil {
+		prefetch(&prev[0], &p[shape.BaseDegree], shape.ExpanderDegree)
+	}
 }
 
 // progressNodes is how often LabelLayer looks up from its work.
@@ -82,7 +110,14 @@ func LabelLayer(ctx context.Context, parents Source, replicaID fr32.Node, layer 
 	if layer < 1 || (layer > 1 && len(prev) != len(out)) {
 		return fmt.Errorf("label layer %d: previous layer of %d bytes, this one of %d", layer, len(prev), len(out))
 	}
+	if layer == 1 {
+		prev = nil
+	}
 	l := newLabeller(replicaID, layer)
+	var lists [ahead]ParentList // of the nodes to come
+	for n := range min(ahead, nodes) {
+		lists[n] = parents.Parents(uint32(n))
+	}
 	for n := uint64(0); n < nodes; n++ {
 		if n%progressNodes == 0 {
 			if err := ctx.Err(); err != nil {
@@ -92,19 +127,17 @@ func LabelLayer(ctx context.Context, parents Source, replicaID fr32.Node, layer 
 				progress(n)
 			}
 		}
-		if n > 0 {
-			p := parents.Parents(uint32(n))
-			for i, b := range p[:shape.BaseDegree] {
-				copy(l.slot(i), out[int(b)*node32:int(b)*node32+node32])
-			}
-			if layer > 1 {
-				for i, e := range p[shape.BaseDegree:] {
-					copy(l.slot(shape.BaseDegree+i), prev[int(e)*node32:int(e)*node32+node32])
-				}
-			}
+		p := &lists[n%ahead]
+		if layer == 1 {
+			l.first(p, out)
+		} else {
+			l.later(p, prev, out)
 		}
-		label := l.label(n)
-		copy(out[n*node32:], label[:])
+		if n+ahead < nodes {
+			*p = parents.Parents(uint32(n + ahead))
+			want(p, prev, out)
+		}
+		*nodeAt(out, uint32(n)) = l.label(n)
 	}
 	if progress != nil {
 		progress(nodes)

@@ -160,7 +160,7 @@ func mapCache(path string, g *Graph) (*Cache, error) {
 }
 
 // chunkNodes is how many nodes a goroutine computes between two writes.
-const chunkNodes = 1 << 14
+const chunkNodes = 1 << 12
 
 // eachChunk computes the table in chunks on all cores; put gets the byte offset of each, in no order.
 func eachChunk(ctx context.Context, g *Graph, put func(at int64, rows []byte) error) error {
@@ -169,6 +169,8 @@ func eachChunk(ctx context.Context, g *Graph, put func(at int64, rows []byte) er
 	for range min(runtime.GOMAXPROCS(0), int(g.nodes/chunkNodes)+1) {
 		group.Go(func() error {
 			rows := make([]byte, 0, chunkNodes*entrySize)
+			lists := make([]ParentList, chunkNodes)
+			edges := make([]uint64, chunkNodes*shape.ExpanderDegree)
 			for {
 				start := next.Add(chunkNodes) - chunkNodes
 				if start >= g.nodes {
@@ -177,9 +179,11 @@ func eachChunk(ctx context.Context, g *Graph, put func(at int64, rows []byte) er
 				if err := ctx.Err(); err != nil {
 					return err
 				}
+				count := min(chunkNodes, g.nodes-start)
+				g.parentRange(uint32(start), lists[:count], edges)
 				rows = rows[:0]
-				for n := start; n < min(start+chunkNodes, g.nodes); n++ {
-					rows = appendParents(rows, g.Parents(uint32(n)))
+				for _, p := range lists[:count] {
+					rows = appendParents(rows, p)
 				}
 				if err := put(int64(start)*entrySize, rows); err != nil {
 					return fmt.Errorf("parents of node %d: %w", start, err)

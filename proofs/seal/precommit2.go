@@ -54,6 +54,10 @@ func (s *Sealer) preCommit2(ctx context.Context, sector Sector, paths Paths, out
 		}
 		layers = append(layers, f)
 	}
+	// A p_aux of an earlier sealing with another ticket must not outlive the files it spoke of.
+	if err := os.Remove(paths.cache(pAuxName)); err != nil && !os.IsNotExist(err) {
+		return SectorCids{}, fmt.Errorf("remove old p_aux: %w", err)
+	}
 	// Columns are several times the work per byte of the other two steps; the meter counts bytes read.
 	m := s.meter(sector, "precommit2", uint64(sh.Size)*uint64(sh.Layers+2))
 	commC, err := treeC(ctx, sh, paths, layers, m)

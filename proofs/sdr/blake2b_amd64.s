@@ -1,0 +1,296 @@
+//go:build !purego
+
+#include "textflag.h"
+
+// BLAKE2b of eight 16-byte messages side by side, one per 64-bit lane: Z0-Z15 are the working words v0-v15, Z16 and Z17
+// the only two message words that are not zero, so that most of the message schedule vanishes. MIX and STIR are the two
+// halves of the mixing function; a message word is added in front of the half that takes it.
+
+#define MIX(a, b, c, d) \
+	VPADDQ b, a, a; \
+	VPXORQ a, d, d; \
+	VPRORQ $32, d, d; \
+	VPADDQ d, c, c; \
+	VPXORQ c, b, b; \
+	VPRORQ $24, b, b
+
+#define STIR(a, b, c, d) \
+	VPADDQ b, a, a; \
+	VPXORQ a, d, d; \
+	VPRORQ $16, d, d; \
+	VPADDQ d, c, c; \
+	VPXORQ c, b, b; \
+	VPRORQ $63, b, b
+
+// func blake2bFirst8(out, words *[8]uint64, start *[16]uint64, second uint64)
+TEXT ·blake2bFirst8(SB), NOSPLIT, $0-32
+	MOVQ out+0(FP), DI
+	MOVQ words+8(FP), SI
+	MOVQ start+16(FP), DX
+
+	VPBROADCASTQ 0(DX), Z0
+	VPBROADCASTQ 8(DX), Z1
+	VPBROADCASTQ 16(DX), Z2
+	VPBROADCASTQ 24(DX), Z3
+	VPBROADCASTQ 32(DX), Z4
+	VPBROADCASTQ 40(DX), Z5
+	VPBROADCASTQ 48(DX), Z6
+	VPBROADCASTQ 56(DX), Z7
+	VPBROADCASTQ 64(DX), Z8
+	VPBROADCASTQ 72(DX), Z9
+	VPBROADCASTQ 80(DX), Z10
+	VPBROADCASTQ 88(DX), Z11
+	VPBROADCASTQ 96(DX), Z12
+	VPBROADCASTQ 104(DX), Z13
+	VPBROADCASTQ 112(DX), Z14
+	VPBROADCASTQ 120(DX), Z15
+	VMOVDQU64    (SI), Z16
+	VPBROADCASTQ second+24(FP), Z17
+
+	// round 0
+	VPADDQ Z16, Z0, Z0
+	MIX(Z0, Z4, Z8, Z12)
+	MIX(Z1, Z5, Z9, Z13)
+	MIX(Z2, Z6, Z10, Z14)
+	MIX(Z3, Z7, Z11, Z15)
+	VPADDQ Z17, Z0, Z0
+	STIR(Z0, Z4, Z8, Z12)
+	STIR(Z1, Z5, Z9, Z13)
+	STIR(Z2, Z6, Z10, Z14)
+	STIR(Z3, Z7, Z11, Z15)
+	MIX(Z0, Z5, Z10, Z15)
+	MIX(Z1, Z6, Z11, Z12)
+	MIX(Z2, Z7, Z8, Z13)
+	MIX(Z3, Z4, Z9, Z14)
+	STIR(Z0, Z5, Z10, Z15)
+	STIR(Z1, Z6, Z11, Z12)
+	STIR(Z2, Z7, Z8, Z13)
+	STIR(Z3, Z4, Z9, Z14)
+
+	// round 1
+	MIX(Z0, Z4, Z8, Z12)
+	MIX(Z1, Z5, Z9, Z13)
+	MIX(Z2, Z6, Z10, Z14)
+	MIX(Z3, Z7, Z11, Z15)
+	STIR(Z0, Z4, Z8, Z12)
+	STIR(Z1, Z5, Z9, Z13)
+	STIR(Z2, Z6, Z10, Z14)
+	STIR(Z3, Z7, Z11, Z15)
+	VPADDQ Z17, Z0, Z0
+	MIX(Z0, Z5, Z10, Z15)
+	VPADDQ Z16, Z1, Z1
+	MIX(Z1, Z6, Z11, Z12)
+	MIX(Z2, Z7, Z8, Z13)
+	MIX(Z3, Z4, Z9, Z14)
+	STIR(Z0, Z5, Z10, Z15)
+	STIR(Z1, Z6, Z11, Z12)
+	STIR(Z2, Z7, Z8, Z13)
+	STIR(Z3, Z4, Z9, Z14)
+
+	// round 2
+	MIX(Z0, Z4, Z8, Z12)
+	MIX(Z1, Z5, Z9, Z13)
+	MIX(Z2, Z6, Z10, Z14)
+	MIX(Z3, Z7, Z11, Z15)
+	STIR(Z0, Z4, Z8, Z12)
+	VPADDQ Z16, Z1, Z1
+	STIR(Z1, Z5, Z9, Z13)
+	STIR(Z2, Z6, Z10, Z14)
+	STIR(Z3, Z7, Z11, Z15)
+	MIX(Z0, Z5, Z10, Z15)
+	MIX(Z1, Z6, Z11, Z12)
+	MIX(Z2, Z7, Z8, Z13)
+	MIX(Z3, Z4, Z9, Z14)
+	STIR(Z0, Z5, Z10, Z15)
+	STIR(Z1, Z6, Z11, Z12)
+	VPADDQ Z17, Z2, Z2
+	STIR(Z2, Z7, Z8, Z13)
+	STIR(Z3, Z4, Z9, Z14)
+
+	// round 3
+	MIX(Z0, Z4, Z8, Z12)
+	MIX(Z1, Z5, Z9, Z13)
+	MIX(Z2, Z6, Z10, Z14)
+	MIX(Z3, Z7, Z11, Z15)
+	STIR(Z0, Z4, Z8, Z12)
+	VPADDQ Z17, Z1, Z1
+	STIR(Z1, Z5, Z9, Z13)
+	STIR(Z2, Z6, Z10, Z14)
+	STIR(Z3, Z7, Z11, Z15)
+	MIX(Z0, Z5, Z10, Z15)
+	MIX(Z1, Z6, Z11, Z12)
+	MIX(Z2, Z7, Z8, Z13)
+	MIX(Z3, Z4, Z9, Z14)
+	STIR(Z0, Z5, Z10, Z15)
+	STIR(Z1, Z6, Z11, Z12)
+	VPADDQ Z16, Z2, Z2
+	STIR(Z2, Z7, Z8, Z13)
+	STIR(Z3, Z4, Z9, Z14)
+
+	// round 4
+	MIX(Z0, Z4, Z8, Z12)
+	MIX(Z1, Z5, Z9, Z13)
+	MIX(Z2, Z6, Z10, Z14)
+	MIX(Z3, Z7, Z11, Z15)
+	VPADDQ Z16, Z0, Z0
+	STIR(Z0, Z4, Z8, Z12)
+	STIR(Z1, Z5, Z9, Z13)
+	STIR(Z2, Z6, Z10, Z14)
+	STIR(Z3, Z7, Z11, Z15)
+	MIX(Z0, Z5, Z10, Z15)
+	MIX(Z1, Z6, Z11, Z12)
+	MIX(Z2, Z7, Z8, Z13)
+	MIX(Z3, Z4, Z9, Z14)
+	VPADDQ Z17, Z0, Z0
+	STIR(Z0, Z5, Z10, Z15)
+	STIR(Z1, Z6, Z11, Z12)
+	STIR(Z2, Z7, Z8, Z13)
+	STIR(Z3, Z4, Z9, Z14)
+
+	// round 5
+	MIX(Z0, Z4, Z8, Z12)
+	MIX(Z1, Z5, Z9, Z13)
+	VPADDQ Z16, Z2, Z2
+	MIX(Z2, Z6, Z10, Z14)
+	MIX(Z3, Z7, Z11, Z15)
+	STIR(Z0, Z4, Z8, Z12)
+	STIR(Z1, Z5, Z9, Z13)
+	STIR(Z2, Z6, Z10, Z14)
+	STIR(Z3, Z7, Z11, Z15)
+	MIX(Z0, Z5, Z10, Z15)
+	MIX(Z1, Z6, Z11, Z12)
+	MIX(Z2, Z7, Z8, Z13)
+	VPADDQ Z17, Z3, Z3
+	MIX(Z3, Z4, Z9, Z14)
+	STIR(Z0, Z5, Z10, Z15)
+	STIR(Z1, Z6, Z11, Z12)
+	STIR(Z2, Z7, Z8, Z13)
+	STIR(Z3, Z4, Z9, Z14)
+
+	// round 6
+	MIX(Z0, Z4, Z8, Z12)
+	VPADDQ Z17, Z1, Z1
+	MIX(Z1, Z5, Z9, Z13)
+	MIX(Z2, Z6, Z10, Z14)
+	MIX(Z3, Z7, Z11, Z15)
+	STIR(Z0, Z4, Z8, Z12)
+	STIR(Z1, Z5, Z9, Z13)
+	STIR(Z2, Z6, Z10, Z14)
+	STIR(Z3, Z7, Z11, Z15)
+	VPADDQ Z16, Z0, Z0
+	MIX(Z0, Z5, Z10, Z15)
+	MIX(Z1, Z6, Z11, Z12)
+	MIX(Z2, Z7, Z8, Z13)
+	MIX(Z3, Z4, Z9, Z14)
+	STIR(Z0, Z5, Z10, Z15)
+	STIR(Z1, Z6, Z11, Z12)
+	STIR(Z2, Z7, Z8, Z13)
+	STIR(Z3, Z4, Z9, Z14)
+
+	// round 7
+	MIX(Z0, Z4, Z8, Z12)
+	MIX(Z1, Z5, Z9, Z13)
+	MIX(Z2, Z6, Z10, Z14)
+	MIX(Z3, Z7, Z11, Z15)
+	STIR(Z0, Z4, Z8, Z12)
+	STIR(Z1, Z5, Z9, Z13)
+	VPADDQ Z17, Z2, Z2
+	STIR(Z2, Z6, Z10, Z14)
+	STIR(Z3, Z7, Z11, Z15)
+	MIX(Z0, Z5, Z10, Z15)
+	MIX(Z1, Z6, Z11, Z12)
+	MIX(Z2, Z7, Z8, Z13)
+	MIX(Z3, Z4, Z9, Z14)
+	VPADDQ Z16, Z0, Z0
+	STIR(Z0, Z5, Z10, Z15)
+	STIR(Z1, Z6, Z11, Z12)
+	STIR(Z2, Z7, Z8, Z13)
+	STIR(Z3, Z4, Z9, Z14)
+
+	// round 8
+	MIX(Z0, Z4, Z8, Z12)
+	MIX(Z1, Z5, Z9, Z13)
+	MIX(Z2, Z6, Z10, Z14)
+	VPADDQ Z16, Z3, Z3
+	MIX(Z3, Z7, Z11, Z15)
+	STIR(Z0, Z4, Z8, Z12)
+	STIR(Z1, Z5, Z9, Z13)
+	STIR(Z2, Z6, Z10, Z14)
+	STIR(Z3, Z7, Z11, Z15)
+	MIX(Z0, Z5, Z10, Z15)
+	MIX(Z1, Z6, Z11, Z12)
+	VPADDQ Z17, Z2, Z2
+	MIX(Z2, Z7, Z8, Z13)
+	MIX(Z3, Z4, Z9, Z14)
+	STIR(Z0, Z5, Z10, Z15)
+	STIR(Z1, Z6, Z11, Z12)
+	STIR(Z2, Z7, Z8, Z13)
+	STIR(Z3, Z4, Z9, Z14)
+
+	// round 9
+	MIX(Z0, Z4, Z8, Z12)
+	MIX(Z1, Z5, Z9, Z13)
+	MIX(Z2, Z6, Z10, Z14)
+	VPADDQ Z17, Z3, Z3
+	MIX(Z3, Z7, Z11, Z15)
+	STIR(Z0, Z4, Z8, Z12)
+	STIR(Z1, Z5, Z9, Z13)
+	STIR(Z2, Z6, Z10, Z14)
+	STIR(Z3, Z7, Z11, Z15)
+	MIX(Z0, Z5, Z10, Z15)
+	MIX(Z1, Z6, Z11, Z12)
+	MIX(Z2, Z7, Z8, Z13)
+	MIX(Z3, Z4, Z9, Z14)
+	STIR(Z0, Z5, Z10, Z15)
+	STIR(Z1, Z6, Z11, Z12)
+	STIR(Z2, Z7, Z8, Z13)
+	VPADDQ Z16, Z3, Z3
+	STIR(Z3, Z4, Z9, Z14)
+
+	// round 10
+	VPADDQ Z16, Z0, Z0
+	MIX(Z0, Z4, Z8, Z12)
+	MIX(Z1, Z5, Z9, Z13)
+	MIX(Z2, Z6, Z10, Z14)
+	MIX(Z3, Z7, Z11, Z15)
+	VPADDQ Z17, Z0, Z0
+	STIR(Z0, Z4, Z8, Z12)
+	STIR(Z1, Z5, Z9, Z13)
+	STIR(Z2, Z6, Z10, Z14)
+	STIR(Z3, Z7, Z11, Z15)
+	MIX(Z0, Z5, Z10, Z15)
+	MIX(Z1, Z6, Z11, Z12)
+	MIX(Z2, Z7, Z8, Z13)
+	MIX(Z3, Z4, Z9, Z14)
+	STIR(Z0, Z5, Z10, Z15)
+	STIR(Z1, Z6, Z11, Z12)
+	STIR(Z2, Z7, Z8, Z13)
+	STIR(Z3, Z4, Z9, Z14)
+
+	// round 11
+	MIX(Z0, Z4, Z8, Z12)
+	MIX(Z1, Z5, Z9, Z13)
+	MIX(Z2, Z6, Z10, Z14)
+	MIX(Z3, Z7, Z11, Z15)
+	STIR(Z0, Z4, Z8, Z12)
+	STIR(Z1, Z5, Z9, Z13)
+	STIR(Z2, Z6, Z10, Z14)
+	STIR(Z3, Z7, Z11, Z15)
+	VPADDQ Z17, Z0, Z0
+	MIX(Z0, Z5, Z10, Z15)
+	VPADDQ Z16, Z1, Z1
+	MIX(Z1, Z6, Z11, Z12)
+	MIX(Z2, Z7, Z8, Z13)
+	MIX(Z3, Z4, Z9, Z14)
+	STIR(Z0, Z5, Z10, Z15)
+	STIR(Z1, Z6, Z11, Z12)
+	STIR(Z2, Z7, Z8, Z13)
+	STIR(Z3, Z4, Z9, Z14)
+
+	// first word of the digest: start[0] ^ v0 ^ v8
+	VPBROADCASTQ (DX), Z18
+	VPXORQ       Z0, Z18, Z18
+	VPXORQ       Z8, Z18, Z18
+	VMOVDQU64    Z18, (DI)
+	VZEROUPPER
+	RET
