@@ -13,6 +13,8 @@ import (
 // DefaultPath is where a service listens unless the endpoint says otherwise.
 const DefaultPath = "/rpc/v0"
 
+var hostForm = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)
+
 var tokenForm = regexp.MustCompile(`[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+`)
 
 // ParseEndpoint turns any form of a service's address into the URL that calls
@@ -102,7 +104,7 @@ func fromURL(s string) (scheme, host, path string, err error) {
 
 func validHost(hostport string) bool {
 	h, port, err := net.SplitHostPort(hostport)
-	if err != nil || h == "" || strings.ContainsAny(h, "/?#@ \\%\"<>^`{|}") {
+	if err != nil || (net.ParseIP(h) == nil && !hostForm.MatchString(h)) {
 		return false
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
