@@ -47,7 +47,7 @@ var sealed = []struct{ from, to, reason string }{
 	{"consensus", "proofs/prove", "the node verifies, it never proves"},
 	{"node", "proofs/prove", "the node verifies, it never proves"},
 	{"proofs/verify", "proofs/prove", "verification links no prover"},
-	{"proofs/verify", "proofs/circuit", "verification links no circuits"},
+	{"proofs/verify", "proofs/groth16/prover", "verification links no prover"},
 	{"sealer", "vm", "the sealer asks the chain, it does not run it"},
 	{"rpc", "auth", "rpc takes a function, it knows no service"},
 	{"cli", "sealer/", "commands talk to services through api and rpc"},
@@ -60,7 +60,7 @@ var banned = map[string]map[string]string{
 		"gorm.io/driver/mysql": "keys stay in files",
 	},
 	"cmd/venus-worker": {"/chain": "workers hold no chain", "/vm": "workers hold no chain", "/p2p": "workers hold no chain"},
-	"cmd/venus":        {"/proofs/prove": "the node verifies, it never proves"},
+	"cmd/venus":        {"/proofs/prove": "the node verifies, it never proves", "/proofs/groth16/prover": "the node verifies, it never proves"},
 }
 
 func TestRulesFloors(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/filecoin-project/go-address"
 	"github.com/urfave/cli/v3"
 
 	"github.com/filecoin-venus/venus/api"
@@ -48,7 +49,10 @@ func ExitCode(c api.ErrorCode) int {
 
 // Main runs a program with the process's arguments and exits. The context that
 // actions get ends at the first interrupt; a second one kills.
+//
+// Addresses print with the test networks' prefix until a program knows better.
 func Main(app *cli.Command) {
+	address.CurrentNetwork = address.Testnet
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	code := Run(ctx, app, os.Args, os.Stdout, os.Stderr)

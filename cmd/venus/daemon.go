@@ -39,7 +39,7 @@ func runDaemon(ctx context.Context, cmd *cli.Command) error {
 	if err := logging.SetLogLevel("*", cmd.String("log-level")); err != nil {
 		return render.Usage("log level: %s", err)
 	}
-	for _, noisy := range []string{"dht", "pubsub", "swarm2", "basichost", "net/identify", "connmgr", "canonical-log", "rpc"} {
+	for _, noisy := range []string{"dht", "dht/RtRefreshManager", "dht.pb", "pubsub", "swarm2", "basichost", "net/identify", "connmgr", "canonical-log", "rpc"} {
 		_ = logging.SetLogLevel(noisy, "error") // a name that does not exist yet is not noisy
 	}
 	n, err := node.New(ctx, node.Options{
