@@ -63,7 +63,15 @@ func inline(c cid.Cid) ([]byte, bool) {
 	return d.Digest, true
 }
 
-func notFound(c cid.Cid) error { return fmt.Errorf("%s: %w", c, ErrNotFound) }
+// absent is the error for a missing block. Its text is made only when read:
+// buffers ask for many blocks that they do not hold.
+type absent struct{ cid cid.Cid }
+
+func (a absent) Error() string { return a.cid.String() + ": " + ErrNotFound.Error() }
+
+func (a absent) Unwrap() error { return ErrNotFound }
+
+func notFound(c cid.Cid) error { return absent{c} }
 
 // Store puts and gets CBOR objects in a blockstore.
 type Store struct {
