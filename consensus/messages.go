@@ -173,10 +173,12 @@ func checkMessageSignatures(ctx context.Context, view *state.View, full *types.F
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, m := range full.SecpkMessages {
 		group.Go(func() error {
-			if err := crypto.Verify(&m.Signature, keys[i], m.Message.Cid().Bytes()); err != nil {
-				errs[i] = reject(RuleMessageSignature, "message %s: %v", m.Cid(), err)
-			}
-			return nil
+			return guarded(func() error {
+				if err := crypto.Verify(&m.Signature, keys[i], m.Message.Cid().Bytes()); err != nil {
+					errs[i] = reject(RuleMessageSignature, "message %s: %v", m.Cid(), err)
+				}
+				return nil
+			})
 		})
 	}
 	if err := group.Wait(); err != nil {

@@ -79,22 +79,27 @@ type candidate struct {
 // ValidateBlock applies every rule to a block with its messages. It returns nil when the block is valid, an error holding
 // a *Reject when it is not and never will be, a *FutureError when its time has not come, and any other error when this
 // node cannot tell now. The parents must have been validated before.
-func (v *Validator) ValidateBlock(ctx context.Context, full *types.FullBlock) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			log.Errorw("panic in block validation", "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("validate block: panic: %v", p)
-		}
-	}()
+func (v *Validator) ValidateBlock(ctx context.Context, full *types.FullBlock) error {
 	c := full.Cid()
 	if v.good.Contains(c) {
 		return checkMessageRoot(ctx, full)
 	}
-	if err := v.validate(ctx, full); err != nil {
+	if err := guarded(func() error { return v.validate(ctx, full) }); err != nil {
 		return fmt.Errorf("validate block %s at height %d: %w", c, full.Header.Height, err)
 	}
 	v.good.Add(c, struct{}{})
 	return nil
+}
+
+// guarded turns a panic over foreign input into an error of this node.
+func guarded(fn func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Errorw("panic in block validation", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return fn()
 }
 
 func (v *Validator) validate(ctx context.Context, full *types.FullBlock) error {
@@ -116,13 +121,7 @@ func (v *Validator) validate(ctx context.Context, full *types.FullBlock) error {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			defer func() {
-				if p := recover(); p != nil {
-					log.Errorw("panic in block validation", "panic", p, "stack", string(debug.Stack()))
-					errs[i] = fmt.Errorf("panic: %v", p)
-				}
-			}()
-			errs[i] = check(ctx, cand)
+			errs[i] = guarded(func() error { return check(ctx, cand) })
 		}()
 	}
 	wg.Wait()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand"
 	"os"
+	"sync/atomic"
 	"testing"
 
 	"github.com/filecoin-project/go-state-types/abi"
@@ -12,6 +13,7 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/consensus"
@@ -247,6 +249,65 @@ func TestExecutorClosesOnce(t *testing.T) {
 	w.Exec.Close()
 	_, err = w.Exec.Execute(ctx, w.Store.Head())
 	require.ErrorIs(t, err, chain.ErrClosed)
+}
+
+// However many ask at once, a tipset is executed once; and a recorded result spares the work after a restart.
+func TestTipsetsAreExecutedOnce(t *testing.T) {
+	ctx := context.Background()
+	blocks := ipld.NewMemory()
+	w, err := NewWorld(ctx, Config{Miners: 2, Seed: 8, Blocks: blocks, Meta: chain.NewMemoryMeta(), Quiet: true})
+	require.NoError(t, err)
+	defer w.Exec.Close()
+	for w.Store.Head().Height() < 3 {
+		_, err := w.Step(ctx)
+		require.NoError(t, err)
+	}
+	meta := chain.NewMemoryMeta()
+	store, err := chain.Open(ctx, chain.Config{Network: w.Net, Blocks: blocks, Meta: meta})
+	require.ErrorIs(t, err, chain.ErrNoGenesis)
+	require.NoError(t, store.SetGenesis(ctx, w.Store.Genesis().Blocks()[0]))
+	var opened atomic.Int64
+	open := func() *chain.Executor {
+		e, err := chain.NewExecutor(chain.ExecutorConfig{
+			Store: store, Rounds: w.Schedule, Verifier: Verifier{},
+			Machine: func(ctx context.Context, cfg vm.Config) (chain.Machine, error) {
+				opened.Add(1)
+				return chain.VMachine(ctx, cfg)
+			},
+		})
+		require.NoError(t, err)
+		return e
+	}
+	exec := open()
+	head := w.Store.Head()
+	parent, err := w.Store.Parent(ctx, head)
+	require.NoError(t, err)
+	want, err := w.Exec.Execute(ctx, head)
+	require.NoError(t, err)
+	var group errgroup.Group
+	for range 16 {
+		group.Go(func() error {
+			got, err := exec.Execute(ctx, head)
+			if err == nil && got != want {
+				err = fmt.Errorf("got %v, want %v", got, want)
+			}
+			return err
+		})
+	}
+	require.NoError(t, group.Wait())
+	exec.Close()
+	require.EqualValues(t, head.Height()-parent.Height(), opened.Load(), "one machine for the tipset and one for each null round")
+
+	again := open()
+	defer again.Close()
+	got, err := again.Execute(ctx, head)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.EqualValues(t, head.Height()-parent.Height(), opened.Load())
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err = again.Execute(ended, head)
+	require.NoError(t, err, "an answer in memory needs no context")
 }
 
 // forgetful is a blockstore that lost some blocks.
