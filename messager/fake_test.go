@@ -1,6 +1,7 @@
 package messager
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -300,7 +301,15 @@ func (n *modelNode) actor(a address.Address) (big.Int, error) {
 	return b, nil
 }
 
-func (n *modelNode) StateGetActor(_ context.Context, a address.Address, _ types.TipSetKey) (*types.Actor, error) {
+// at is the tipset of a key, the head for the empty one.
+func (n *modelNode) at(key types.TipSetKey) *types.TipSet {
+	if ts := n.tipsets[key]; ts != nil {
+		return ts
+	}
+	return n.head
+}
+
+func (n *modelNode) StateGetActor(_ context.Context, a address.Address, key types.TipSetKey) (*types.Actor, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	b, err := n.actor(a)
@@ -308,7 +317,7 @@ func (n *modelNode) StateGetActor(_ context.Context, a address.Address, _ types.
 		return nil, err
 	}
 	some := n.genesis.Cids()[0]
-	return &types.Actor{Code: some, Head: some, Nonce: n.nonceAfter(a, n.tipsets[n.head.Parents()]), Balance: b}, nil
+	return &types.Actor{Code: some, Head: some, Nonce: n.nonceAfter(a, n.tipsets[n.at(key).Parents()]), Balance: b}, nil
 }
 
 func (n *modelNode) StateAccountKey(_ context.Context, a address.Address, _ types.TipSetKey) (address.Address, error) {
@@ -320,9 +329,9 @@ func (n *modelNode) StateAccountKey(_ context.Context, a address.Address, _ type
 	return address.Undef, fmt.Errorf("actor not found: %s", a)
 }
 
-// search finds what was executed under a nonce on the head's chain.
-func (n *modelNode) search(a address.Address, nonce uint64) (*types.SignedMessage, *types.TipSet) {
-	for ts := n.head; ts != nil; ts = n.tipsets[ts.Parents()] {
+// search finds what was executed under a nonce on the chain up to a tipset.
+func (n *modelNode) search(at *types.TipSet, a address.Address, nonce uint64) (*types.SignedMessage, *types.TipSet) {
+	for ts := at; ts != nil; ts = n.tipsets[ts.Parents()] {
 		for _, m := range n.msgs[ts.Parents()] {
 			if m.Message.From == a && m.Message.Nonce == nonce {
 				return m, ts
@@ -332,7 +341,7 @@ func (n *modelNode) search(a address.Address, nonce uint64) (*types.SignedMessag
 	return nil, nil
 }
 
-func (n *modelNode) StateSearchMsg(_ context.Context, _ types.TipSetKey, c cid.Cid, _ abi.ChainEpoch, replaced bool) (*node.MsgLookup, error) {
+func (n *modelNode) StateSearchMsg(_ context.Context, key types.TipSetKey, c cid.Cid, _ abi.ChainEpoch, replaced bool) (*node.MsgLookup, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := n.failing("StateSearchMsg"); err != nil {
@@ -342,7 +351,7 @@ func (n *modelNode) StateSearchMsg(_ context.Context, _ types.TipSetKey, c cid.C
 		if p.Cid() != c {
 			continue
 		}
-		m, ts := n.search(p.Message.From, p.Message.Nonce)
+		m, ts := n.search(n.at(key), p.Message.From, p.Message.Nonce)
 		if m == nil || (m.Cid() != c && !replaced) {
 			return nil, nil
 		}
@@ -452,13 +461,16 @@ type modelWallet struct {
 	// wrong makes it answer with a signature over other bytes.
 	wrong  bool
 	signed int
+	// made counts the keys, which are the same in every run.
+	made int
 }
 
 func newModelWallet() *modelWallet { return &modelWallet{keys: map[address.Address][]byte{}} }
 
 func (w *modelWallet) newKey(t testing.TB) address.Address {
 	t.Helper()
-	priv, err := crypto.GenerateKey(stcrypto.SigTypeSecp256k1)
+	w.made++
+	priv, err := crypto.GenerateKeyFromSeed(stcrypto.SigTypeSecp256k1, bytes.Repeat([]byte{byte(w.made)}, 32))
 	require.NoError(t, err)
 	a, err := crypto.AddressFor(stcrypto.SigTypeSecp256k1, priv)
 	require.NoError(t, err)

@@ -96,6 +96,8 @@ func (s *Service) catchUp(ctx context.Context, head *types.TipSet) error {
 	if head == nil {
 		return errors.New("the node's current head is empty")
 	}
+	s.chainMu.Lock()
+	defer s.chainMu.Unlock()
 	heads, err := s.db.Heads(ctx)
 	if err != nil {
 		return err
@@ -109,7 +111,7 @@ func (s *Service) catchUp(ctx context.Context, head *types.TipSet) error {
 		path, err := s.o.Node.ChainGetPath(cctx, heads[0].Key, head.Key())
 		cancel()
 		if err == nil {
-			return s.process(ctx, path)
+			return s.processLocked(ctx, path)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -117,7 +119,7 @@ func (s *Service) catchUp(ctx context.Context, head *types.TipSet) error {
 		// The node does not know the old tipset: another node, or a fresh one.
 		log.Infow("no path from the last followed tipset, looking up every message", "height", heads[0].Height, "err", err)
 	}
-	if err := s.reconcileAll(ctx); err != nil {
+	if _, err := s.reconcileAll(ctx, head); err != nil {
 		return err
 	}
 	if err := s.db.Update(ctx, func(tx *store.Tx) error { return tx.PutHead(refOf(head), keepHeads) }); err != nil {
@@ -148,6 +150,12 @@ func (s *Service) setHead(ts *types.TipSet) {
 // process applies head changes in the order given: reverts downwards, applies
 // upwards, one transaction each together with the record of the head.
 func (s *Service) process(ctx context.Context, changes []*node.HeadChange) error {
+	s.chainMu.Lock()
+	defer s.chainMu.Unlock()
+	return s.processLocked(ctx, changes)
+}
+
+func (s *Service) processLocked(ctx context.Context, changes []*node.HeadChange) error {
 	for _, c := range changes {
 		if c == nil || c.Val == nil {
 			return errors.New("the node sent an empty head change")
@@ -165,12 +173,22 @@ func (s *Service) process(ctx context.Context, changes []*node.HeadChange) error
 			return err
 		}
 	}
+	if n := len(changes); n > 0 && changes[n-1].Type == node.HeadRevert {
+		parent, err := s.o.Node.ChainGetTipSet(ctx, changes[n-1].Val.Parents())
+		if err != nil {
+			return fmt.Errorf("load the head below the reverted tipset %d: %w", changes[n-1].Val.Height(), err)
+		}
+		s.setHead(parent)
+	}
 	s.wakeAll()
 	return nil
 }
 
 // revert takes back what the tipset, or any above it, decided.
 func (s *Service) revert(ctx context.Context, ts *types.TipSet) error {
+	s.mu.Lock()
+	s.head = nil // unknown until the next change: nothing may be judged by a reverted head
+	s.mu.Unlock()
 	return s.apply(ctx, nil, func(tx *store.Tx) error {
 		decided, err := tx.ExecutedAt(ts.Height())
 		if err != nil {

@@ -166,6 +166,12 @@ func (s *Service) Republish(ctx context.Context, id string) error {
 
 // Reconcile asks the chain for the fate of one message.
 func (s *Service) Reconcile(ctx context.Context, id string) error {
+	s.chainMu.Lock()
+	defer s.chainMu.Unlock()
+	at := s.Head()
+	if at == nil {
+		return api.Errorf(api.CodeUnavailable, "the node's head is not known yet").WithHint("check the node")
+	}
 	m, err := s.Message(ctx, id)
 	if err != nil {
 		return err
@@ -173,7 +179,7 @@ func (s *Service) Reconcile(ctx context.Context, id string) error {
 	if !m.State.HasNonce() {
 		return api.Errorf(api.CodePrecondition, "message %s is %s: it has no nonce the chain could know", id, m.State)
 	}
-	_, err = s.reconcileOne(ctx, &m)
+	_, err = s.reconcileOne(ctx, &m, at)
 	return err
 }
 

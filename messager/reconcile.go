@@ -9,6 +9,8 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/ipfs/go-cid"
 
+	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/messager/machine"
 	"github.com/filecoin-venus/venus/messager/store"
 	"github.com/filecoin-venus/venus/types"
@@ -40,12 +42,22 @@ func (s *Service) reconcileLoop(ctx context.Context) {
 
 // reconcileSender looks up the messages of a sender whose nonce the chain has
 // passed although no notification told their fate.
+//
+// Like all that decides a message's fate it looks from the tipset that the messager
+// has followed the chain to, under chainMu: a fate seen on another fork, or above
+// what was followed, would never be reverted.
 func (s *Service) reconcileSender(ctx context.Context, a address.Address) error {
+	s.chainMu.Lock()
+	defer s.chainMu.Unlock()
+	at := s.Head()
+	if at == nil {
+		return nil
+	}
 	underway, err := s.db.List(ctx, store.Query{From: []address.Address{a}, States: []machine.State{machine.Signed, machine.Pending}, ByNonce: true})
 	if err != nil || len(underway) == 0 {
 		return err
 	}
-	nonce, err := s.chainNonce(ctx, a)
+	nonce, err := s.chainNonce(ctx, a, at)
 	if err != nil {
 		return err
 	}
@@ -54,7 +66,7 @@ func (s *Service) reconcileSender(ctx context.Context, a address.Address) error 
 		if underway[i].Msg.Nonce >= nonce {
 			break
 		}
-		ev, err := s.lookUp(ctx, &underway[i])
+		ev, err := s.lookUp(ctx, &underway[i], at)
 		if err != nil {
 			return err
 		}
@@ -65,73 +77,83 @@ func (s *Service) reconcileSender(ctx context.Context, a address.Address) error 
 	return s.apply(ctx, changes, nil)
 }
 
-func (s *Service) chainNonce(ctx context.Context, a address.Address) (uint64, error) {
+func (s *Service) chainNonce(ctx context.Context, a address.Address, at *types.TipSet) (uint64, error) {
 	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
-	actor, err := s.o.Node.StateGetActor(cctx, a, types.EmptyTSK)
+	actor, err := s.o.Node.StateGetActor(cctx, a, at.Key())
 	if err != nil {
 		return 0, fmt.Errorf("ask the node for %s: %w", a, err)
 	}
 	return actor.Nonce, nil
 }
 
-// lookUp asks the chain for the fate of a message that has a nonce: an event, or
-// nil when it is still undecided.
-func (s *Service) lookUp(ctx context.Context, m *machine.Message) (machine.Event, error) {
-	found, err := s.search(ctx, m)
+// lookUp asks the chain up to a tipset for the fate of a message that has a nonce:
+// an event, or nil when it is still undecided.
+func (s *Service) lookUp(ctx context.Context, m *machine.Message, at *types.TipSet) (machine.Event, error) {
+	found, err := s.search(ctx, m, at)
 	if err != nil || found != nil {
 		return found, err
 	}
-	nonce, err := s.chainNonce(ctx, m.Msg.From)
+	nonce, err := s.chainNonce(ctx, m.Msg.From, at)
 	if err != nil || nonce <= m.Msg.Nonce {
 		return nil, err
 	}
-	// The chain is past the nonce. Search once more: the message may have been
-	// executed between the two questions.
-	found, err = s.search(ctx, m)
-	if err != nil || found != nil {
-		return found, err
-	}
-	head := s.Head()
-	if head == nil {
-		return nil, nil
-	}
-	return machine.NonceTaken{By: cid.Undef, Executed: refOf(head)}, nil
+	return machine.NonceTaken{By: cid.Undef, Executed: refOf(at)}, nil
 }
 
-// search looks for the newest attempt, or whatever replaced it under its nonce.
-func (s *Service) search(ctx context.Context, m *machine.Message) (machine.Event, error) {
+// search looks for the message on chain, attempt by attempt from the newest: a
+// node can only find a message, or what replaced it, if that attempt reached it.
+func (s *Service) search(ctx context.Context, m *machine.Message, at *types.TipSet) (machine.Event, error) {
 	cctx, cancel := context.WithTimeout(ctx, estimateTimeout)
 	defer cancel()
-	limit := abi.ChainEpoch(s.clk.Now().Sub(m.Created)/s.epochTime()) + keepHeads
-	found, err := s.o.Node.StateSearchMsg(cctx, types.EmptyTSK, m.SignedCid, limit, true)
+	attempts, err := s.db.Attempts(ctx, m.ID)
 	if err != nil {
-		return nil, fmt.Errorf("search message %s: %w", m.SignedCid, err)
+		return nil, err
 	}
-	if found == nil {
-		return nil, nil
+	limit := abi.ChainEpoch(s.clk.Now().Sub(m.Created)/s.epochTime()) + keepHeads
+	for i := len(attempts) - 1; i >= 0; i-- {
+		c := attempts[i].Cid()
+		found, err := s.o.Node.StateSearchMsg(cctx, at.Key(), c, limit, true)
+		if err != nil {
+			if api.Explain(err).Code == api.CodeNotFound {
+				continue // the node never saw this attempt
+			}
+			return nil, fmt.Errorf("search message %s: %w", c, err)
+		}
+		if found != nil {
+			return s.foundOnChain(cctx, m, found)
+		}
 	}
-	exec, err := s.o.Node.ChainGetTipSet(cctx, found.TipSet)
+	return nil, nil
+}
+
+func (s *Service) foundOnChain(ctx context.Context, m *machine.Message, found *node.MsgLookup) (machine.Event, error) {
+	exec, err := s.o.Node.ChainGetTipSet(ctx, found.TipSet)
 	if err != nil {
 		return nil, fmt.Errorf("load tipset %s: %w", found.TipSet, err)
 	}
-	included, err := s.parentOf(cctx, exec)
+	included, err := s.parentOf(ctx, exec)
 	if err != nil {
 		return nil, err
 	}
 	return s.fate(ctx, m, found.Message, &found.Receipt, included, refOf(exec))
 }
 
-// reconcileAll compares every message that has a nonce and could still change
-// with the chain: those under way, and those decided within the last finality.
-func (s *Service) reconcileAll(ctx context.Context) error {
-	_, err := s.ReconcileAll(ctx)
-	return err
-}
-
 // ReconcileAll asks the chain for the fate of all messages that may still change
 // and returns how many did.
 func (s *Service) ReconcileAll(ctx context.Context) (int, error) {
+	s.chainMu.Lock()
+	defer s.chainMu.Unlock()
+	at := s.Head()
+	if at == nil {
+		return 0, api.Errorf(api.CodeUnavailable, "the node's head is not known yet").WithHint("check the node")
+	}
+	return s.reconcileAll(ctx, at)
+}
+
+// reconcileAll compares with the chain every message that has a nonce and could
+// still change: those under way, and those decided within the last finality.
+func (s *Service) reconcileAll(ctx context.Context, at *types.TipSet) (int, error) {
 	all, err := s.db.List(ctx, store.Query{States: []machine.State{machine.Signed, machine.Pending, machine.OnChain, machine.Conflict}, Ascending: true})
 	if err != nil {
 		return 0, err
@@ -146,7 +168,7 @@ func (s *Service) ReconcileAll(ctx context.Context) (int, error) {
 		if m.State.Final() && m.Executed.Height < top-keepHeads {
 			continue
 		}
-		changed, err := s.reconcileOne(ctx, m)
+		changed, err := s.reconcileOne(ctx, m, at)
 		if err != nil {
 			return count, err
 		}
@@ -157,8 +179,8 @@ func (s *Service) ReconcileAll(ctx context.Context) (int, error) {
 	return count, nil
 }
 
-func (s *Service) reconcileOne(ctx context.Context, m *machine.Message) (bool, error) {
-	ev, err := s.lookUp(ctx, m)
+func (s *Service) reconcileOne(ctx context.Context, m *machine.Message, at *types.TipSet) (bool, error) {
+	ev, err := s.lookUp(ctx, m, at)
 	if err != nil {
 		return false, err
 	}

@@ -65,6 +65,9 @@ type Service struct {
 	// fence is the lease's fence while this messager gives out nonces, else 0.
 	fence atomic.Int64
 
+	// chainMu is held, calls to the node included, by whoever decides messages'
+	// fates: the follower and the reconciler. It is taken before mu.
+	chainMu sync.Mutex
 	// mu guards what follows; it is not held during calls.
 	mu        sync.Mutex
 	shared    Shared

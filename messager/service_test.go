@@ -58,7 +58,7 @@ func (r *rig) restart() {
 	}
 	ctx := context.Background()
 	var err error
-	r.db, err = store.Open(ctx, store.Config{Type: store.SQLite, Path: r.path})
+	r.db, err = store.Open(ctx, store.Config{Type: store.SQLite, Path: r.path, NoSync: true})
 	require.NoError(r.t, err)
 	db := r.db
 	r.t.Cleanup(func() { _ = db.Close() }) // closed twice after a restart
@@ -538,7 +538,7 @@ func TestM11_Wait(t *testing.T) {
 
 func TestM12_TwoMessagersOneDatabase(t *testing.T) {
 	r := newRig(t)
-	db2, err := store.Open(t.Context(), store.Config{Type: store.SQLite, Path: r.path})
+	db2, err := store.Open(t.Context(), store.Config{Type: store.SQLite, Path: r.path, NoSync: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = db2.Close() })
 	o := r.o
@@ -697,6 +697,9 @@ func TestReconcileSender(t *testing.T) {
 	require.NoError(t, r.drain(r.addr))
 	r.node.step()
 	r.node.step() // nobody told the messager
+	require.NoError(t, r.reconcileSender(t.Context(), r.addr))
+	require.Equal(t, machine.Pending, r.get(id).State, "nothing is decided above what was followed")
+	r.setHead(r.node.Head()) // a notification that told of the head, but not of the message
 	require.NoError(t, r.reconcileSender(t.Context(), r.addr))
 	require.Equal(t, machine.OnChain, r.get(id).State)
 	n, err := r.ReconcileAll(t.Context())

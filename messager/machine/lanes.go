@@ -77,13 +77,19 @@ func Choose(queued []Message, now time.Time, n int) []Message {
 }
 
 // Backoff is how long a message waits after its n-th failure in a row (n from 1).
-func Backoff(n int, lane Lane) time.Duration {
+// Obstacles that a person removes, a locked wallet or a lack of funds, are looked
+// at more often than messages that fail by themselves.
+func Backoff(n int, lane Lane, reason Reason) time.Duration {
 	longest := time.Minute
+	switch reason {
+	case NoFunds, NoActor, WalletLocked, WalletUnreachable, WalletUnknown, NodeUnreachable, PushRefused:
+		longest = 10 * time.Second
+	}
 	switch lane {
 	case LaneProof:
 		longest = 5 * time.Second
 	case LaneCommit:
-		longest = 20 * time.Second
+		longest = min(longest, 20*time.Second)
 	}
 	d := 500 * time.Millisecond
 	for ; n > 1 && d < longest; n-- {

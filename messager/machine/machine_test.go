@@ -245,11 +245,12 @@ func TestLanes(t *testing.T) {
 }
 
 func TestBackoff(t *testing.T) {
-	require.Equal(t, 500*time.Millisecond, Backoff(1, LaneNormal))
-	require.Equal(t, time.Second, Backoff(2, LaneNormal))
-	require.Equal(t, time.Minute, Backoff(100, LaneNormal))
-	require.Equal(t, 5*time.Second, Backoff(100, LaneProof))
-	require.Equal(t, 20*time.Second, Backoff(100, LaneCommit))
+	require.Equal(t, 500*time.Millisecond, Backoff(1, LaneNormal, EstimateFails))
+	require.Equal(t, time.Second, Backoff(2, LaneNormal, EstimateFails))
+	require.Equal(t, time.Minute, Backoff(100, LaneNormal, EstimateFails))
+	require.Equal(t, 10*time.Second, Backoff(100, LaneNormal, WalletLocked))
+	require.Equal(t, 5*time.Second, Backoff(100, LaneProof, WalletLocked))
+	require.Equal(t, 20*time.Second, Backoff(100, LaneCommit, EstimateFails))
 }
 
 func TestFees(t *testing.T) {

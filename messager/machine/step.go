@@ -50,7 +50,7 @@ func (e Delayed) apply(m *Message, at time.Time) (Note, error) {
 		return Note{}, illegal(m, "delay")
 	}
 	m.Tries++
-	m.NextTry = at.Add(Backoff(m.Tries, m.Lane))
+	m.NextTry = at.Add(Backoff(m.Tries, m.Lane, e.Reason))
 	m.Reason, m.Error = e.Reason, e.Text
 	kind := "delayed"
 	switch e.Reason {
@@ -120,7 +120,7 @@ func (e PushFailed) apply(m *Message, at time.Time) (Note, error) {
 		return Note{}, illegal(m, "failed push")
 	}
 	m.Tries++
-	m.NextTry = at.Add(Backoff(m.Tries, m.Lane))
+	m.NextTry = at.Add(Backoff(m.Tries, m.Lane, e.Reason))
 	m.Reason, m.Error = e.Reason, e.Text
 	return Note{Kind: "push failed", Text: e.Text}, nil
 }

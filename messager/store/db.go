@@ -45,6 +45,8 @@ type Config struct {
 	Path string
 	// DSN is a go-sql-driver connection string.
 	DSN string
+	// NoSync gives up durability over a power cut (SQLite): for tests and simulations.
+	NoSync bool
 }
 
 // DB is an open database. It is safe for concurrent use.
@@ -62,7 +64,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	var err error
 	switch c.Type {
 	case SQLite:
-		err = db.openSQLite(c.Path)
+		err = db.openSQLite(c.Path, c.NoSync)
 	case MySQL:
 		err = db.openMySQL(ctx, c.DSN)
 	default:
@@ -77,7 +79,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	return db, nil
 }
 
-func (db *DB) openSQLite(path string) error {
+func (db *DB) openSQLite(path string, noSync bool) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("open message database: %w", err)
@@ -86,7 +88,11 @@ func (db *DB) openSQLite(path string) error {
 		return fmt.Errorf("open message database: %w", err)
 	}
 	// synchronous FULL: a commit is on disk when it returns.
-	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}}
+	sync := "synchronous(FULL)"
+	if noSync {
+		sync = "synchronous(OFF)"
+	}
+	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", sync, "foreign_keys(1)"}}
 	write := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 	if db.w, err = sql.Open("sqlite", write+"&_txlock=immediate"); err != nil {
 		return fmt.Errorf("open message database %s: %w", path, err)
