@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	goruntime "runtime"
 	"testing"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/exitcode"
 	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/filecoin-venus/venus/internal/vectors"
 	"github.com/filecoin-venus/venus/ipld"
@@ -37,32 +39,46 @@ type chainStep struct {
 }
 
 // runRecordedChains applies whole runs, each step on the state that the step
-// before left.
+// before left. Segments have nothing to do with each other and run side by side.
 func runRecordedChains(t *testing.T, tally *Tally) {
+	var group errgroup.Group
+	group.SetLimit(goruntime.GOMAXPROCS(0))
 	for _, file := range vectors.Glob(t, "actors-v7/chain/*.json.gz") {
-		var v chainVector
-		vectors.JSON(t, file, &v)
+		v := new(chainVector)
+		vectors.JSON(t, file, v)
 		for s := range v.Segments {
-			seg := &v.Segments[s]
-			bs, err := loadCar(seg.Car)
-			if err != nil {
-				t.Fatalf("%s segment %d: %v", file, s, err)
-			}
-			root, err := cid.Decode(seg.Start)
-			if err != nil {
-				t.Fatalf("%s segment %d: %v", file, s, err)
-			}
-			for i := range seg.Steps {
-				name := fmt.Sprintf("%s segment %d step %d", filepath.Base(file), s, i)
-				next, err := runStep(t, bs, root, &v, &seg.Steps[i])
-				tally.Check(t, name, err)
-				if err != nil {
-					break
+			group.Go(func() error {
+				if err := runSegment(t, tally, fmt.Sprintf("%s segment %d", filepath.Base(file), s), v, s); err != nil {
+					return fmt.Errorf("%s segment %d: %w", file, s, err)
 				}
-				root = next
-			}
+				return nil
+			})
 		}
 	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func runSegment(t *testing.T, tally *Tally, name string, v *chainVector, s int) error {
+	seg := &v.Segments[s]
+	bs, err := loadCar(seg.Car)
+	if err != nil {
+		return err
+	}
+	root, err := cid.Decode(seg.Start)
+	if err != nil {
+		return err
+	}
+	for i := range seg.Steps {
+		next, err := runStep(t, bs, root, v, &seg.Steps[i])
+		tally.Check(t, fmt.Sprintf("%s step %d", name, i), err)
+		if err != nil {
+			return nil
+		}
+		root = next
+	}
+	return nil
 }
 
 func runStep(t *testing.T, bs ipld.Blockstore, root cid.Cid, v *chainVector, s *chainStep) (cid.Cid, error) {

@@ -14,8 +14,11 @@ var folders = []struct {
 }{
 	{"actors-v7/message", runRecordedMessages},
 	{"actors-v7/chain", runRecordedChains},
+	{"actors-v7/method", runMethods},
 	{"extracted/nv15-actors-v7", runExtracted("extracted/nv15-actors-v7/*.json.gz")},
 	{"extracted/regressions", runExtracted("extracted/regressions/*.json.gz")},
+	{"primitives/fees (gas)", runGasOutputs},
+	{"known-answers/lotus-gas-burn", runGasBurn},
 }
 
 func TestConformance(t *testing.T) {

@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"sync"
 	"testing"
 )
 
-// Tally counts the outcomes of one vector folder.
+// Tally counts the outcomes of one vector folder. Safe for concurrent use.
 type Tally struct {
+	mu sync.Mutex
+
 	Passed, Failed int
 	// Skipped counts vectors that do not apply, by reason.
 	Skipped map[string]int
@@ -18,6 +21,8 @@ type Tally struct {
 
 // Check counts one vector and reports a failure to the test.
 func (c *Tally) Check(t *testing.T, name string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if err == nil {
 		c.Passed++
 		return
@@ -28,6 +33,8 @@ func (c *Tally) Check(t *testing.T, name string, err error) {
 
 // Skip counts one vector that does not apply.
 func (c *Tally) Skip(reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.Skipped == nil {
 		c.Skipped = map[string]int{}
 	}
@@ -36,6 +43,8 @@ func (c *Tally) Skip(reason string) {
 
 // Note counts a remark.
 func (c *Tally) Note(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.Notes == nil {
 		c.Notes = map[string]int{}
 	}
