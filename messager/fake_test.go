@@ -465,7 +465,10 @@ type modelWallet struct {
 	made int
 }
 
-func newModelWallet() *modelWallet { return &modelWallet{keys: map[address.Address][]byte{}} }
+// newModelWallet makes a wallet whose keys depend on its number only.
+func newModelWallet(number int) *modelWallet {
+	return &modelWallet{keys: map[address.Address][]byte{}, made: 50 * number}
+}
 
 func (w *modelWallet) newKey(t testing.TB) address.Address {
 	t.Helper()

@@ -39,7 +39,7 @@ var fil = big.NewInt(1e18)
 
 func newRig(t testing.TB) *rig {
 	clk := clock.NewSim(time.Unix(1_700_000_000, 0))
-	r := &rig{t: t, node: newModelNode(clk.Now), wallet: newModelWallet(), clk: clk, path: filepath.Join(t.TempDir(), "m.db")}
+	r := &rig{t: t, node: newModelNode(clk.Now), wallet: newModelWallet(0), clk: clk, path: filepath.Join(t.TempDir(), "m.db")}
 	r.addr = r.fund(r.wallet.newKey(t))
 	r.restart()
 	require.NoError(t, r.addWallet(t.Context(), store.Wallet{Name: "w", URL: "model", Token: "t"}))
@@ -186,7 +186,7 @@ func TestM10_Idempotence(t *testing.T) {
 	}
 	_, err = r.Accept(t.Context(), "", "user", "nope", &types.Message{From: r.addr, To: to}, machine.Limits{})
 	require.Equal(t, api.CodeNotFound, api.Explain(err).Code)
-	stranger := newModelWallet().newKey(t)
+	stranger := newModelWallet(2).newKey(t)
 	_, err = r.Accept(t.Context(), "", "user", "w", &types.Message{From: stranger, To: to}, machine.Limits{})
 	require.ErrorContains(t, err, "not in wallet")
 	// Without a wallet's name any wallet that holds the key will do.
@@ -253,7 +253,7 @@ func TestM1_CrashPoints(t *testing.T) {
 
 func TestM2_WalletInTrouble(t *testing.T) {
 	r := newRig(t)
-	other := newModelWallet()
+	other := newModelWallet(1)
 	b := r.fund(other.newKey(t))
 	r.o.DialWallet = func(string, string) (Signer, func(), error) { return other, func() {}, nil }
 	require.NoError(t, r.addWallet(t.Context(), store.Wallet{Name: "w2", URL: "model", Token: "t"}))
