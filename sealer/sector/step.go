@@ -212,7 +212,7 @@ func (s *step) resume(ev Event) bool {
 		return false
 	}
 	if wished && s.r.RetryAt.IsZero() {
-		s.r.Tries = 0
+		s.r.Tries, s.r.InvalidProofs = 0, 0
 	}
 	s.r.RetryAt, s.r.Parked = time.Time{}, ""
 	switch s.r.State {

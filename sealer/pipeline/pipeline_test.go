@@ -1,0 +1,375 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	"github.com/filecoin-project/go-state-types/exitcode"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
+	"github.com/stretchr/testify/require"
+
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/fault"
+	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/sealer/config"
+	"github.com/filecoin-venus/venus/sealer/db"
+	"github.com/filecoin-venus/venus/sealer/heads"
+	"github.com/filecoin-venus/venus/sealer/messages"
+	"github.com/filecoin-venus/venus/sealer/pipeline"
+	"github.com/filecoin-venus/venus/sealer/sealertest"
+	"github.com/filecoin-venus/venus/sealer/sector"
+	"github.com/filecoin-venus/venus/sealer/store"
+	"github.com/filecoin-venus/venus/sealer/task"
+	"github.com/filecoin-venus/venus/types"
+	"github.com/filecoin-venus/venus/worker"
+)
+
+// rig is a sealer's pipeline in a model world, on a clock that only the test moves.
+type rig struct {
+	t      *testing.T
+	dir    string
+	net    params.Network
+	chain  *sealertest.Chain
+	prover *sealertest.Prover
+
+	db   *db.DB
+	p    *pipeline.Pipeline
+	q    *task.Queue
+	stop func()
+}
+
+func newRig(t *testing.T, dir string) *rig {
+	net, err := params.ByName("local")
+	require.NoError(t, err)
+	r := &rig{t: t, dir: dir, net: net, prover: sealertest.NewProver(), chain: sealertest.NewChain(net, 1000, time.Now())}
+	require.NoError(t, r.up())
+	return r
+}
+
+// up starts all parts as the daemon does.
+func (r *rig) up() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	d, err := db.Open(ctx, db.Config{Path: filepath.Join(r.dir, "sealer.db")})
+	require.NoError(r.t, err)
+	st, err := store.Open(filepath.Join(r.dir, store.FileName))
+	require.NoError(r.t, err)
+	for _, spec := range []store.Spec{{Dir: filepath.Join(r.dir, "seal"), CanSeal: true}, {Dir: filepath.Join(r.dir, "store"), CanStore: true}} {
+		_, err := os.Stat(spec.Dir)
+		spec.Init = err != nil
+		_, err = st.Attach(spec)
+		require.NoError(r.t, err)
+	}
+	clk := clock.Real() // the bubble's
+	q, err := task.New(ctx, d, clk, 30*time.Second)
+	require.NoError(r.t, err)
+	h := heads.New(r.chain, clk)
+	sender := messages.New(messages.Config{Miner: sealertest.Miner(), Wallet: "w", Confidence: 1}, r.chain.Messager(), r.chain)
+	p, err := pipeline.New(ctx, pipeline.Config{
+		Miner: sealertest.Miner(), ActorID: sealertest.MinerID, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, SectorSize: 2048,
+		Policy: config.Policy(r.net), TicketLookback: r.net.SealRandomnessLookback, Lifetime: 1549440,
+	}, pipeline.Parts{DB: d, Queue: q, Store: st, Messages: sender, Chain: r.chain, Verifier: r.prover, Heads: h, Clock: clk})
+	require.NoError(r.t, err)
+	var wg sync.WaitGroup
+	wg.Go(func() { p.Run(ctx) })
+	wg.Go(func() { h.Run(ctx) })
+	e := &worker.Executor{Source: q, Prover: r.prover, Clock: clk, Info: worker.Info{ID: fmt.Sprint("w", time.Now().UnixNano()), Kinds: sector.TaskKinds(), Slots: 2}}
+	wg.Go(func() { e.Run(ctx, ctx) })
+	r.db, r.p, r.q = d, p, q
+	r.stop = func() {
+		cancel()
+		wg.Wait()
+		require.NoError(r.t, d.Close())
+	}
+	return nil
+}
+
+// restart is a crash: what was not stored is gone.
+func (r *rig) restart() {
+	r.stop()
+	require.NoError(r.t, r.up())
+}
+
+// tick lets one epoch pass and everything settle.
+func (r *rig) tick() {
+	time.Sleep(r.net.BlockDelay)
+	r.chain.Tick(time.Now())
+	synctest.Wait()
+}
+
+// until ticks until a sector is in a state.
+func (r *rig) until(n abi.SectorNumber, want sector.State, limit int) sector.Record {
+	r.t.Helper()
+	for range limit {
+		rec, err := r.p.Get(n)
+		require.NoError(r.t, err)
+		if rec.State == want {
+			return rec
+		}
+		r.tick()
+	}
+	rec, err := r.p.Get(n)
+	require.NoError(r.t, err)
+	r.t.Fatalf("sector %d is in %s, not %s, after %d epochs; last error: %s; next: %s", n, rec.State, want, limit, rec.LastErr, r.p.Next(rec))
+	return rec
+}
+
+func (r *rig) pledge() abi.SectorNumber {
+	r.t.Helper()
+	for range 20 {
+		synctest.Wait()
+		id, err := r.p.Pledge(r.t.Context())
+		if err == nil {
+			return id.Number
+		}
+		require.ErrorIs(r.t, err, fault.ErrInjected)
+		r.tick()
+	}
+	r.t.Fatal("no sector could be pledged")
+	return 0
+}
+
+// oneMessageEach asserts that a sector cost one message of each kind.
+func (r *rig) oneMessageEach(sectors int) {
+	r.t.Helper()
+	m := r.chain.Messager()
+	require.Len(r.t, m.Pushed(builtin.MethodsMiner.PreCommitSector), sectors)
+	require.Len(r.t, m.Pushed(builtin.MethodsMiner.ProveCommitSector), sectors)
+	require.Equal(r.t, sectors, m.Landed(builtin.MethodsMiner.PreCommitSector))
+	require.Equal(r.t, sectors, m.Landed(builtin.MethodsMiner.ProveCommitSector))
+}
+
+func bubble(t *testing.T, f func(t *testing.T, r *rig)) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, dir)
+		defer func() { r.stop() }()
+		f(t, r)
+	})
+}
+
+func TestLifeOfASector(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		n := r.pledge()
+		start := r.chain.Height()
+		r.until(n, sector.Proving, 40)
+		require.LessOrEqual(t, r.chain.Height()-start, abi.ChainEpoch(25), "a sector is sealed within 25 epochs")
+		r.oneMessageEach(1)
+		require.FileExists(t, filepath.Join(r.dir, "store", "sealed", "s-t01000-1"))
+		require.NoFileExists(t, filepath.Join(r.dir, "seal", "unsealed", "s-t01000-1"))
+		require.NoDirExists(t, filepath.Join(r.dir, "seal", "cache", "s-t01000-1"))
+		log, err := r.db.Log(t.Context(), n)
+		require.NoError(t, err)
+		require.NotEmpty(t, log)
+		require.Empty(t, r.q.Entries())
+		commit := r.chain.Messager().Pushed(builtin.MethodsMiner.ProveCommitSector)[0]
+		require.Equal(t, types.NewFIL(2).Atto(), commit.Value, "pledge less deposit")
+	})
+}
+
+func TestManySectors(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var last abi.SectorNumber
+		for range 12 {
+			last = r.pledge()
+		}
+		require.EqualValues(t, 12, last)
+		for n := abi.SectorNumber(1); n <= 12; n++ {
+			r.until(n, sector.Proving, 60)
+		}
+		r.oneMessageEach(12)
+	})
+}
+
+// TestCrashAtEveryPassage fails and restarts the sealer at the k-th passage of
+// every failpoint on the way, for every k. The outcome on the chain is the same.
+func TestCrashAtEveryPassage(t *testing.T) {
+	for _, point := range []string{"sealer/number", "sealer/transition", "sealer/intent", "sealer/result", "store/rename", "store/index"} {
+		for k := 1; ; k++ {
+			hit := false
+			t.Run(fmt.Sprintf("%s-%d", filepath.Base(point), k), func(t *testing.T) {
+				bubble(t, func(t *testing.T, r *rig) {
+					var mu sync.Mutex
+					passed, crashed := 0, false
+					disarm := fault.Arm(point, func() error {
+						mu.Lock()
+						defer mu.Unlock()
+						passed++
+						hit = hit || passed == k
+						if passed >= k && passed < k+3 { // three in a row: the retry fails as well
+							crashed = true
+							return fault.ErrInjected
+						}
+						return nil
+					})
+					defer disarm()
+					n := r.pledge()
+					for range 80 {
+						rec, err := r.p.Get(n)
+						require.NoError(t, err)
+						if rec.State == sector.Proving {
+							break
+						}
+						r.tick()
+						mu.Lock()
+						again := crashed
+						crashed = false
+						mu.Unlock()
+						if again {
+							r.restart()
+						}
+					}
+					r.until(n, sector.Proving, 1)
+					r.oneMessageEach(1)
+				})
+			})
+			if !hit || t.Failed() {
+				require.Greater(t, k, 1, "failpoint %s is never passed", point)
+				break
+			}
+		}
+	}
+}
+
+func TestAnswersGetLost(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.chain.Messager().LoseAnswer = 1
+		n := r.pledge()
+		r.until(n, sector.WaitSeed, 40)
+		r.chain.Messager().LoseAnswer = 1
+		r.until(n, sector.Proving, 60)
+		r.oneMessageEach(1)
+	})
+}
+
+func TestServicesAway(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		n := r.pledge()
+		for i := range 60 {
+			r.chain.Messager().Down = i%3 != 0
+			r.chain.Down = i%5 == 0
+			r.tick()
+		}
+		r.chain.Messager().Down, r.chain.Down = false, false
+		r.until(n, sector.Proving, 120)
+		r.oneMessageEach(1)
+	})
+}
+
+func TestFundsParkAndNeverEnd(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.chain.Balance = big.NewInt(5)
+		n := r.pledge()
+		r.until(n, sector.PreCommitting, 20)
+		for range 30 {
+			r.tick()
+		}
+		rec, err := r.p.Get(n)
+		require.NoError(t, err)
+		require.Equal(t, sector.Operator, rec.LastClass)
+		require.ErrorContains(t, errors.New(rec.LastErr), "insufficient funds")
+		require.Empty(t, r.chain.Messager().Pushed(builtin.MethodsMiner.PreCommitSector))
+		r.chain.Balance = types.NewFIL(2).Atto()
+		require.NoError(t, r.p.Apply(t.Context(), n, sector.Retry{}, nil))
+		r.until(n, sector.WaitSeed, 20)
+		r.chain.Balance = big.Zero()
+		for range 40 {
+			r.tick()
+		}
+		r.chain.Balance = types.NewFIL(100).Atto()
+		r.until(n, sector.Proving, 100)
+		r.oneMessageEach(1)
+	})
+}
+
+func TestReorgTakesThePreCommitOut(t *testing.T) {
+	for _, depth := range []int{2, 6, 12} {
+		t.Run(fmt.Sprint(depth), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				n := r.pledge()
+				r.until(n, sector.WaitSeed, 20)
+				for range depth - 2 {
+					r.tick()
+				}
+				r.chain.Reorg(depth, time.Now())
+				synctest.Wait()
+				r.until(n, sector.Proving, 200)
+				// A deep reorg makes the proof that was sent one of another seed: it is sent anew.
+				m := r.chain.Messager()
+				require.Len(t, m.Pushed(builtin.MethodsMiner.PreCommitSector), 1)
+				require.Equal(t, 1, m.Landed(builtin.MethodsMiner.PreCommitSector))
+				require.Equal(t, 1, m.Landed(builtin.MethodsMiner.ProveCommitSector))
+			})
+		})
+	}
+}
+
+func TestPreCommitFailsOnChain(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		fails := 2
+		r.chain.Messager().Exit = func(m *types.Message) exitcode.ExitCode {
+			if fails > 0 {
+				fails--
+				return exitcode.SysErrOutOfGas
+			}
+			return exitcode.Ok
+		}
+		n := r.pledge()
+		r.until(n, sector.Proving, 100)
+		require.Len(t, r.chain.Messager().Pushed(builtin.MethodsMiner.PreCommitSector), 3)
+		require.Equal(t, 1, r.chain.Messager().Landed(builtin.MethodsMiner.PreCommitSector))
+	})
+}
+
+func TestTicketExpiresWhileMessagesHang(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.chain.Messager().Hold = true
+		n := r.pledge()
+		first := r.until(n, sector.PreCommitWait, 20)
+		for range int(r.net.MaxPreCommitRandLookback) + 50 {
+			time.Sleep(r.net.BlockDelay)
+			r.chain.Tick(time.Now())
+		}
+		synctest.Wait()
+		r.chain.Messager().Hold = false
+		rec := r.until(n, sector.Proving, 200)
+		require.Greater(t, rec.Restarts, 0)
+		require.NotEqual(t, first.Ticket.Epoch, rec.Ticket.Epoch)
+		require.Equal(t, 1, r.chain.Messager().Landed(builtin.MethodsMiner.PreCommitSector))
+	})
+}
+
+func TestTasksFailAndInvalidProofs(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		left := map[sector.TaskKind]int{sector.TaskAddPiece: 1, sector.TaskPreCommit1: 2, sector.TaskPreCommit2: 5, sector.TaskCommit1: 1, sector.TaskCommit2: 1, sector.TaskFinalize: 1}
+		r.prover.Reject = true
+		r.prover.Fail = func(t worker.Task) error {
+			if left[t.Kind] > 0 {
+				left[t.Kind]--
+				return errors.New("disk full")
+			}
+			return nil
+		}
+		n := r.pledge()
+		for range 300 {
+			r.tick()
+		}
+		rec, err := r.p.Get(n)
+		require.NoError(t, err)
+		require.Equal(t, 10, rec.InvalidProofs)
+		require.Contains(t, rec.Parked, "invalid")
+		require.Empty(t, r.chain.Messager().Pushed(builtin.MethodsMiner.ProveCommitSector), "a proof that we refuse is never sent")
+		r.prover.Reject = false
+		require.NoError(t, r.p.Apply(t.Context(), n, sector.Retry{}, nil))
+		r.until(n, sector.Proving, 400)
+		require.Equal(t, 1, r.chain.Messager().Landed(builtin.MethodsMiner.ProveCommitSector))
+	})
+}

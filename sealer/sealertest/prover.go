@@ -1,0 +1,135 @@
+package sealertest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/crypto"
+	"github.com/filecoin-project/go-state-types/proof"
+	"github.com/ipfs/go-cid"
+
+	"github.com/filecoin-venus/venus/sealer/sector"
+	"github.com/filecoin-venus/venus/worker"
+)
+
+const (
+	seedTag   = crypto.DomainSeparationTag_InteractiveSealChallengeSeed
+	windowTag = crypto.DomainSeparationTag_WindowedPoStChallengeSeed
+	commitTag = crypto.DomainSeparationTag_PoStChainCommit
+)
+
+func entropy() []byte {
+	var b bytes.Buffer
+	m := Miner()
+	if err := m.MarshalCBOR(&b); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// SealProof is what the model takes for a proof of replication.
+func SealProof(commR cid.Cid, seed []byte) []byte {
+	return Cid("seal" + commR.String() + string(seed)).Hash()
+}
+
+// WindowProof is what the model takes for a window proof.
+func WindowProof(challenge []byte) []byte { return Cid("window" + string(challenge)).Hash() }
+
+// Prover does every task in no time and proves nothing. It writes small files
+// where sector files belong.
+type Prover struct {
+	mu sync.Mutex
+	// Bad names sectors whose files are damaged.
+	Bad map[abi.SectorNumber]bool
+	// Fail, if set, makes runs fail.
+	Fail func(t worker.Task) error
+	// Runs counts tasks by kind, Proofs window proofs.
+	Runs   map[sector.TaskKind]int
+	Proofs int
+	// Gate, if set, holds window proofs until it is closed.
+	Gate chan struct{}
+	// Reject makes the verifier refuse everything.
+	Reject bool
+}
+
+// NewProver makes a prover.
+func NewProver() *Prover {
+	return &Prover{Bad: map[abi.SectorNumber]bool{}, Runs: map[sector.TaskKind]int{}}
+}
+
+// Run implements worker.Prover.
+func (p *Prover) Run(_ context.Context, t worker.Task) (worker.Result, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Runs[t.Kind]++
+	if p.Fail != nil {
+		if err := p.Fail(t); err != nil {
+			return worker.Result{}, err
+		}
+	}
+	commD, commR := Cid("zeros"), Cid(fmt.Sprintf("replica %d %x", t.Sector.Number, t.Ticket))
+	write := func(file string) error { return os.WriteFile(file, []byte(t.ID), 0o644) }
+	switch t.Kind {
+	case sector.TaskAddPiece:
+		return worker.Result{Pieces: []abi.PieceInfo{{Size: 2048, PieceCID: commD}}}, write(t.Files.Unsealed)
+	case sector.TaskPreCommit1:
+		return worker.Result{Output: []byte("layers")}, nil
+	case sector.TaskPreCommit2:
+		if string(t.Input) != "layers" {
+			return worker.Result{}, fmt.Errorf("input %q", t.Input)
+		}
+		if err := write(filepath.Join(t.Files.Cache, "p_aux")); err != nil {
+			return worker.Result{}, err
+		}
+		return worker.Result{CommD: &commD, CommR: &commR}, write(t.Files.Sealed)
+	case sector.TaskCommit1:
+		return worker.Result{Output: append([]byte("vanilla"), t.Seed...)}, nil
+	case sector.TaskCommit2:
+		return worker.Result{Proof: SealProof(*t.CommR, bytes.TrimPrefix(t.Input, []byte("vanilla")))}, nil
+	}
+	return worker.Result{}, nil
+}
+
+// Check implements wdpost.Prover.
+func (p *Prover) Check(_ context.Context, list []proof.SectorInfo) (map[abi.SectorNumber]string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := map[abi.SectorNumber]string{}
+	for _, s := range list {
+		if p.Bad[s.SectorNumber] {
+			out[s.SectorNumber] = "damaged"
+		}
+	}
+	return out, nil
+}
+
+// WindowPoSt implements wdpost.Prover.
+func (p *Prover) WindowPoSt(ctx context.Context, _ []proof.SectorInfo, r abi.PoStRandomness) ([]proof.PoStProof, []abi.SectorNumber, error) {
+	p.mu.Lock()
+	gate := p.Gate
+	p.Proofs++
+	p.mu.Unlock()
+	if gate != nil {
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+	return []proof.PoStProof{{PoStProof: abi.RegisteredPoStProof_StackedDrgWindow2KiBV1, ProofBytes: WindowProof(r)}}, nil, nil
+}
+
+// VerifySeal implements pipeline.Verifier.
+func (p *Prover) VerifySeal(_ context.Context, i proof.SealVerifyInfo) (bool, error) {
+	return !p.Reject && bytes.Equal(i.Proof, SealProof(i.SealedCID, i.InteractiveRandomness)), nil
+}
+
+// VerifyWindowPoSt implements wdpost.Verifier.
+func (p *Prover) VerifyWindowPoSt(_ context.Context, i proof.WindowPoStVerifyInfo) (bool, error) {
+	return !p.Reject && bytes.Equal(i.Proofs[0].ProofBytes, WindowProof(i.Randomness)), nil
+}
