@@ -86,3 +86,15 @@ func TestPanicIsContained(t *testing.T) {
 	_, err := guard(func() (int, error) { panic("foreign input") })
 	require.ErrorIs(t, err, errPanic)
 }
+
+func TestDevnetRefusesWhatItCannotCheck(t *testing.T) {
+	network, err := params.ByName("local")
+	require.NoError(t, err)
+	v := New(network, t.TempDir())
+	ok, err := v.VerifyAggregateSeals(context.Background(), proof.AggregateSealVerifyProofAndInfos{})
+	require.NoError(t, err)
+	require.False(t, ok)
+	ok, err = v.VerifyReplicaUpdate(context.Background(), proof.ReplicaUpdateInfo{})
+	require.NoError(t, err)
+	require.False(t, ok)
+}
