@@ -217,6 +217,7 @@ func (b *bench) mustReject(t *testing.T, f *types.FullBlock) *consensus.Reject {
 }
 
 func TestEveryMutantIsRefusedByItsRule(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	rules := map[consensus.Rule]bool{}
 	for _, m := range headerMutants {
@@ -256,6 +257,7 @@ func TestEveryMutantIsRefusedByItsRule(t *testing.T) {
 }
 
 func TestMutantsOfPresenceAndSignature(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	for name, change := range map[string]func(h *types.BlockHeader){
 		"ticket":    func(h *types.BlockHeader) { h.Ticket = nil },
@@ -290,6 +292,7 @@ func TestMutantsOfPresenceAndSignature(t *testing.T) {
 
 // A block of a later second is not bad, it is early.
 func TestFutureBlocksWait(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	slow := clock.NewSim(time.Unix(int64(b.good.Header.Timestamp)-5, 0))
 	v, err := consensus.New(b.Exec, b.Schedule, Verifier{}, slow)
@@ -314,6 +317,7 @@ func (failing) VerifyWinningPoSt(context.Context, proof.WinningPoStVerifyInfo) (
 
 // What goes wrong on this node is no fault of the block.
 func TestLocalFailuresCondemnNothing(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	v, err := consensus.New(b.Exec, b.Schedule, failing{}, b.Clock)
 	require.NoError(t, err)

@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestChainOf200Epochs(t *testing.T) {
+	t.Parallel()
 	r, err := Run(context.Background(), Config{Epochs: 200, Miners: 4, Seed: 1})
 	require.NoError(t, err)
 	require.Empty(t, r.Problems())
@@ -47,6 +48,7 @@ func TestChainOf200Epochs(t *testing.T) {
 }
 
 func TestSameSeedSameChain(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	run := func(seed int64) *Report {
 		r, err := Run(ctx, Config{Epochs: 25, Miners: 3, Seed: seed})
@@ -62,6 +64,7 @@ func TestSameSeedSameChain(t *testing.T) {
 
 // A miner that misses its window loses its power, may not mine any more, and is refused if it tries.
 func TestMissedWindowProofEndsMining(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w, err := NewWorld(ctx, Config{Miners: 2, Seed: 3, Quiet: true})
 	require.NoError(t, err)
@@ -98,6 +101,7 @@ func TestMissedWindowProofEndsMining(t *testing.T) {
 
 // What the chain wrote can be read back, found and followed from a reopened store.
 func TestReopenSearchAndReplay(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	blocks, meta := ipld.NewMemory(), chain.NewMemoryMeta()
 	w, err := NewWorld(ctx, Config{Miners: 2, Seed: 9, Blocks: blocks, Meta: meta, Quiet: true})
@@ -173,6 +177,7 @@ func TestReopenSearchAndReplay(t *testing.T) {
 
 // Money neither appears nor vanishes in any epoch, null rounds included; a long silence is bridged by one block.
 func TestSupplyHoldsThroughNullRounds(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w, err := NewWorld(ctx, Config{Miners: 2, Seed: 21})
 	require.NoError(t, err)
@@ -204,6 +209,7 @@ func TestSupplyHoldsThroughNullRounds(t *testing.T) {
 
 // Siblings that arrive in any order end in the same head, and so do the tipsets of two rival forks.
 func TestArrivalOrderDoesNotMatter(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	cfg := Config{Miners: 4, Seed: 31, Quiet: true}
 	var heads []types.TipSetKey
@@ -238,6 +244,7 @@ func TestArrivalOrderDoesNotMatter(t *testing.T) {
 }
 
 func TestExecutorClosesOnce(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w, err := NewWorld(ctx, Config{Miners: 1, Seed: 2, Quiet: true})
 	require.NoError(t, err)
@@ -253,6 +260,7 @@ func TestExecutorClosesOnce(t *testing.T) {
 
 // However many ask at once, a tipset is executed once; and a recorded result spares the work after a restart.
 func TestTipsetsAreExecutedOnce(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	blocks := ipld.NewMemory()
 	w, err := NewWorld(ctx, Config{Miners: 2, Seed: 8, Blocks: blocks, Meta: chain.NewMemoryMeta(), Quiet: true})
@@ -344,6 +352,7 @@ func (f *forgetful) PutMany(ctx context.Context, blks []blocks.Block) error {
 
 // States that a crash took are computed again, from the newest that is left.
 func TestLostStatesAreRebuilt(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	store := &forgetful{Blockstore: ipld.NewMemory(), lost: map[cid.Cid]bool{}}
 	meta := chain.NewMemoryMeta()
