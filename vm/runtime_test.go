@@ -304,6 +304,26 @@ func TestProofSyscalls(t *testing.T) {
 	require.Empty(t, got)
 }
 
+func TestMachineWithoutPartsMakesNothingUp(t *testing.T) {
+	w := newWorld(t, nil)
+	w.cfg.Rand, w.cfg.Verifier = nil, nil
+	w.reopen()
+	f := w.frame(w.secp.id, w.bls.id)
+	for name, body := range map[string]func(){
+		"ticket":    func() { f.GetRandomnessFromTickets(1, 1, nil) },
+		"beacon":    func() { f.GetRandomnessFromBeacon(1, 1, nil) },
+		"seal":      func() { _ = f.VerifySeal(proof.SealVerifyInfo{}) },
+		"post":      func() { _ = f.VerifyPoSt(proof.WindowPoStVerifyInfo{}) },
+		"aggregate": func() { _ = f.VerifyAggregateSeals(proof.AggregateSealVerifyProofAndInfos{}) },
+		"update":    func() { _ = f.VerifyReplicaUpdate(proof.ReplicaUpdateInfo{}) },
+		"batch":     func() { _, _ = f.BatchVerifySeals(map[address.Address][]proof.SealVerifyInfo{w.bls.id: {{}}}) },
+	} {
+		var fatal *FatalError
+		require.ErrorAs(t, exitIn(f, body), &fatal, name)
+		require.ErrorIs(t, fatal, errNotConfigured, name)
+	}
+}
+
 func TestPrices(t *testing.T) {
 	for want, c := range map[int64]charge{
 		29233: onInvocation(big.Zero(), 0), 216405: onInvocation(big.NewInt(1), 0),

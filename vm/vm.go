@@ -52,8 +52,9 @@ type Config struct {
 	// CircSupply in attoFIL: constant for the whole execution (node-nv15.md 1.1).
 	CircSupply abi.TokenAmount
 	Network    params.Network
-	Rand       Rand
-	Verifier   Verifier
+	// Rand and Verifier may be nil; then a message that needs them is an error.
+	Rand     Rand
+	Verifier Verifier
 	// LookbackState gives the state root in which the worker of a block at an
 	// epoch is looked up. Only consensus fault reports ask for it.
 	LookbackState func(ctx context.Context, epoch abi.ChainEpoch) (cid.Cid, error)
@@ -89,6 +90,12 @@ func New(ctx context.Context, cfg Config) (*VM, error) {
 	}
 	if cfg.Blocks == nil {
 		return nil, errors.New("vm: no blockstore")
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = nothing{}
+	}
+	if cfg.Verifier == nil {
+		cfg.Verifier = nothing{}
 	}
 	buffer := ipld.NewBuffered(cfg.Blocks)
 	tree, err := state.Load(ctx, ipld.NewStore(ctx, buffer), cfg.StateRoot)
