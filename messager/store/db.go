@@ -112,6 +112,8 @@ func (db *DB) openMySQL(ctx context.Context, dsn string) error {
 		return api.Errorf(api.CodeInvalid, "the MySQL DSN cannot be read").
 			WithHint("its form is user:password@tcp(host:3306)/database?parseTime=true")
 	}
+	// Count matched rows, as SQLite does, not changed ones.
+	cfg.ClientFoundRows = true
 	conn, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return fmt.Errorf("prepare database connection: %w", err)
