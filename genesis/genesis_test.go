@@ -58,7 +58,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func testKey(t *testing.T, label string) address.Address {
+func testKey(t testing.TB, label string) address.Address {
 	t.Helper()
 	seed := sha256.Sum256([]byte(label))
 	priv, err := crypto.GenerateKeyFromSeed(gscrypto.SigTypeBLS, seed[:])
@@ -68,7 +68,7 @@ func testKey(t *testing.T, label string) address.Address {
 	return a
 }
 
-func testCommR(t *testing.T, label string) cid.Cid {
+func testCommR(t testing.TB, label string) cid.Cid {
 	t.Helper()
 	sum := sha256.Sum256([]byte(label))
 	sum[31] &= 0x3f
@@ -77,7 +77,7 @@ func testCommR(t *testing.T, label string) cid.Cid {
 	return c
 }
 
-func testCommD(t *testing.T, label string) cid.Cid {
+func testCommD(t testing.TB, label string) cid.Cid {
 	t.Helper()
 	sum := sha256.Sum256([]byte(label))
 	sum[31] &= 0x3f
@@ -88,7 +88,7 @@ func testCommD(t *testing.T, label string) cid.Cid {
 
 // testTemplate has the given miners of 2 KiB sectors; deals fill every sector
 // of miners below dealt.
-func testTemplate(t *testing.T, net params.Network, miners, sectors, dealt int) Template {
+func testTemplate(t testing.TB, net params.Network, miners, sectors, dealt int) Template {
 	t.Helper()
 	tmpl, err := NewTemplate(net.GenesisName, 1_600_000_000)
 	require.NoError(t, err)
@@ -116,14 +116,14 @@ func testTemplate(t *testing.T, net params.Network, miners, sectors, dealt int) 
 	return *tmpl
 }
 
-func testNetwork(t *testing.T) params.Network {
+func testNetwork(t testing.TB) params.Network {
 	t.Helper()
 	net, err := params.ByName(policyNetwork())
 	require.NoError(t, err)
 	return net
 }
 
-func build(t *testing.T, tmpl Template) (*types.BlockHeader, *ipld.Memory) {
+func build(t testing.TB, tmpl Template) (*types.BlockHeader, *ipld.Memory) {
 	t.Helper()
 	bs := ipld.NewMemory()
 	h, err := Build(context.Background(), bs, testNetwork(t), tmpl)
@@ -174,7 +174,7 @@ func knownRemark(m string, prior abi.ChainEpoch) bool {
 }
 
 // runCron applies the cron of empty epochs.
-func runCron(t *testing.T, bs ipld.Blockstore, root cid.Cid, from, to abi.ChainEpoch) cid.Cid {
+func runCron(t testing.TB, bs ipld.Blockstore, root cid.Cid, from, to abi.ChainEpoch) cid.Cid {
 	t.Helper()
 	ctx := context.Background()
 	for e := from; e <= to; e++ {
@@ -396,6 +396,7 @@ func TestPublicNetworks(t *testing.T) {
 			back, err := LoadCAR(ctx, &car, ipld.NewMemory())
 			require.NoError(t, err)
 			require.Equal(t, h.Cid(), back.Cid())
+			vectors.Count(t, "genesis/index.json", 1)
 		})
 	}
 }

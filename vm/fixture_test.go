@@ -31,7 +31,7 @@ import (
 
 // world is a small state with a machine over it.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	ctx  context.Context
 	bs   *ipld.Memory
 	root cid.Cid
@@ -49,7 +49,7 @@ type testKey struct {
 
 const testEpoch = 1000
 
-func makeKey(t *testing.T, kind gscrypto.SigType, label string) testKey {
+func makeKey(t testing.TB, kind gscrypto.SigType, label string) testKey {
 	t.Helper()
 	seed := sha256.Sum256([]byte(label))
 	priv, err := crypto.GenerateKeyFromSeed(kind, seed[:])
@@ -59,7 +59,7 @@ func makeKey(t *testing.T, kind gscrypto.SigType, label string) testKey {
 	return testKey{addr: a, kind: kind, priv: priv}
 }
 
-func idAddr(t *testing.T, n uint64) address.Address {
+func idAddr(t testing.TB, n uint64) address.Address {
 	t.Helper()
 	a, err := address.NewIDAddress(n)
 	require.NoError(t, err)
@@ -79,7 +79,7 @@ func (noRand) BeaconRandomness(context.Context, gscrypto.DomainSeparationTag, ab
 }
 
 // newWorld makes the state; more puts further actors in.
-func newWorld(t *testing.T, more func(*world, *state.Tree)) *world {
+func newWorld(t testing.TB, more func(*world, *state.Tree)) *world {
 	t.Helper()
 	ctx := context.Background()
 	net, err := params.ByName("2k")
