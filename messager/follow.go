@@ -111,6 +111,7 @@ func (s *Service) catchUp(ctx context.Context, head *types.TipSet) error {
 		path, err := s.o.Node.ChainGetPath(cctx, heads[0].Key, head.Key())
 		cancel()
 		if err == nil {
+			s.forgetHead()
 			return s.processLocked(ctx, path)
 		}
 		if ctx.Err() != nil {
@@ -145,6 +146,14 @@ func (s *Service) setHead(ts *types.TipSet) {
 	s.head = ts
 	s.mu.Unlock()
 	s.hub.tellAll()
+}
+
+// forgetHead makes the head unknown until the next change: nothing may be judged by
+// a reverted one.
+func (s *Service) forgetHead() {
+	s.mu.Lock()
+	s.head = nil
+	s.mu.Unlock()
 }
 
 // process applies head changes in the order given: reverts downwards, applies
@@ -186,9 +195,10 @@ func (s *Service) processLocked(ctx context.Context, changes []*node.HeadChange)
 
 // revert takes back what the tipset, or any above it, decided.
 func (s *Service) revert(ctx context.Context, ts *types.TipSet) error {
-	s.mu.Lock()
-	s.head = nil // unknown until the next change: nothing may be judged by a reverted head
-	s.mu.Unlock()
+	if head := s.Head(); head != nil && head.Key() != ts.Key() {
+		return fmt.Errorf("the node reverts tipset %d, but %d was followed last: a notification is missing", ts.Height(), head.Height())
+	}
+	s.forgetHead()
 	return s.apply(ctx, nil, func(tx *store.Tx) error {
 		decided, err := tx.ExecutedAt(ts.Height())
 		if err != nil {
@@ -205,6 +215,9 @@ func (s *Service) revert(ctx context.Context, ts *types.TipSet) error {
 
 // advance moves the head up to a tipset, whose parent's messages are now executed.
 func (s *Service) advance(ctx context.Context, ts *types.TipSet) error {
+	if head := s.Head(); head != nil && head.Key() != ts.Parents() {
+		return fmt.Errorf("the node applies tipset %d, which is not on top of %d: a notification is missing", ts.Height(), head.Height())
+	}
 	waiting, err := s.db.List(ctx, store.Query{States: []machine.State{machine.Signed, machine.Pending}})
 	if err != nil {
 		return err

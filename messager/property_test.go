@@ -24,11 +24,17 @@ type world struct {
 	ids     []string
 	// lag holds head changes that the messager has not been told yet.
 	lag [][]*node.HeadChange
+	// broken: the last subscription could not be made, the next event tries again.
+	broken bool
 }
 
 // tell delivers the oldest pending head change; when one was lost the messager
 // subscribes anew, as it would.
 func (w *world) tell() {
+	if w.broken {
+		w.resubscribe()
+		return
+	}
 	if len(w.lag) == 0 {
 		return
 	}
@@ -41,7 +47,7 @@ func (w *world) tell() {
 
 func (w *world) resubscribe() {
 	w.lag = nil
-	w.sync()
+	w.broken = !w.sync()
 }
 
 func (w *world) moveHead(ts *types.TipSet) {
@@ -79,8 +85,8 @@ func (w *world) act() {
 			_, _ = w.Replace(context.Background(), rapid.SampledFrom(w.ids).Draw(w.rt, "id"), Price{Auto: true}) // refused for most
 		}
 	case "crash":
-		w.lag = nil
 		w.restart()
+		w.resubscribe()
 	case "nodeFails":
 		method := rapid.SampledFrom([]string{
 			"MpoolPush", "MpoolBatchPush", "MpoolGetNonce", "ChainGetParentMessages", "ChainGetPath", "StateSearchMsg", "GasBatchEstimateMessageGas", "ChainGetTipSet",

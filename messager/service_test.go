@@ -72,14 +72,14 @@ func (r *rig) restart() {
 	r.sync()
 }
 
-// sync is what a new subscription does.
-func (r *rig) sync() {
-	if r.learnEpoch(context.Background()) != nil {
-		return
+// sync is what a new subscription does; it tells whether that worked.
+func (r *rig) sync() bool {
+	if r.learnEpoch(context.Background()) != nil || r.catchUp(context.Background(), r.node.Head()) != nil {
+		r.setNodeError("subscription lost")
+		return false
 	}
-	if err := r.catchUp(context.Background(), r.node.Head()); err == nil {
-		r.setNodeError("")
-	}
+	r.setNodeError("")
+	return true
 }
 
 // follow takes a head change to the service; a failure means a new subscription.
