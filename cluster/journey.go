@@ -242,14 +242,9 @@ func (j *Journey) wallet(ctx context.Context, args ...string) (string, error) {
 }
 
 func (j *Journey) makeKeys(ctx context.Context) error {
-	state, err := j.wallet(ctx, "lock-state")
-	if err != nil {
+	_, err := j.wallet(ctx, "setpwd", "--password-file", j.Layout.Secret("wallet.password"))
+	if err != nil && !strings.Contains(err.Error(), "already exists") {
 		return err
-	}
-	if strings.Contains(state, "password") || strings.Contains(state, "without") || strings.Contains(state, "not set") {
-		if _, err := j.wallet(ctx, "setpwd", "--password-file", j.Layout.Secret("wallet.password")); err != nil {
-			return err
-		}
 	}
 	genesisMiner, err := address.NewIDAddress(1000)
 	if err != nil {
@@ -261,7 +256,7 @@ func (j *Journey) makeKeys(ctx context.Context) error {
 		into *string
 	}{{j.net().MinerKey(genesisMiner), new(string)}, {j.net().FaucetKey(), &j.state.Faucet}} {
 		out, err := j.wallet(ctx, "import", k.file)
-		if err != nil && !strings.Contains(err.Error(), "exist") {
+		if err != nil {
 			return err
 		}
 		if a := firstAddress.FindString(out); a != "" {
