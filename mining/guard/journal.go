@@ -205,7 +205,7 @@ func (g *Guard) apply(ev *event) error {
 		r.Block = *ev.Block
 	case "outcome":
 		r.State, r.Err, r.Void = ev.State, ev.Err, r.Void || ev.Void
-		if ev.State != Submitted {
+		if ev.State != Submitted && ev.State != Signing {
 			r.Template = nil
 		}
 	default:

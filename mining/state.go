@@ -1,0 +1,47 @@
+package mining
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+
+	miningapi "github.com/filecoin-venus/venus/api/mining"
+)
+
+// state is what a runner lets others see.
+type state struct {
+	mu     sync.Mutex
+	epoch  abi.ChainEpoch // of the last attempt
+	result string         // how it went
+	issue  string         // why no block can be won, "" when all is well
+}
+
+// went notes how the attempt of a round ended; the miner is well.
+func (s *state) went(epoch abi.ChainEpoch, format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch, s.result, s.issue = epoch, fmt.Sprintf(format, args...), ""
+}
+
+// failed notes why the attempt of a round came to nothing.
+func (s *state) failed(epoch abi.ChainEpoch, format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch, s.result = epoch, fmt.Sprintf(format, args...)
+	s.issue = fmt.Sprintf("epoch %d: %s", epoch, s.result)
+}
+
+// stuck notes why there is not even a round to attempt.
+func (s *state) stuck(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.issue = fmt.Sprintf(format, args...)
+}
+
+func (s *state) show(addr address.Address, mining bool) miningapi.MinerState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return miningapi.MinerState{Addr: addr, IsMining: mining, Err: s.issue, LastEpoch: s.epoch, LastResult: s.result}
+}
