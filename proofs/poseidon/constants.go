@@ -72,13 +72,8 @@ func mustArity(arity int) *Constants {
 	return c
 }
 
-// TreeTag is the domain tag of Merkle trees, columns and CommR: 2^arity - 1.
-func TreeTag(arity int) fr.Element {
-	var t fr.Element
-	v := new(big.Int).Lsh(big.NewInt(1), uint(arity))
-	t.SetBigInt(v.Sub(v, big.NewInt(1)))
-	return t
-}
+// TreeTag is the domain tag of Merkle trees, columns and CommR: 2^arity - 1, for arities up to 64.
+func TreeTag(arity int) fr.Element { return fr.NewElement(uint64(1)<<arity - 1) }
 
 // CustomTag is the domain tag id*2^40 of a hash with a purpose of its own, id in 1..256 (1: the pair hash of sector updates).
 func CustomTag(id uint64) fr.Element {
