@@ -47,7 +47,7 @@ func policyNetwork() string {
 }
 
 func TestMain(m *testing.M) {
-	net, err := params.ByName(policyNetwork())
+	net, err := policyParams(policyNetwork())
 	if err == nil {
 		err = params.ApplyActorPolicy(net)
 	}
@@ -56,6 +56,13 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
+}
+
+func policyParams(name string) (params.Network, error) {
+	if name == butterfly {
+		return butterflyNetwork()
+	}
+	return params.ByName(name)
 }
 
 func testKey(t testing.TB, label string) address.Address {
@@ -118,7 +125,7 @@ func testTemplate(t testing.TB, net params.Network, miners, sectors, dealt int) 
 
 func testNetwork(t testing.TB) params.Network {
 	t.Helper()
-	net, err := params.ByName(policyNetwork())
+	net, err := policyParams(policyNetwork())
 	require.NoError(t, err)
 	return net
 }
