@@ -36,7 +36,7 @@ func TestKnownAnswers(t *testing.T) {
 }
 
 func TestOptimisedEqualsPlain(t *testing.T) {
-	for arity := range tables {
+	for _, arity := range []int{2, 4, 8, 11, 16, 24} {
 		c, err := ForArity(arity)
 		require.NoError(t, err)
 		a := make([]fr.Element, c.Width)
