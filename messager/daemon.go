@@ -101,6 +101,9 @@ func (d *Daemon) start(ctx context.Context, o DaemonOptions) error {
 		return err
 	}
 	d.closers = append(d.closers, closer)
+	if err := learnNetwork(ctx, d.repo, node); err != nil {
+		return err
+	}
 	d.Service, err = New(ctx, Options{
 		DB: d.db, Node: node, Clock: o.Clock, NodeName: cfg.Node.URL, Holder: holder, DialWallet: dialWallet,
 		DialNode: func(url, token string) (Publisher, func(), error) { return dialNode(url, token) },
@@ -156,7 +159,7 @@ func instance(r *repo.Repo) (string, error) {
 	return name, fsutil.WriteFileAtomic(path, []byte(name+"\n"), 0o600)
 }
 
-func dialNode(url, token string) (Node, func(), error) {
+func dialNode(url, token string) (*nodeapi.FullNodeProxy, func(), error) {
 	p := new(nodeapi.FullNodeProxy)
 	closer, err := rpc.Dial(url, token, nodeapi.Namespace, p, rpc.DialOptions{Service: "venus", Path: nodePath})
 	return p, closer, err

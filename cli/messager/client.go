@@ -17,10 +17,28 @@ import (
 // FlagRepo names the flag for the messager's directory.
 const FlagRepo = "repo"
 
-// Commands are all commands but run.
-func Commands() []*cli.Command {
-	return []*cli.Command{messages(), wallets(), addresses(), sharedParams(), nodes(), logs()}
+// Env is what the commands need from the program around them.
+type Env struct {
+	// PrintFor sets the address prefix to that of the messager in a directory.
+	PrintFor func(repo.Dir) error
 }
+
+// Commands are all commands but run.
+func Commands(e Env) []*cli.Command {
+	all := []*cli.Command{messages(), wallets(), addresses(), sharedParams(), nodes(), logs()}
+	for _, c := range all {
+		c.Before = func(ctx context.Context, cmd *cli.Command) (context.Context, error) {
+			dir, err := repo.Read(cmd.String(FlagRepo))
+			if err != nil {
+				return ctx, api.Errorf(api.CodePrecondition, "%w", err).WithHint(startFirst)
+			}
+			return ctx, e.PrintFor(dir)
+		}
+	}
+	return all
+}
+
+const startFirst = "start the messager first: venus-messager run"
 
 // client is a connection to the running daemon.
 type client struct {
@@ -29,18 +47,17 @@ type client struct {
 }
 
 func dial(cmd *cli.Command) (*client, error) {
-	const hint = "start the messager first: venus-messager run"
 	dir, err := repo.Read(cmd.String(FlagRepo))
 	if err != nil {
-		return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
+		return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(startFirst)
 	}
 	maddr, err := dir.API()
 	if err != nil {
-		return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
+		return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(startFirst)
 	}
 	token, err := dir.Token()
 	if err != nil {
-		return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
+		return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(startFirst)
 	}
 	c := &client{MessagerProxy: new(msgapi.MessagerProxy)}
 	c.close, err = rpc.Dial(maddr, token, msgapi.Namespace, c.MessagerProxy, rpc.DialOptions{Service: "venus-messager"})

@@ -27,7 +27,7 @@ func app() *cli.Command {
 		Flags: []cli.Flag{&cli.StringFlag{
 			Name: msgcli.FlagRepo, Value: messager.DefaultRepo, Sources: cli.EnvVars(messager.PathEnv), Usage: "the messager's `DIR`ectory",
 		}},
-		Commands: append([]*cli.Command{runCommand()}, msgcli.Commands()...),
+		Commands: append([]*cli.Command{runCommand()}, msgcli.Commands(msgcli.Env{PrintFor: messager.PrintFor})...),
 	}
 }
 
