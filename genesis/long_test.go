@@ -22,4 +22,3 @@ func TestMissedProofsEndPower(t *testing.T) {
 	require.Equal(t, big.Zero(), pow.TotalRawBytePower)
 	require.EqualValues(t, 2, pow.MinerCount)
 }
-
