@@ -164,7 +164,7 @@ func (s *Service) AddAddress(ctx context.Context, spec miningapi.MinerSpec) erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.miners[id]; ok {
-		return api.Errorf(api.CodeConflict, "miner %s is there already", id).
+		return api.Errorf(api.CodeConflict, "miner %s exists already", id).
 			WithHint("change it with: venus-miner address update --addr %s", id)
 	}
 	if err := s.store.put(spec, false); err != nil {

@@ -1,0 +1,194 @@
+package mining
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/filecoin-venus/venus/api"
+	miningapi "github.com/filecoin-venus/venus/api/mining"
+	sealerapi "github.com/filecoin-venus/venus/api/sealer"
+	walletapi "github.com/filecoin-venus/venus/api/wallet"
+	"github.com/filecoin-venus/venus/auth/localtoken"
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/repo"
+	"github.com/filecoin-venus/venus/rpc"
+)
+
+// stopTimeout is how long a running request may hold up the end.
+const stopTimeout = 10 * time.Second
+
+// Options are what the command line may say.
+type Options struct {
+	Repo    string
+	API     string // multiaddr to listen on; "" = as configured
+	Version string
+	Clock   clock.Clock
+}
+
+// Daemon is a running venus-miner. Close ends it.
+type Daemon struct {
+	Service *Service
+	// Address is the multiaddr it listens on.
+	Address string
+
+	repo   *repo.Repo
+	server *rpc.Server
+	node   func()
+	failed chan error
+}
+
+// Start opens an initialised directory and mines. It returns once calls are answered; the node may be away still.
+func Start(ctx context.Context, o Options) (*Daemon, error) {
+	if o.Repo == "" {
+		o.Repo = DefaultRepo
+	}
+	dir, err := repo.Read(o.Repo)
+	if errors.Is(err, repo.ErrAbsent) {
+		path, _ := repo.Expand(o.Repo)
+		return nil, errNotInitialised(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := readConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	r, err := repo.Open(o.Repo)
+	if errors.Is(err, repo.ErrLocked) {
+		return nil, api.Errorf(api.CodePrecondition, "%w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d := &Daemon{repo: r, failed: make(chan error, 1)}
+	if err := d.start(ctx, o, cfg); err != nil {
+		_ = d.Close() // the reason why it did not start matters more
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Daemon) start(ctx context.Context, o Options, cfg config) error {
+	printAs(cfg.Network.Name)
+	tokens, err := localtoken.Open(d.repo)
+	if err != nil {
+		return err
+	}
+	n, stop, err := dialNode(cfg.FullNode.ListenAPI, cfg.FullNode.Token)
+	if err != nil {
+		return err
+	}
+	d.node = stop
+	switch name, delay, err := askNetwork(ctx, n); {
+	case err != nil:
+		log.Warnf("the node does not answer yet: %s", err)
+	case name != cfg.Network.Name || delay != cfg.Network.BlockDelay.Duration:
+		return api.Errorf(api.CodePrecondition, "the node follows network %q with epochs of %s, this directory was set up for %q with %s",
+			name, delay, cfg.Network.Name, cfg.Network.BlockDelay).
+			WithHint("point [FullNode] in %s to the right node, or use another directory for the other network", d.repo.Path(configName))
+	}
+	d.Service, err = NewService(Parts{
+		Node: n, Timing: Timing{BlockDelay: cfg.Network.BlockDelay.Duration, Propagation: cfg.Network.PropagationDelay.Duration},
+		Connect: connect, Tokens: tokens, Clock: o.Clock, Version: o.Version,
+		MinersFile: d.repo.Path("miners.json"), GuardDir: d.repo.Path("guard"),
+	})
+	if err != nil {
+		return err
+	}
+	listen := cfg.API.ListenAddress
+	if o.API != "" {
+		listen = o.API
+	}
+	if err := d.listen(listen, tokens, o.Clock); err != nil {
+		return err
+	}
+	miners, err := d.Service.ListAddress(ctx)
+	if err != nil {
+		return err
+	}
+	log.Infof("venus-miner listens on %s, network %s, epochs of %s, directory %s, %d miners; admin token in %s",
+		d.Address, cfg.Network.Name, cfg.Network.BlockDelay, d.repo.Root(), len(miners), d.repo.Path("token"))
+	return nil
+}
+
+func (d *Daemon) listen(listen string, tokens *localtoken.Issuer, c clock.Clock) error {
+	hostport, err := rpc.ListenAddress(listen)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", hostport)
+	if err != nil {
+		return api.Errorf(api.CodePrecondition, "listen on %s: %w", listen, err).
+			WithHint("stop what uses the port, or choose another with --miner-api or in %s", d.repo.Path(configName))
+	}
+	d.server = rpc.NewServer(rpc.Options{Verify: tokens.Verifier, Clock: c})
+	if err := d.server.Register(rpc.DefaultPath, d.Service, new(miningapi.MiningProxy), miningapi.Namespace); err != nil {
+		_ = l.Close()
+		return err
+	}
+	d.Address = rpc.Multiaddr(l.Addr()) + "/http"
+	if err := d.repo.SetAPI(d.Address); err != nil {
+		_ = l.Close()
+		return fmt.Errorf("note the listen address: %w", err)
+	}
+	go func() { d.failed <- d.server.Serve(l) }()
+	return nil
+}
+
+// connect opens the clients of one miner's services.
+func connect(m miningapi.MinerSpec) (Services, error) {
+	wallet, sealer := new(walletapi.WalletProxy), new(sealerapi.SealerProxy)
+	stopWallet, err := rpc.Dial(m.Wallet.ListenAPI, m.Wallet.Token, walletapi.Namespace, wallet, rpc.DialOptions{Service: "the wallet"})
+	if err != nil {
+		return Services{}, fmt.Errorf("wallet of %s: %w", m.Addr, err)
+	}
+	stopSealer, err := rpc.Dial(m.Sealer.ListenAPI, m.Sealer.Token, sealerapi.Namespace, sealer, rpc.DialOptions{Service: "the sealer"})
+	if err != nil {
+		stopWallet()
+		return Services{}, fmt.Errorf("sealer of %s: %w", m.Addr, err)
+	}
+	return Services{Wallet: wallet, Sealer: sealer, Close: func() { stopWallet(); stopSealer() }}, nil
+}
+
+// Wait returns when ctx ends, a caller asked for shutdown, or serving failed.
+func (d *Daemon) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-d.Service.closing:
+		return nil
+	case err := <-d.failed:
+		return err
+	}
+}
+
+// Close stops serving and mining and releases the directory.
+func (d *Daemon) Close() error {
+	var errs []error
+	if d.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		errs = append(errs, d.server.Shutdown(ctx))
+	}
+	if d.Service != nil {
+		errs = append(errs, d.Service.Close())
+	}
+	if d.node != nil {
+		d.node()
+	}
+	errs = append(errs, d.repo.Close())
+	return errors.Join(errs...)
+}
+
+// Run mines until ctx ends or a caller asks for shutdown.
+func Run(ctx context.Context, o Options) error {
+	d, err := Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Wait(ctx), d.Close())
+}
