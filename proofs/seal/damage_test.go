@@ -112,6 +112,8 @@ func TestDamagedFiles(t *testing.T) {
 		_, err := s.PreCommit1(ctx, l.Sector, l.paths, ticket, l.pieces)
 		return err
 	}
+	whole := t.TempDir()
+	good := sealed(t, s, whole, 6, 5, false)
 	for _, c := range []struct {
 		name  string
 		file  func(Paths) string
@@ -134,9 +136,11 @@ func TestDamagedFiles(t *testing.T) {
 		{"not a field", func(p Paths) string { return p.Sealed }, unseal, []func([]byte) []byte{func(b []byte) []byte { return bytes.Repeat([]byte{0xff}, len(b)) }}, true},
 	} {
 		for i, how := range c.how {
-			l := sealed(t, s, t.TempDir(), 6, 5, false)
+			l, root := *good, t.TempDir()
+			l.paths = PathsIn(root, l.ID)
+			require.NoError(t, os.CopyFS(root, os.DirFS(whole)))
 			damage(t, c.file(l.paths), how)
-			err := c.phase(l)
+			err := c.phase(&l)
 			require.Error(t, err, "%s %d", c.name, i)
 			if c.named {
 				require.ErrorIs(t, err, ErrFile, "%s %d: %v", c.name, i, err)
