@@ -92,7 +92,7 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	}
 	verifier := verify.New(n.Network, o.ProofCache)
 	go n.warm(verifier)
-	exec, err := chain.NewExecutor(chain.ExecutorConfig{Store: store, Rounds: beacons, Verifier: judge(verifier, n.Network), Clock: o.Clock})
+	exec, err := chain.NewExecutor(chain.ExecutorConfig{Store: store, Rounds: beacons, Verifier: verifier, Clock: o.Clock})
 	if err != nil {
 		return err
 	}
