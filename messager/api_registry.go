@@ -95,7 +95,9 @@ func (a *API) ListRemoteWalletAddress(ctx context.Context, name string) ([]addre
 }
 
 // DeleteWallet removes a wallet.
-func (a *API) DeleteWallet(ctx context.Context, name string) error { return a.s.removeWallet(ctx, name) }
+func (a *API) DeleteWallet(ctx context.Context, name string) error {
+	return a.s.removeWallet(ctx, name)
+}
 
 // HasWalletAddress tells whether a wallet holds an address that may be pushed to.
 func (a *API) HasWalletAddress(ctx context.Context, walletName string, addr address.Address) (bool, error) {

@@ -146,11 +146,17 @@ func addresses() *cli.Command {
 	return &cli.Command{Name: "address", Usage: "the senders", Commands: []*cli.Command{
 		list, search,
 		onAddress("forbidden", "take no more messages of a sender", "forbidden address success!",
-			func(ctx context.Context, _ *cli.Command, c *client, a address.Address) error { return c.ForbiddenAddress(ctx, a) }),
+			func(ctx context.Context, _ *cli.Command, c *client, a address.Address) error {
+				return c.ForbiddenAddress(ctx, a)
+			}),
 		onAddress("active", "take messages of a sender again", "active address success!",
-			func(ctx context.Context, _ *cli.Command, c *client, a address.Address) error { return c.ActiveAddress(ctx, a) }),
+			func(ctx context.Context, _ *cli.Command, c *client, a address.Address) error {
+				return c.ActiveAddress(ctx, a)
+			}),
 		onAddress("del", "forget a sender without messages under way", "deleted",
-			func(ctx context.Context, _ *cli.Command, c *client, a address.Address) error { return c.DeleteAddress(ctx, a) }),
+			func(ctx context.Context, _ *cli.Command, c *client, a address.Address) error {
+				return c.DeleteAddress(ctx, a)
+			}),
 		onAddress("update-nonce", "set the next nonce of a sender", "nonce set",
 			func(ctx context.Context, cmd *cli.Command, c *client, a address.Address) error {
 				return c.UpdateNonce(ctx, a, cmd.Uint64("nonce"))
@@ -244,6 +250,8 @@ func nodes() *cli.Command {
 			}
 			return p.Value(n)
 		}),
-		named("del", "forget a node", func(ctx context.Context, c *client, _ *render.Printer, name string) error { return c.DeleteNode(ctx, name) }),
+		named("del", "forget a node", func(ctx context.Context, c *client, _ *render.Printer, name string) error {
+			return c.DeleteNode(ctx, name)
+		}),
 	}}
 }
