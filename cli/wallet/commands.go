@@ -14,6 +14,7 @@ import (
 
 	"github.com/filecoin-venus/venus/api"
 	walletapi "github.com/filecoin-venus/venus/api/wallet"
+	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/types"
@@ -79,7 +80,7 @@ func (e Env) call(c *cli.Command, f func(ctx context.Context, cmd *cli.Command, 
 			return err
 		}
 		if out != "" {
-			fmt.Fprintln(cmd.Root().Writer, out)
+			render.From(cmd).Line("%s", out)
 		}
 		return nil
 	}
@@ -165,8 +166,7 @@ func (e Env) newKey() *cli.Command {
 
 func (e Env) list() *cli.Command {
 	return e.call(&cli.Command{
-		Name: "list", Aliases: []string{"ls"}, Usage: "print the addresses of all keys",
-		Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print a JSON list"}},
+		Name: "list", Aliases: []string{"ls"}, Usage: "print the addresses of all keys, with --json as a list",
 	}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
 		addrs, err := w.WalletList(ctx)
 		if err != nil {
@@ -176,9 +176,8 @@ func (e Env) list() *cli.Command {
 		for i, a := range addrs {
 			lines[i] = a.String()
 		}
-		if cmd.Bool("json") {
-			b, err := json.Marshal(lines)
-			return string(b), err
+		if p := render.From(cmd); p.JSON() {
+			return "", p.Value(lines)
 		}
 		return strings.Join(lines, "\n"), nil
 	})
@@ -322,7 +321,7 @@ func (e Env) deleteKey() *cli.Command {
 		if err := w.WalletDelete(ctx, addr); err != nil {
 			return "", err
 		}
-		fmt.Fprintf(cmd.Root().ErrWriter, "its encrypted file is kept in %s; moving it back into keys/ before the next start restores the key\n",
+		render.From(cmd).Note("its encrypted file is kept in %s; moving it back into keys/ before the next start restores the key",
 			w.dir.Path("wallet", "deleted"))
 		return "success", nil
 	})

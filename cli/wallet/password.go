@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/cli/render"
 )
 
 // PasswordEnv is the variable that may hold the password.
@@ -59,7 +60,7 @@ func passwordFile(cmd *cli.Command, path string) ([]byte, error) {
 	}
 	defer f.Close()
 	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o077 != 0 {
-		fmt.Fprintf(cmd.Root().ErrWriter, "warning: others may read %s; run: chmod 600 %s\n", path, path)
+		render.From(cmd).Warn("others may read %s; run: chmod 600 %s", path, path)
 	}
 	return firstLine(f, path)
 }

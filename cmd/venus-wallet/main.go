@@ -4,15 +4,11 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/urfave/cli/v3"
 
-	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/cli/render"
 	walletcli "github.com/filecoin-venus/venus/cli/wallet"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/wallet"
@@ -20,18 +16,7 @@ import (
 
 const version = "1.0.0"
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := app().Run(ctx, os.Args); err != nil {
-		e := api.Explain(err)
-		fmt.Fprintf(os.Stderr, "venus-wallet: %s\n", e.Message)
-		if e.Hint != "" {
-			fmt.Fprintf(os.Stderr, "hint: %s\n", e.Hint)
-		}
-		os.Exit(1)
-	}
-}
+func main() { render.Main(app()) }
 
 func app() *cli.Command {
 	return &cli.Command{
