@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/urfave/cli/v3"
 
 	"github.com/filecoin-venus/venus/cli/render"
+	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/sim"
 	"github.com/filecoin-venus/venus/types"
 )
@@ -21,14 +24,28 @@ func simCommand() *cli.Command {
 		},
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			p := render.From(cmd)
-			r, err := sim.Run(ctx, sim.Config{
+			cfg := sim.Config{
 				Epochs: abi.ChainEpoch(cmd.Int64("epochs")), Miners: cmd.Int("miners"), Seed: cmd.Int64("seed"),
 				Progress: func(epoch abi.ChainEpoch, _ *types.TipSet) { p.Note("epoch %d", epoch) },
-			})
+			}
+			net, err := sim.Network(cfg)
 			if err != nil {
 				return err
 			}
-			return p.Result(r, func() { printSim(p, r) })
+			if err := params.ApplyActorPolicy(net); err != nil {
+				return err
+			}
+			r, err := sim.Run(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			if err := p.Result(r, func() { printSim(p, r) }); err != nil {
+				return err
+			}
+			if bad := r.Problems(); len(bad) > 0 {
+				return fmt.Errorf("the simulated chain broke its promises: %s", strings.Join(bad, "; "))
+			}
+			return nil
 		},
 	}
 }
