@@ -45,6 +45,7 @@ func runRecordedChains(t *testing.T, tally *Tally) {
 	group.SetLimit(goruntime.GOMAXPROCS(0))
 	for _, file := range vectors.Glob(t, "actors-v7/chain/*.json.gz") {
 		v := new(chainVector)
+		tally := tally.File(file)
 		vectors.JSON(t, file, v)
 		for s := range v.Segments {
 			group.Go(func() error {

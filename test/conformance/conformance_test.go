@@ -27,6 +27,7 @@ func TestConformance(t *testing.T) {
 	for _, f := range folders {
 		var tally Tally
 		t.Run(f.name, func(t *testing.T) { f.run(t, &tally) })
+		tally.Report(t)
 		table = append(table, tally.Row(f.name))
 	}
 	t.Log("\n" + strings.Join(table, "\n"))

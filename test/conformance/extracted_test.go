@@ -103,6 +103,7 @@ func runExtracted(pattern string) func(*testing.T, *Tally) {
 	return func(t *testing.T, tally *Tally) {
 		for _, file := range vectors.Glob(t, pattern) {
 			var list []messageVector
+			tally := tally.File(file)
 			vectors.JSON(t, file, &list)
 			for i := range list {
 				v := &list[i]

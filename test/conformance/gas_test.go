@@ -51,8 +51,9 @@ func runGasBurn(t *testing.T, tally *Tally) {
 	var f struct {
 		Cases []burnCase `json:"cases"`
 	}
-	vectors.JSON(t, "known-answers/lotus-gas-burn.json", &f)
-	checkBurns(t, tally, f.Cases)
+	const file = "known-answers/lotus-gas-burn.json"
+	vectors.JSON(t, file, &f)
+	checkBurns(t, tally.File(file), f.Cases)
 }
 
 func runGasOutputs(t *testing.T, tally *Tally) {
@@ -62,7 +63,9 @@ func runGasOutputs(t *testing.T, tally *Tally) {
 			Burns   []burnCase   `json:"overestimation"`
 		} `json:"cases"`
 	}
-	vectors.JSON(t, "primitives/fees.json", &f)
+	const file = "primitives/fees.json"
+	tally = tally.File(file)
+	vectors.JSON(t, file, &f)
 	checkBurns(t, tally, f.Cases.Burns)
 	for i, c := range f.Cases.Outputs {
 		if !c.NetworkFee {

@@ -113,6 +113,7 @@ func codeOf(name string) cid.Cid {
 func runMethods(t *testing.T, tally *Tally) {
 	for _, file := range vectors.Glob(t, "actors-v7/method/*.json.gz") {
 		var f methodFile
+		tally := tally.File(file)
 		vectors.JSON(t, file, &f)
 		bs := ipld.NewMemory()
 		for c, data := range f.Blocks {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/filecoin-venus/venus/internal/vectors"
 )
 
 // Tally counts the outcomes of one vector folder. Safe for concurrent use.
@@ -17,22 +19,69 @@ type Tally struct {
 	Skipped map[string]int
 	// Notes are remarks on vectors that count as passed, by text.
 	Notes map[string]int
+
+	// name and folder are set in the tally of one file, files in a folder's.
+	name   string
+	folder *Tally
+	files  []*Tally
+}
+
+// File starts the count of one vector file of the folder. What is counted there
+// counts for the folder too.
+func (c *Tally) File(name string) *Tally {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := &Tally{name: name, folder: c}
+	c.files = append(c.files, f)
+	return f
+}
+
+// Report writes the counts of every file to the conformance report.
+func (c *Tally) Report(t *testing.T) {
+	for _, f := range c.files {
+		vectors.Report(t, vectors.Record{File: f.name, Passed: f.Passed, Failed: f.Failed, Reason: f.remarks()})
+		for reason, n := range f.Skipped {
+			vectors.Report(t, vectors.Record{File: f.name, NotApplicable: n, Reason: reason})
+		}
+	}
+}
+
+// remarks are the notes in one line.
+func (c *Tally) remarks() string {
+	var out []string
+	for text, n := range c.Notes {
+		out = append(out, fmt.Sprintf("%d passed with a remark: %s", n, text))
+	}
+	sort.Strings(out)
+	return strings.Join(out, "; ")
 }
 
 // Check counts one vector and reports a failure to the test.
 func (c *Tally) Check(t *testing.T, name string, err error) {
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+	c.count(err == nil)
+}
+
+func (c *Tally) count(passed bool) {
+	if c.folder != nil {
+		c.folder.count(passed)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil {
+	if passed {
 		c.Passed++
-		return
+	} else {
+		c.Failed++
 	}
-	c.Failed++
-	t.Errorf("%s: %v", name, err)
 }
 
 // Skip counts one vector that does not apply.
 func (c *Tally) Skip(reason string) {
+	if c.folder != nil {
+		c.folder.Skip(reason)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.Skipped == nil {
@@ -43,6 +92,9 @@ func (c *Tally) Skip(reason string) {
 
 // Note counts a remark.
 func (c *Tally) Note(text string) {
+	if c.folder != nil {
+		c.folder.Note(text)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.Notes == nil {

@@ -225,6 +225,7 @@ func compare(got, want receipt, gotRoot, wantRoot cid.Cid, gas bool) error {
 func runRecordedMessages(t *testing.T, tally *Tally) {
 	for _, file := range vectors.Glob(t, "actors-v7/message/*.json.gz") {
 		var list []messageVector
+		tally := tally.File(file)
 		vectors.JSON(t, file, &list)
 		for i := range list {
 			tally.Check(t, fmt.Sprintf("%s[%d] %s", filepath.Base(file), i, list[i].Meta.ID), runRecordedMessage(t, &list[i], tally))
