@@ -103,6 +103,7 @@ func TestChainedVectors(t *testing.T) {
 			require.Error(t, scheme.Verify(unhex(t, key), c.Round, prev, sig))
 			count++
 		}
+		vectors.Count(t, name, len(file.Cases))
 	}
 	require.Equal(t, 20, count)
 	t.Logf("%d chained rounds verified", count)

@@ -38,6 +38,7 @@ func TestWeightVectors(t *testing.T) {
 		require.Equal(t, c.Weight, w.String())
 	}
 	require.Len(t, file.Cases, 16)
+	vectors.Count(t, "chain/weights.json", len(file.Cases))
 	_, err := weight(fbig.Zero(), 1, fbig.Zero())
 	require.ErrorIs(t, err, ErrNoPower)
 }
@@ -58,6 +59,7 @@ func TestBaseFeeVectors(t *testing.T) {
 		require.Equal(t, c.Next, BaseFeeAfter(amount(t, c.BaseFee), c.Sum, c.Blocks).String())
 	}
 	require.Len(t, fees.Cases.BaseFee, 200)
+	vectors.Count(t, "primitives/fees.json", len(fees.Cases.BaseFee))
 
 	var lotus struct {
 		Cases []struct {
@@ -72,6 +74,7 @@ func TestBaseFeeVectors(t *testing.T) {
 		require.Equal(t, c.After, BaseFeeAfter(fbig.NewInt(c.BaseFee), c.Used, c.Blocks).Int64())
 	}
 	require.Len(t, lotus.Cases, 3)
+	vectors.Count(t, "known-answers/lotus-basefee.json", len(lotus.Cases))
 	require.Equal(t, int64(params.MinimumBaseFee), BaseFeeAfter(fbig.NewInt(100), 0, 1).Int64())
 }
 

@@ -325,5 +325,6 @@ func TestMessageRootVectors(t *testing.T) {
 	}
 	require.Len(t, file.Cases, 24)
 	require.Positive(t, withMessages)
+	vectors.Count(t, "chain/block-headers.json", len(file.Cases))
 	t.Logf("%d message roots, %d of blocks with messages", len(file.Cases), withMessages)
 }

@@ -73,6 +73,7 @@ func TestPoissonVectors(t *testing.T) {
 	}
 	require.Len(t, file.Cases.Poisson, 40)
 	require.Len(t, file.Cases.WinCount, 400)
+	vectors.Count(t, "primitives/election-poisson.json", 440)
 }
 
 func TestLotusKnownAnswers(t *testing.T) {
@@ -84,6 +85,7 @@ func TestLotusKnownAnswers(t *testing.T) {
 		require.Equal(t, c.Y, expNeg(integer(t, c.X)).String(), "exp(-%s)", c.X)
 	}
 	require.Len(t, exp.Cases, 128)
+	vectors.Count(t, "known-answers/lotus-exp-neg.json", len(exp.Cases))
 
 	var lambda struct {
 		Cases []struct {
@@ -95,6 +97,7 @@ func TestLotusKnownAnswers(t *testing.T) {
 	for _, c := range lambda.Cases {
 		require.Equal(t, c.Lambda, rate(integer(t, c.Power), integer(t, c.Total)).String())
 	}
+	vectors.Count(t, "known-answers/lotus-lambda.json", len(lambda.Cases))
 
 	var pois struct {
 		Cases []struct {
@@ -111,6 +114,7 @@ func TestLotusKnownAnswers(t *testing.T) {
 		}
 	}
 	require.Len(t, pois.Cases, 3)
+	vectors.Count(t, "known-answers/lotus-poisson.json", len(pois.Cases))
 }
 
 func blsAddress(t testing.TB, key string) address.Address {
@@ -157,6 +161,7 @@ func TestTicketVectors(t *testing.T) {
 		require.Error(t, crypto.VerifyVRF(blsAddress(t, c.PublicKey), base, unhex(t, c.Proof)))
 	}
 	require.Len(t, file.Cases, 24)
+	vectors.Count(t, "chain/tickets.json", len(file.Cases))
 }
 
 func TestElectionProofVectors(t *testing.T) {
@@ -179,6 +184,7 @@ func TestElectionProofVectors(t *testing.T) {
 		require.Equal(t, want[31]&0x3f, seed[31])
 	}
 	require.Len(t, file.Cases, 24)
+	vectors.Count(t, "chain/election-proofs.json", len(file.Cases))
 }
 
 func TestWinCountBounds(t *testing.T) {

@@ -129,6 +129,7 @@ func TestPieceVectors(t *testing.T) {
 	}
 	counts := []int{len(v.Cases.CommP), len(v.Cases.CommD), len(v.Cases.Pad), len(v.Cases.Zero)}
 	require.Equal(t, []int{39, 40, 40, 30}, counts)
+	vectors.Count(t, "primitives/piece-commitments.json", 39+40+40+30)
 	t.Logf("commp, commd, pad, zero passed: %v", counts)
 }
 
@@ -158,6 +159,7 @@ func TestCommitmentCIDs(t *testing.T) {
 		require.Error(t, err)
 	}
 	require.Len(t, v.Cases, 40)
+	vectors.Count(t, "primitives/commitment-cids.json", len(v.Cases))
 	t.Logf("%d commitments", len(v.Cases))
 }
 

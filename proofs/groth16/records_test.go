@@ -42,6 +42,7 @@ func TestSealRecords(t *testing.T) {
 	}
 	require.NoError(t, lines.Err())
 	require.GreaterOrEqual(t, records, 300)
+	vectors.Count(t, "proofs/seal-records-v16.json.gz", records)
 	t.Logf("%d records with %d proofs", records, proofs)
 }
 

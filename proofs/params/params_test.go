@@ -41,6 +41,8 @@ func TestNamesAndDigestsAreFilecoins(t *testing.T) {
 		names[c.Name()] = true
 	}
 	require.Len(t, names, 15)
+	vectors.Count(t, "proofs/parameters.json", 2*len(names))
+	vectors.NotApplicable(t, "proofs/parameters.json", len(published)-2*len(names), "circuits of replica updates are not built here")
 }
 
 func TestMissingOfficialKeySaysWhatToDo(t *testing.T) {

@@ -189,6 +189,8 @@ func TestSealRecords(t *testing.T) {
 		count++
 	}
 	require.Equal(t, []int{360, 88}, []int{count, unsupported})
+	vectors.Count(t, "proofs/seal-records-v16.json.gz", count)
+	vectors.NotApplicable(t, "proofs/seal-records-v16.json.gz", unsupported, "statement of a test configuration that is no registered proof type")
 	t.Logf("%d records as statements, %d of types not supported", count, unsupported)
 }
 

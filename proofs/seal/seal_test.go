@@ -187,6 +187,12 @@ func TestGenesisSectors(t *testing.T) {
 	require.Empty(t, faulty)
 	_, err = s.WinningPoSt(ctx, 106, refs[1:], bytes.Repeat([]byte{0xff}, 32))
 	require.NoError(t, err)
+	vectors.Count(t, "proofs/genesis-sectors/pre-seal-t0106.json", len(preseal))
+	for _, name := range []string{"sealed/s-t0106-%d", "cache/s-t0106-%d/p_aux", "cache/s-t0106-%d/t_aux", "cache/s-t0106-%d/sc-02-data-tree-r-last.dat"} {
+		for i := range preseal {
+			vectors.Count(t, "proofs/genesis-sectors/"+fmt.Sprintf(name, i), 1)
+		}
+	}
 	t.Logf("%d genesis sectors: unsealed, sealed again to the same CommD, CommC, CommR, replica, tree-r-last, p_aux and t_aux", len(preseal))
 }
 

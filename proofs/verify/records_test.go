@@ -83,6 +83,9 @@ func TestSealRecordsVerify(t *testing.T) {
 		verified++
 	}
 	require.NoError(t, lines.Err())
+	vectors.Count(t, "proofs/seal-records-v16.json.gz", verified)
+	vectors.NotApplicable(t, "proofs/seal-records-v16.json.gz", missing, "verdict: Filecoin's verifying keys are not at hand")
+	vectors.NotApplicable(t, "proofs/seal-records-v16.json.gz", other, "verdict: a test configuration or feature without a registered interactive type")
 	t.Logf("verified %d, verifying key not at hand %d, other configurations %d", verified, missing, other)
 	if verified == 0 {
 		t.Skipf("none of %d records could be verified: Filecoin's verifying keys are not in %s", missing, keys.CacheDir())
