@@ -119,43 +119,43 @@ func (j *Journey) Run(ctx context.Context) (*State, error) {
 	return st, nil
 }
 
-// start runs programs and waits until they answer.
+// start runs programs one after the other, each once the one before answers.
 func (j *Journey) start(names ...string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for _, n := range names {
 			if err := j.ctl.Start(ctx, n); err != nil {
 				return err
 			}
+			if err := j.await(ctx, n); err != nil {
+				return err
+			}
 		}
-		return j.await(ctx, names...)
+		return nil
 	}
 }
 
 // startPatience is how long a program may take to answer.
 const startPatience = 60 * time.Second
 
-func (j *Journey) await(ctx context.Context, names ...string) error {
+func (j *Journey) await(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	for _, name := range names {
-		for {
-			list, err := j.ctl.Status(ctx)
-			if err != nil {
-				return err
-			}
-			st := find(list, name)
-			if st.Phase == Healthy {
-				break
-			}
-			if st.Restarts >= 3 {
-				return fmt.Errorf("%s does not stay up (%s): %s\n%s", name, st.LastExit, st.Log, tail(st.Log, 5))
-			}
-			if j.Clock.Sleep(ctx, 50*time.Millisecond) != nil {
-				return fmt.Errorf("%s does not answer within %s (%s); see %s\n%s", name, startPatience, st.Health, st.Log, tail(st.Log, 5))
-			}
+	for {
+		list, err := j.ctl.Status(ctx)
+		if err != nil {
+			return err
+		}
+		st := find(list, name)
+		if st.Phase == Healthy {
+			return nil
+		}
+		if st.Restarts >= 3 {
+			return fmt.Errorf("%s does not stay up (%s): %s\n%s", name, st.LastExit, st.Log, tail(st.Log, 5))
+		}
+		if j.Clock.Sleep(ctx, 50*time.Millisecond) != nil {
+			return fmt.Errorf("%s does not answer within %s (%s); see %s\n%s", name, startPatience, st.Health, st.Log, tail(st.Log, 5))
 		}
 	}
-	return nil
 }
 
 func find(list []Status, name string) Status {
