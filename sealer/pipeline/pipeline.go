@@ -198,6 +198,12 @@ func (p *Pipeline) carryOut(ctx context.Context, n abi.SectorNumber, rec sector.
 	if err != nil && ctx.Err() == nil {
 		ev = sector.Failed{Class: classOf(err), Err: err.Error()}
 	}
+	if ev != nil && ctx.Err() == nil {
+		if err := p.Apply(ctx, n, ev, nil); err != nil && !errors.Is(err, sector.ErrIgnored) {
+			log.Errorf("sector %d: %v", n, err)
+		}
+	}
+	// Only now may another effect begin: the outcome of this one is in the record.
 	p.mu.Lock()
 	if e := p.sectors[n]; e != nil {
 		e.running = ""
@@ -206,11 +212,6 @@ func (p *Pipeline) carryOut(ctx context.Context, n abi.SectorNumber, rec sector.
 		}
 	}
 	p.mu.Unlock()
-	if ev != nil && ctx.Err() == nil {
-		if err := p.Apply(ctx, n, ev, nil); err != nil && !errors.Is(err, sector.ErrIgnored) {
-			log.Errorf("sector %d: %v", n, err)
-		}
-	}
 	p.Poke()
 }
 

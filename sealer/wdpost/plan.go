@@ -368,13 +368,17 @@ func (s State) MarkReported(open abi.ChainEpoch) State {
 	return s
 }
 
+// reportAfter is how long after the close a loss is told: what landed in the
+// last epoch of a deadline is only seen after it.
+const reportAfter = 2
+
 // Due derives the actions that are called for, the soonest closing deadline
 // first. A push needs one epoch to be executed in, so it ends two before the close.
 func Due(cfg Config, s State) []Action {
 	var out []Action
 	for _, w := range s.Windows {
 		if s.Height >= w.Close {
-			if m := w.missing(); len(m) > 0 && !w.Reported {
+			if m := w.missing(); len(m) > 0 && !w.Reported && s.Height >= max(w.Close+reportAfter, w.RetryAt) {
 				out = append(out, Report{Window: w, Partitions: m})
 			}
 			continue

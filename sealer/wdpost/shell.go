@@ -282,17 +282,21 @@ func (s *Shell) carryOut(ctx context.Context, cancel context.CancelFunc, a Actio
 		log.Warnw("window proof action failed", "action", a.Key(), "err", err)
 		events = append(events, troubleOf(a, err))
 	}
-	s.mu.Lock()
-	delete(s.running, a.Key())
 	if _, ok := a.(Prove); ok {
+		s.mu.Lock()
 		s.took[a.Key()] = s.parts.Clock.Now().Sub(start)
+		s.mu.Unlock()
 	}
-	s.mu.Unlock()
 	for _, ev := range events {
 		if err := s.apply(context.WithoutCancel(ctx), ev); err != nil {
 			log.Errorf("after %s: %v", a.Key(), err)
+			_ = s.parts.Clock.Sleep(ctx, time.Second) // the action is begun again; not at once
 		}
 	}
+	// Only now may the action be begun again: its outcome is in the state.
+	s.mu.Lock()
+	delete(s.running, a.Key())
+	s.mu.Unlock()
 	s.wake()
 }
 
@@ -338,14 +342,39 @@ func (s *Shell) run(ctx context.Context, a Action) (evs []Event, err error) {
 	case CheckFiles:
 		return s.checkFiles(ctx, x.Check)
 	case Report:
-		text := fmt.Sprintf("deadline %d (epochs %d to %d) closed with partitions %v unproven: their sectors are faulty now", x.Window.Index, x.Window.Open, x.Window.Close, x.Partitions)
-		log.Error(text)
-		if s.parts.Alert != nil {
-			s.parts.Alert(text)
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return nil, s.store(ctx, s.state.MarkReported(x.Window.Open))
+		return s.report(ctx, x)
 	}
 	return nil, fmt.Errorf("action %s is not known", a.Key())
+}
+
+// report tells a loss, unless a message landed in the deadline's last epochs,
+// which the chain's record of the open deadline cannot show any more.
+func (s *Shell) report(ctx context.Context, r Report) ([]Event, error) {
+	var proven, lost []uint64
+	for _, g := range r.Window.Groups {
+		landed := g.Phase == Landed
+		if g.Phase == Pushed {
+			fate, err := s.parts.Messages.Fate(ctx, g.MessageID)
+			if err != nil {
+				return nil, err
+			}
+			landed = fate.Landed && fate.Exit == 0
+		}
+		if landed {
+			proven = append(proven, g.Partitions...)
+		} else {
+			lost = append(lost, g.Partitions...)
+		}
+	}
+	if len(lost) == 0 {
+		return []Event{OnChain{Open: r.Window.Open, Partitions: proven}}, nil
+	}
+	text := fmt.Sprintf("deadline %d (epochs %d to %d) closed with partitions %v unproven: their sectors are faulty now", r.Window.Index, r.Window.Open, r.Window.Close, lost)
+	log.Error(text)
+	if s.parts.Alert != nil {
+		s.parts.Alert(text)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return nil, s.store(ctx, s.state.MarkReported(r.Window.Open))
 }
