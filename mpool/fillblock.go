@@ -157,9 +157,9 @@ func (p *Pool) unlandOne(ctx context.Context, ts *types.TipSet, bySender map[add
 		if sm == nil {
 			continue
 		}
-		key, err := p.o.Chain.ResolveToKey(ctx, sm.Message.From, ts)
+		key, err := p.resolve(ctx, sm.Message.From, ts)
 		if err != nil {
-			return fmt.Errorf("resolve sender %s: %w", sm.Message.From, err)
+			return err
 		}
 		if bySender[key] == nil {
 			bySender[key] = make(map[uint64]*types.SignedMessage)

@@ -34,8 +34,8 @@ var defaultMaxFee = big.NewInt(70_000_000_000_000_000)
 // Simulator runs a message without keeping the result.
 type Simulator interface {
 	// CallWithGas applies prior and then msg, with fees, on the state after ts at
-	// the next epoch. The message's nonce is taken to be the sender's next one. The
-	// error is for calls that could not be made, not for messages that fail.
+	// the next epoch. Their nonces follow the sender's on that state. The error is for
+	// calls that could not be made, not for messages that fail.
 	CallWithGas(ctx context.Context, msg types.ChainMsg, prior []types.ChainMsg, ts *types.TipSet) (CallResult, error)
 }
 
@@ -166,11 +166,11 @@ func (e *Estimator) Premium(ctx context.Context, n uint64, ts *types.TipSet) (ab
 // GasLimit runs the message behind the sender's pending ones and returns the gas
 // it needs, without over-estimation. A message that fails is an ExecError.
 func (e *Estimator) GasLimit(ctx context.Context, m *types.Message, ts *types.TipSet) (int64, error) {
-	prior, err := e.prior(ctx, m.From, behindAll(m.Nonce))
+	prior, next, err := e.prior(ctx, m.From, behindAll(m.Nonce), ts)
 	if err != nil {
 		return 0, err
 	}
-	return e.gasAfter(ctx, m, prior, ts)
+	return e.gasAfter(ctx, m, prior, next, ts)
 }
 
 // behindAll reads the nonce of a message to estimate: zero is "not given yet", and
@@ -182,29 +182,39 @@ func behindAll(nonce uint64) uint64 {
 	return nonce
 }
 
-// prior lists a sender's pending messages below a nonce.
-func (e *Estimator) prior(ctx context.Context, from address.Address, nonce uint64) ([]types.ChainMsg, error) {
+// prior lists the messages that will run before one of a sender's: the pending
+// ones without a gap from the chain's nonce on, below a limit. next is the nonce
+// behind them.
+func (e *Estimator) prior(ctx context.Context, from address.Address, below uint64, ts *types.TipSet) (prior []types.ChainMsg, next uint64, err error) {
+	actor, err := e.pool.o.Chain.ActorAfter(ctx, from, ts)
+	if err != nil {
+		return nil, 0, fmt.Errorf("look up sender %s: %w", from, err)
+	}
 	pending, err := e.pool.PendingOf(ctx, from)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var out []types.ChainMsg
+	next = actor.Nonce
 	for _, p := range pending {
-		if p.Message.Nonce >= nonce {
-			break
+		switch n := p.Message.Nonce; {
+		case n < next:
+		case n > next || n >= below:
+			return prior, next, nil
+		default:
+			prior = append(prior, p)
+			next++
 		}
-		out = append(out, p)
 	}
-	return out, nil
+	return prior, next, nil
 }
 
-func (e *Estimator) gasAfter(ctx context.Context, m *types.Message, prior []types.ChainMsg, ts *types.TipSet) (int64, error) {
-	key, err := e.pool.o.Chain.ResolveToKey(ctx, m.From, ts)
+func (e *Estimator) gasAfter(ctx context.Context, m *types.Message, prior []types.ChainMsg, next uint64, ts *types.TipSet) (int64, error) {
+	key, err := e.pool.resolve(ctx, m.From, ts)
 	if err != nil {
-		return 0, fmt.Errorf("resolve sender %s: %w", m.From, err)
+		return 0, err
 	}
 	probe := *m
-	probe.GasLimit = BlockGasLimit
+	probe.Nonce, probe.GasLimit = next, BlockGasLimit
 	probe.GasFeeCap = big.NewInt(simulatedFeeCap)
 	probe.GasPremium = big.NewInt(1)
 	if probe.Value.Int == nil {
@@ -234,17 +244,17 @@ func asOnChain(m *types.Message, key address.Address) types.ChainMsg {
 // MessageGas returns a copy of the message with gas limit, premium and fee cap
 // filled in where they are zero, within the fee limit of spec.
 func (e *Estimator) MessageGas(ctx context.Context, m *types.Message, spec Spec, ts *types.TipSet) (*types.Message, error) {
-	prior, err := e.prior(ctx, m.From, behindAll(m.Nonce))
+	prior, next, err := e.prior(ctx, m.From, behindAll(m.Nonce), ts)
 	if err != nil {
 		return nil, err
 	}
-	return e.fill(ctx, m, spec, prior, ts)
+	return e.fill(ctx, m, spec, prior, next, ts)
 }
 
-func (e *Estimator) fill(ctx context.Context, m *types.Message, spec Spec, prior []types.ChainMsg, ts *types.TipSet) (*types.Message, error) {
+func (e *Estimator) fill(ctx context.Context, m *types.Message, spec Spec, prior []types.ChainMsg, next uint64, ts *types.TipSet) (*types.Message, error) {
 	out := *m
 	if out.GasLimit == 0 {
-		used, err := e.gasAfter(ctx, m, prior, ts)
+		used, err := e.gasAfter(ctx, m, prior, next, ts)
 		if err != nil {
 			return nil, err
 		}
@@ -299,7 +309,7 @@ func (e *Estimator) Batch(ctx context.Context, items []BatchItem, fromNonce uint
 	if len(items) == 0 {
 		return nil, nil
 	}
-	prior, err := e.prior(ctx, items[0].Msg.From, fromNonce)
+	prior, next, err := e.prior(ctx, items[0].Msg.From, fromNonce, ts)
 	if err != nil {
 		return nil, err
 	}
@@ -310,7 +320,7 @@ func (e *Estimator) Batch(ctx context.Context, items []BatchItem, fromNonce uint
 		}
 		m := *it.Msg
 		m.Nonce = fromNonce
-		filled, err := e.fill(ctx, &m, it.Spec, prior, ts)
+		filled, err := e.fill(ctx, &m, it.Spec, prior, next, ts)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
@@ -320,12 +330,16 @@ func (e *Estimator) Batch(ctx context.Context, items []BatchItem, fromNonce uint
 			continue
 		}
 		out[i] = BatchResult{Msg: filled}
-		key, err := e.pool.o.Chain.ResolveToKey(ctx, m.From, ts)
+		key, err := e.pool.resolve(ctx, m.From, ts)
 		if err != nil {
-			return nil, fmt.Errorf("resolve sender %s: %w", m.From, err)
+			return nil, err
 		}
-		prior = append(prior[:len(prior):len(prior)], asOnChain(filled, key))
-		fromNonce++
+		// What runs in the simulation follows the chain's nonces; the answer carries the
+		// caller's, who may know of messages that are not in this pool yet.
+		simulated := *filled
+		simulated.Nonce = next
+		prior = append(prior[:len(prior):len(prior)], asOnChain(&simulated, key))
+		fromNonce, next = fromNonce+1, next+1
 	}
 	return out, nil
 }

@@ -67,9 +67,9 @@ func (p *Pool) HeadChange(ctx context.Context, revert, apply []*types.TipSet) er
 func (p *Pool) effects(ctx context.Context, revert, apply []*types.TipSet) (map[address.Address]*effect, error) {
 	out := make(map[address.Address]*effect)
 	of := func(m types.ChainMsg, ts *types.TipSet) (*effect, error) {
-		key, err := p.o.Chain.ResolveToKey(ctx, m.VMMessage().From, ts)
+		key, err := p.resolve(ctx, m.VMMessage().From, ts)
 		if err != nil {
-			return nil, fmt.Errorf("resolve sender %s: %w", m.VMMessage().From, err)
+			return nil, err
 		}
 		f := out[key]
 		if f == nil {

@@ -198,12 +198,25 @@ func (p *Pool) check(ctx context.Context, m *types.SignedMessage, src Source, he
 	if !relayed && src != Local {
 		return nil, false, fmt.Errorf("%w: cap %s, base fee %s", ErrFeeCapBelowBaseFee, m.Message.GasFeeCap, baseFee)
 	}
-	key, err := p.o.Chain.ResolveToKey(ctx, m.Message.From, head)
+	key, err := p.resolve(ctx, m.Message.From, head)
 	if err != nil {
-		return nil, false, fmt.Errorf("resolve sender %s: %w", m.Message.From, err)
+		return nil, false, err
 	}
 	e := newEntry(m, key, src != Remote)
 	return e, relayed, p.verify(m, key)
+}
+
+// resolve turns a sender into its key address. Only ID addresses need the chain's
+// state, which may first have to be computed.
+func (p *Pool) resolve(ctx context.Context, addr address.Address, ts *types.TipSet) (address.Address, error) {
+	if proto := addr.Protocol(); proto == address.BLS || proto == address.SECP256K1 {
+		return addr, nil
+	}
+	key, err := p.o.Chain.ResolveToKey(ctx, addr, ts)
+	if err != nil {
+		return address.Undef, fmt.Errorf("resolve sender %s: %w", addr, err)
+	}
+	return key, nil
 }
 
 // verify checks the signature, remembering success under every input of the check.
@@ -274,9 +287,9 @@ func (p *Pool) publish(ctx context.Context, m *types.SignedMessage) error {
 // chain's and its own contiguous pending ones.
 func (p *Pool) NextNonce(ctx context.Context, addr address.Address) (uint64, error) {
 	head := p.Head()
-	key, err := p.o.Chain.ResolveToKey(ctx, addr, head)
+	key, err := p.resolve(ctx, addr, head)
 	if err != nil {
-		return 0, fmt.Errorf("resolve %s: %w", addr, err)
+		return 0, err
 	}
 	actor, err := p.o.Chain.ActorAfter(ctx, addr, head)
 	if err != nil {
@@ -303,9 +316,9 @@ func (p *Pool) Pending() ([]*types.SignedMessage, *types.TipSet) {
 
 // PendingOf returns one sender's pending messages by rising nonce.
 func (p *Pool) PendingOf(ctx context.Context, addr address.Address) ([]*types.SignedMessage, error) {
-	key, err := p.o.Chain.ResolveToKey(ctx, addr, p.Head())
+	key, err := p.resolve(ctx, addr, p.Head())
 	if err != nil {
-		return nil, fmt.Errorf("resolve %s: %w", addr, err)
+		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
