@@ -239,13 +239,18 @@ func (s *Syncer) HearBlock(ctx context.Context, from peer.ID, b *types.BlockMsg)
 	return s.take(ctx, full)
 }
 
-// Submit takes in a block of our own miners: judged like any other.
+// Submit takes in a block of our own miners: judged like any other, also when
+// it is stored already. A crash may have come between storing it and choosing
+// it as head, and nobody else would send it again.
 func (s *Syncer) Submit(ctx context.Context, b *types.FullBlock) error {
 	if reason, ok := s.Bad(b.Cid()); ok {
 		return fmt.Errorf("block %s: %w: %s", b.Cid(), ErrBad, reason)
 	}
 	s.announce(b.Header)
-	return s.take(ctx, b)
+	if err := s.waitForTime(ctx, b.Header); err != nil {
+		return err
+	}
+	return s.judgeOnce(ctx, b)
 }
 
 func (s *Syncer) fetchBlock(ctx context.Context, from peer.ID, h *types.BlockHeader) (*types.FullBlock, error) {
@@ -270,7 +275,11 @@ func (s *Syncer) take(ctx context.Context, b *types.FullBlock) error {
 	if err := s.waitForTime(ctx, b.Header); err != nil {
 		return err
 	}
-	_, err, _ := s.judge.Do(c.KeyString(), func() (any, error) {
+	return s.judgeOnce(ctx, b)
+}
+
+func (s *Syncer) judgeOnce(ctx context.Context, b *types.FullBlock) error {
+	_, err, _ := s.judge.Do(b.Cid().KeyString(), func() (any, error) {
 		return nil, s.validateAndAccept(context.WithoutCancel(ctx), b)
 	})
 	return err

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -88,6 +89,9 @@ func (a syncAPI) SyncSubmitBlock(ctx context.Context, b *types.BlockMsg) error {
 		return err
 	}
 	if err := a.sync.Submit(ctx, full); err != nil {
+		if _, broken := consensus.IsReject(err); broken || errors.Is(err, chainsync.ErrBad) {
+			return api.Errorf(api.CodeInvalid, "%w", err) // for good: the miner need not send it again
+		}
 		return err
 	}
 	return a.gossip.publishBlock(ctx, b)
