@@ -41,10 +41,12 @@ func (m *runner) attempt(ctx context.Context, round abi.ChainEpoch, changed <-ch
 		return m.fail(rctx, round, "base info from the node: %w", err)
 	}
 	if info == nil || len(info.Sectors) == 0 {
-		return m.fail(rctx, round, "no power yet: no sector of the miner is proven in the state that elections look back to")
+		m.state.went(round, "no power yet: no sector of the miner is proven in the state that elections look back to")
+		return passed
 	}
 	if !info.EligibleForMining {
-		return m.fail(rctx, round, "not eligible: power below the minimum, a debt, or a consensus fault within its time")
+		m.state.went(round, "not eligible: power below the minimum, a debt, or a consensus fault within its time")
+		return passed
 	}
 	won, err := m.elect(rctx, round, info)
 	if err != nil {
@@ -107,7 +109,10 @@ func (m *runner) fail(ctx context.Context, round abi.ChainEpoch, format string, 
 		return moved
 	}
 	err := fmt.Errorf(format, args...)
-	log.Warnf("%s epoch %d: %s", m.addr, round, err)
+	if m.said != err.Error() { // said once, not every epoch
+		m.said = err.Error()
+		log.Warnf("%s epoch %d: %s", m.addr, round, err)
+	}
 	m.state.failed(round, "%s", err)
 	return passed
 }

@@ -28,6 +28,8 @@ const (
 	floorMargin = 5
 	// submitTries is how often a block is sent to a node that cannot be reached.
 	submitTries = 3
+	// maxFailures is how often a node may fail at a block, for a reason of its own, until it counts as refused.
+	maxFailures = 10
 	// resendTries is how often an own block is sent again when the head goes back to its parents.
 	resendTries = 3
 )
@@ -59,6 +61,7 @@ func (m *runner) bringOut(ctx context.Context, round abi.ChainEpoch, block *type
 	if err := m.deliver(ctx, round, block, raw, worker); err != nil {
 		return m.fail(ctx, round, "%w", err)
 	}
+	m.said = ""
 	m.state.went(round, "won %d: block %s submitted", wins, block.Header.Cid())
 	log.Infof("%s won epoch %d (%d): block %s on %d, %d messages", m.addr, round, wins, block.Header.Cid(), m.base.Height(),
 		len(block.BlsMessages)+len(block.SecpkMessages))
@@ -88,9 +91,9 @@ func (m *runner) deliver(ctx context.Context, round abi.ChainEpoch, block *types
 		m.outcome(round, guard.Submitted, "", false)
 		return nil
 	}
-	// A node that answered has refused the block and shown it to nobody. One that did not may have published it: then
-	// the same bytes are sent again while the head is the same.
-	if answered(err) {
+	// A node that refused the block for good has shown it to nobody. Otherwise it may be out: then the same bytes are
+	// sent again while the head is the same.
+	if m.refusedForGood(round, err) {
 		m.outcome(round, guard.Failed, err.Error(), true)
 	} else {
 		m.outcome(round, guard.Signing, "not submitted: "+err.Error(), false)
@@ -102,6 +105,19 @@ func (m *runner) deliver(ctx context.Context, round abi.ChainEpoch, block *types
 func answered(err error) bool {
 	var e *api.Error
 	return errors.As(err, &e) && e.Code != api.CodeUnavailable && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
+}
+
+// refusedForGood tells whether the node will never take a block: it said so, or it failed at it again and again.
+func (m *runner) refusedForGood(round abi.ChainEpoch, err error) bool {
+	if !answered(err) {
+		return false
+	}
+	switch api.Explain(err).Code {
+	case api.CodeInvalid, api.CodeConflict, api.CodePermission, api.CodeUnauthenticated:
+		return true
+	}
+	m.failures[round]++
+	return m.failures[round] >= maxFailures
 }
 
 func (m *runner) submit(ctx context.Context, block *types.BlockMsg) error {

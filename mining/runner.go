@@ -3,6 +3,7 @@ package mining
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"time"
 
@@ -53,6 +54,8 @@ type runner struct {
 	buildTime  time.Duration // running mean of what a block takes
 	open       []abi.ChainEpoch
 	resent     map[abi.ChainEpoch]int
+	failures   map[abi.ChainEpoch]int
+	said       string // the last trouble that was logged
 	reconciled bool
 	warmed     bool
 }
@@ -60,7 +63,7 @@ type runner struct {
 func newRunner(addr address.Address, t Timing, h *heads, n Node, s Services, g *guard.Guard, sel *selects, c clock.Clock, st *state) *runner {
 	m := &runner{
 		addr: addr, timing: t, heads: h, producer: n, past: n, services: s, guard: g, selects: sel, clock: c, state: st,
-		lost: map[abi.ChainEpoch]bool{}, resent: map[abi.ChainEpoch]int{}, buildTime: t.BlockDelay / 20,
+		lost: map[abi.ChainEpoch]bool{}, resent: map[abi.ChainEpoch]int{}, failures: map[abi.ChainEpoch]int{}, buildTime: t.BlockDelay / 20,
 	}
 	for _, r := range g.Records(settleDepth * 20) {
 		if r.State == guard.Signing || r.State == guard.Submitted {
@@ -127,20 +130,22 @@ func (m *runner) step(ctx context.Context) {
 		return
 	}
 	m.nulls++
-	wait := m.startOf(round + 1).Sub(m.clock.Now())
-	if grace := m.timing.BlockDelay / 5; wait < grace && !m.skips(round) {
-		wait = grace // the chain is catching up: leave others the time to bring their block
+	// A null round is not begun before a block of the round before had the time to come, whatever the network says; the
+	// same when the chain is catching up.
+	grace := m.timing.BlockDelay / 5
+	wait := m.startOf(round+1).Sub(m.clock.Now()) + max(0, grace-m.timing.Propagation)
+	if !m.skips(round) {
+		wait = max(wait, grace)
 	}
 	m.pause(ctx, changed, wait)
 }
 
 func (m *runner) rebase(head *types.TipSet) {
 	m.base, m.nulls = head, 0
-	for e := range m.lost {
-		if e <= head.Height() {
-			delete(m.lost, e)
-		}
+	for _, kept := range []map[abi.ChainEpoch]int{m.resent, m.failures} {
+		maps.DeleteFunc(kept, func(e abi.ChainEpoch, _ int) bool { return e < head.Height()-reconcileDepth })
 	}
+	maps.DeleteFunc(m.lost, func(e abi.ChainEpoch, _ bool) bool { return e <= head.Height() })
 }
 
 func (m *runner) skips(round abi.ChainEpoch) bool { return m.lost[round] || round <= m.done }

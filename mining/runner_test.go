@@ -161,7 +161,8 @@ func TestBrokenMinersTouchNobody(t *testing.T) {
 	require.Empty(t, w.ownHeights(erring))
 	st := w.states[erring].show(erring, true)
 	require.True(t, strings.Contains(st.Err, "the answer cannot be read") || st.LastResult == "lost the election", "%+v", st)
-	require.Contains(t, w.states[powerless].show(powerless, true).Err, "no power yet")
+	require.Contains(t, w.states[powerless].show(powerless, true).LastResult, "no power yet")
+	require.Empty(t, w.states[powerless].show(powerless, true).Err, "nothing is broken")
 	require.NotZero(t, w.states[powerless].show(powerless, true).LastEpoch)
 }
 
@@ -170,9 +171,8 @@ func TestReasons(t *testing.T) {
 		spoil func(w *world)
 		want  string
 	}{
-		"not eligible": {func(w *world) { w.chain.ineligible[first] = true }, "not eligible"},
-		"base info":    {func(w *world) { w.chain.onBase = func(abi.ChainEpoch) error { return errors.New("state is missing") } }, "base info from the node: state is missing"},
-		"wallet":       {func(w *world) { w.wallet.fail = func(walletapi.MsgType) error { return errors.New("wallet locked") } }, "election proof from the wallet: wallet locked"},
+		"base info": {func(w *world) { w.chain.onBase = func(abi.ChainEpoch) error { return errors.New("state is missing") } }, "base info from the node: state is missing"},
+		"wallet":    {func(w *world) { w.wallet.fail = func(walletapi.MsgType) error { return errors.New("wallet locked") } }, "election proof from the wallet: wallet locked"},
 		"sealer": {func(w *world) {
 			w.sealers[first].gate = func(context.Context, int) error { return errors.New("sector is gone") }
 		}, "winning proof from the sealer: sector is gone"},
@@ -195,6 +195,18 @@ func TestReasons(t *testing.T) {
 			require.Empty(t, w.ownHeights(first))
 		})
 	}
+}
+
+// Without power or eligibility nothing is broken, and yet it is told.
+func TestNotEligible(t *testing.T) {
+	w := newTestWorld(t, 100)
+	w.chain.ineligible[first] = true
+	w.start(first)
+	w.advance(3 * testDelay)
+	st := w.states[first].show(first, true)
+	require.Empty(t, st.Err)
+	require.Contains(t, st.LastResult, "not eligible")
+	require.Empty(t, w.ownHeights(first))
 }
 
 // Every trouble passes: the next rounds are won as if nothing had been, and the state is clean again.
@@ -220,8 +232,9 @@ func TestRecovers(t *testing.T) {
 				}
 			}
 		},
-		"node refuses blocks": func(w *world, bad bool) { w.chain.onSubmit = onlyIf(bad, api.Errorf(api.CodeInvalid, "bad block")) },
-		"node unreachable":    func(w *world, bad bool) { w.chain.onSubmit = onlyIf(bad, api.Errorf(api.CodeUnavailable, "away")) },
+		"node fails at blocks": func(w *world, bad bool) { w.chain.onSubmit = onlyIf(bad, api.Errorf(api.CodeInternal, "disk full")) },
+		"node refuses blocks":  func(w *world, bad bool) { w.chain.onSubmit = onlyIf(bad, api.Errorf(api.CodeInvalid, "bad block")) },
+		"node unreachable":     func(w *world, bad bool) { w.chain.onSubmit = onlyIf(bad, api.Errorf(api.CodeUnavailable, "away")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newTestWorld(t, 100)

@@ -18,7 +18,7 @@ type state struct {
 	issue  string         // why no block can be won, "" when all is well
 }
 
-// went notes how the attempt of a round ended; the miner is well.
+// went notes how the attempt of a round ended; nothing failed, even where no block could be won.
 func (s *state) went(epoch abi.ChainEpoch, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -91,8 +91,9 @@ type MinerInfo struct {
 }
 
 // MinerState is the guide's answer of `address state`: IsMining is what the
-// operator wants, Err says why no block can be won at present and is empty when
-// all is well. LastEpoch and LastResult tell of the last round that was tried.
+// operator wants, Err says what is broken and is empty when nothing is.
+// LastEpoch and LastResult tell of the last round that was tried and how it
+// went, also where the miner has no power to win with.
 type MinerState struct {
 	Addr       address.Address
 	IsMining   bool

@@ -213,7 +213,15 @@ func (e Env) state() *cli.Command {
 		for i, s := range states {
 			short[i] = shortState{s.Addr, s.IsMining, s.Err}
 		}
-		return p.Value(short)
+		if err := p.Value(short); err != nil || p.JSON() {
+			return err
+		}
+		for _, s := range states {
+			if s.IsMining && s.LastResult != "" {
+				p.Note("%s: epoch %d: %s", s.Addr, s.LastEpoch, s.LastResult)
+			}
+		}
+		return nil
 	})
 }
 
