@@ -129,9 +129,27 @@ func (a *API) GetMessageByFromAndNonce(ctx context.Context, from address.Address
 	return a.wireOne(a.s.db.ByNonce(ctx, key, nonce))
 }
 
-// WaitMessage waits for a final state.
+// WaitMessage waits for a final state. When the messager stops, waiting ends with an
+// error of kind unavailable; the caller asks again.
 func (a *API) WaitMessage(ctx context.Context, id string, confidence uint64) (*msgapi.Message, error) {
-	return a.wireOne(a.s.Wait(ctx, id, confidence))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-a.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	m, err := a.s.Wait(ctx, id, confidence)
+	select {
+	case <-a.closing:
+		if errors.Is(err, context.Canceled) {
+			return nil, api.Errorf(api.CodeUnavailable, "the messager is stopping").WithHint("ask again with the same id once it runs")
+		}
+	default:
+	}
+	return a.wireOne(m, err)
 }
 
 // ListMessage lists messages by page.

@@ -240,6 +240,33 @@ func TestRestartOfEverything(t *testing.T) {
 	require.NoError(t, c.d.Wait(ctx))
 }
 
+// TestStopEndsWaiting: a client that waits does not hold up the end.
+func TestStopEndsWaiting(t *testing.T) {
+	c := newCluster(t)
+	ctx := t.Context()
+	admin := c.client("an.admin.token")
+	require.NoError(t, admin.SaveWallet(ctx, msgapi.WalletSpec{Name: "w", URL: c.wURL, Token: walletToken}))
+	id, err := admin.PushMessage(ctx, c.message(1), nil, "w")
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := admin.WaitMessage(ctx, id, 0)
+		ended <- err
+	}()
+	for {
+		c.d.Service.hub.mu.Lock()
+		waiting := len(c.d.Service.hub.waiters)
+		c.d.Service.hub.mu.Unlock()
+		if waiting > 0 {
+			break
+		}
+	}
+	start := clock.Real().Now()
+	c.stop()
+	require.Equal(t, api.CodeUnavailable, api.Explain(<-ended).Code)
+	require.Less(t, clock.Real().Now().Sub(start), 3*time.Second)
+}
+
 func TestStartRefuses(t *testing.T) {
 	c := newCluster(t)
 	_, err := Start(t.Context(), c.opts)
