@@ -290,6 +290,38 @@ func TestCompaction(t *testing.T) {
 	check(open(t, dir))
 }
 
+// The file of a miner that wins all the time stays small, and its rules hold across every rewriting.
+func TestCompactsWhileRunning(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "guard")
+	if err != nil {
+		dir = t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	g := open(t, dir)
+	g.limit = 20_000
+	biggest := int64(0)
+	for i := range 300 {
+		p := prop(i+1, fmt.Sprint("d", i), i, key(fmt.Sprint("p", i)), key("x"))
+		v, why, err := g.Propose(p, 1, make([]byte, 500))
+		require.NoError(t, err)
+		require.Equal(t, Fresh, v, why)
+		require.NoError(t, g.Signed(p.Epoch, name(fmt.Sprint("b", i))))
+		require.NoError(t, g.Outcome(p.Epoch, Landed, "", false))
+		biggest = max(biggest, g.size)
+		if g.limit == compactAbove {
+			g.limit = max(20_000, 2*g.size)
+		}
+	}
+	require.Less(t, biggest, int64(300_000))
+	require.Less(t, g.size, int64(200_000))
+	require.NoError(t, g.Close())
+	g = open(t, dir)
+	require.Len(t, g.Records(1000), 300)
+	v, _, err := g.Propose(prop(7, "other", 6, key("fresh"), key("x")), 1, nil)
+	require.NoError(t, err)
+	require.Equal(t, SecondBlock, v)
+}
+
 func TestRecords(t *testing.T) {
 	dir := t.TempDir()
 	g := open(t, dir)

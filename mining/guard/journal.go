@@ -79,6 +79,7 @@ type Guard struct {
 	mu      sync.Mutex
 	file    *os.File
 	size    int64
+	limit   int64 // of size, before the file is rewritten
 	history History
 	records map[abi.ChainEpoch]*Record
 	fresh   bool
@@ -96,7 +97,7 @@ func Open(dir string, miner address.Address) (*Guard, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make guard folder: %w", err)
 	}
-	g := &Guard{path: Path(dir, miner), records: map[abi.ChainEpoch]*Record{}}
+	g := &Guard{path: Path(dir, miner), limit: compactAbove, records: map[abi.ChainEpoch]*Record{}}
 	f, err := os.OpenFile(g.path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open guard of %s: %w", miner, err)
@@ -271,7 +272,18 @@ func (g *Guard) Signed(epoch abi.ChainEpoch, block cid.Cid) error {
 func (g *Guard) Outcome(epoch abi.ChainEpoch, s State, reason string, void bool) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.write(&event{Kind: "outcome", Epoch: epoch, State: s, Err: reason, Void: void}, void)
+	if err := g.write(&event{Kind: "outcome", Epoch: epoch, State: s, Err: reason, Void: void}, void); err != nil {
+		return err
+	}
+	// Here no signature waits for the disk.
+	if g.size > g.limit {
+		if err := g.compact(); err != nil {
+			g.broken = fmt.Errorf("%w: compact: %w", ErrBroken, err)
+			return g.broken
+		}
+		g.limit = max(compactAbove, 2*g.size)
+	}
+	return nil
 }
 
 // RaiseFloor forbids everything up to epoch, durably.
