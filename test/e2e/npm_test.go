@@ -1,0 +1,250 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/big"
+	"github.com/stretchr/testify/require"
+
+	walletapi "github.com/filecoin-venus/venus/api/wallet"
+	"github.com/filecoin-venus/venus/cluster"
+	"github.com/filecoin-venus/venus/rpc"
+	"github.com/filecoin-venus/venus/types"
+)
+
+// npmClients is a folder with the clients of test/e2e/npm installed: a copy, so
+// that no Go files of theirs come to lie inside the module.
+type npmClients struct{ dir string }
+
+// installClients runs `npm ci`, or says why it cannot and skips the test.
+func installClients(t *testing.T) npmClients {
+	t.Helper()
+	for _, program := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("the npm clients are not driven: %s is not installed here", program)
+		}
+	}
+	c := npmClients{t.TempDir()}
+	from := filepath.Join(shared.root, "test", "e2e", "npm")
+	files, err := os.ReadDir(from)
+	require.NoError(t, err)
+	for _, f := range files {
+		if f.IsDir() {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(from, f.Name()))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(c.dir, f.Name()), b, 0o600))
+	}
+	// npm finds its registry and proxies as this machine is set up.
+	cmd := exec.CommandContext(t.Context(), "npm", "ci")
+	cmd.Dir = c.dir
+	r := finish(t, cmd)
+	require.Zero(t, r.code, "npm ci: %s", r.all())
+	return c
+}
+
+// script runs one of the scripts and reads the JSON that it prints.
+func (c npmClients) script(t *testing.T, env []string, input, output any, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "node", args...)
+	cmd.Dir, cmd.Env = c.dir, environment(c.dir, env...)
+	if input != nil {
+		b, err := json.Marshal(input)
+		require.NoError(t, err)
+		cmd.Stdin = bytes.NewReader(b)
+	}
+	r := finish(t, cmd)
+	require.Zero(t, r.code, "node %v: %s", args, r.all())
+	lines := strings.Split(strings.TrimSpace(r.out), "\n")
+	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), output), "node %v: %s", args, r.out)
+}
+
+func TestNpmClients(t *testing.T) {
+	t.Parallel()
+	shared.chain.launch(t) // it comes up while npm works
+	clients := installClients(t)
+	c, st := living(t)
+	t.Run("lotus", func(t *testing.T) { lotusClient(t, clients, c, st) })
+	t.Run("drand", func(t *testing.T) { drandClient(t, clients, st) })
+	t.Run("zondax", func(t *testing.T) { signingTools(t, clients, c, st) })
+}
+
+// lotusClient reads head, notifications and a miner with the Lotus JS client.
+func lotusClient(t *testing.T, clients npmClients, c *testCluster, st *cluster.State) {
+	for _, version := range []string{"v0", "v1"} {
+		t.Run(version, func(t *testing.T) {
+			var got struct {
+				Version struct{ Version string }
+				Head    struct {
+					Cids   []map[string]string
+					Blocks []struct{ Miner string }
+					Height int64
+				}
+				Notes []struct {
+					Type   string
+					Height int64
+				}
+				Info struct {
+					Owner, Worker string
+					SectorSize    uint64
+				}
+			}
+			url := fmt.Sprintf("ws://127.0.0.1:%d/rpc/%s", st.Ports.Node, version)
+			clients.script(t, []string{"VENUS_TOKEN=" + c.secret(t, "cluster.token")}, nil, &got, "lotus.mjs", url, st.GenesisMiner)
+			require.NotEmpty(t, got.Version.Version)
+			require.NotEmpty(t, got.Head.Cids)
+			require.Len(t, got.Head.Blocks, len(got.Head.Cids))
+			require.Equal(t, "t0", got.Head.Blocks[0].Miner[:2])
+			require.Equal(t, "current", got.Notes[0].Type, "the first notification tells where the chain stands")
+			require.GreaterOrEqual(t, got.Notes[0].Height, got.Head.Height)
+			applied, last := 0, got.Notes[0].Height
+			for _, n := range got.Notes[1:] {
+				if n.Type == "apply" {
+					require.True(t, n.Height >= last, "heads grow: %v", got.Notes)
+					applied++
+				}
+				last = n.Height
+			}
+			require.GreaterOrEqual(t, applied, 5)
+			require.Equal(t, uint64(2048), got.Info.SectorSize)
+			require.Equal(t, "t0", got.Info.Owner[:2])
+		})
+	}
+}
+
+// drandClient reads and verifies the beacon with drand's own client.
+func drandClient(t *testing.T, clients npmClients, st *cluster.State) {
+	type beacon struct {
+		Round      uint64
+		Randomness string
+		Signature  string
+	}
+	var got struct {
+		Info          struct{ Hash, Public_key, SchemeID string }
+		Third, Latest beacon
+	}
+	clients.script(t, nil, nil, &got, "drand.mjs", fmt.Sprintf("http://127.0.0.1:%d", st.Ports.Beacon))
+	require.NotEmpty(t, got.Info.Hash)
+	require.Equal(t, uint64(3), got.Third.Round)
+	require.NotEmpty(t, got.Third.Signature)
+	require.Greater(t, got.Latest.Round, uint64(3))
+	require.NotEqual(t, got.Third.Randomness, got.Latest.Randomness)
+}
+
+// keyPair is a key of the signing tools.
+type keyPair struct{ Address, Key string }
+
+// toolMessage is a message as the signing tools read it.
+type toolMessage struct {
+	To, From              string
+	Nonce                 uint64
+	Value                 string
+	GasLimit              int64
+	GasFeeCap, GasPremium string
+	Method                uint64
+	Params                string
+	Version               uint64 `json:",omitempty"`
+}
+
+// signingTools sends messages that were signed there, and has signatures of
+// our wallet verified there.
+func signingTools(t *testing.T, clients npmClients, c *testCluster, st *cluster.State) {
+	var keys map[string]keyPair
+	clients.script(t, nil, nil, &keys, "zondax.mjs", "keys")
+	require.Len(t, keys, 2)
+	for kind, key := range keys {
+		t.Run("signed there, "+kind, func(t *testing.T) {
+			c.fund(t, key.Address, 10)
+			msg := toolMessage{To: st.Owner, From: key.Address, Value: "1000000000000000000", GasLimit: 3_000_000, GasFeeCap: "1000000", GasPremium: "100000"}
+			if msg.To == "" { // the journey has not made the owner yet
+				msg.To = st.Faucet
+			}
+			var signed struct{ Signed json.RawMessage }
+			clients.script(t, nil, map[string]any{"message": msg, "key": key.Key}, &signed, "zondax.mjs", "sign")
+			token := c.secret(t, "cluster.token")
+			pushed := callNode(t, st, token, "Filecoin.MpoolPush", signed.Signed)
+			var look struct {
+				Message json.RawMessage
+				Receipt struct{ ExitCode int64 }
+				Height  int64
+			}
+			require.NoError(t, json.Unmarshal(callNode(t, st, token, "Filecoin.StateWaitMsg", pushed, json.RawMessage("2")), &look))
+			require.Zero(t, look.Receipt.ExitCode)
+			require.JSONEq(t, string(pushed), string(look.Message))
+			require.Positive(t, look.Height)
+		})
+	}
+	w := walletOf(t, c, st)
+	for _, kind := range []types.KeyType{types.KeyBLS, types.KeySecp256k1} {
+		t.Run("signed here, "+string(kind), func(t *testing.T) { verifiedThere(t, clients, w, kind) })
+	}
+}
+
+// walletOf connects to the cluster's wallet.
+func walletOf(t *testing.T, c *testCluster, st *cluster.State) *walletapi.WalletProxy {
+	t.Helper()
+	w := new(walletapi.WalletProxy)
+	stop, err := rpc.Dial(st.Ports.WalletURL(), c.secret(t, "wallet.token"), walletapi.Namespace, w, rpc.DialOptions{Service: "venus-wallet"})
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	return w
+}
+
+func verifiedThere(t *testing.T, clients npmClients, w *walletapi.WalletProxy, kind types.KeyType) {
+	from, err := w.WalletNew(t.Context(), kind)
+	require.NoError(t, err)
+	to, err := address.NewIDAddress(1000)
+	require.NoError(t, err)
+	msg := &types.Message{
+		To: to, From: from, Nonce: 7, Value: big.NewInt(12345), GasLimit: 1_000_000, GasFeeCap: big.NewInt(300), GasPremium: big.NewInt(200),
+	}
+	raw, err := msg.Serialize()
+	require.NoError(t, err)
+	sig, err := w.WalletSign(t.Context(), from, msg.Cid().Bytes(), walletapi.MsgMeta{Type: walletapi.TypeMessage, Extra: raw})
+	require.NoError(t, err)
+	ask := func(nonce uint64) bool {
+		m := toolMessage{
+			To: to.String(), From: from.String(), Nonce: nonce, Value: "12345", GasLimit: msg.GasLimit, GasFeeCap: "300", GasPremium: "200",
+		}
+		var got struct{ Valid bool }
+		clients.script(t, nil, map[string]any{"message": m, "signature": sig.Data}, &got, "zondax.mjs", "verify")
+		return got.Valid
+	}
+	require.True(t, ask(7))
+	require.False(t, ask(8), "another message is not covered")
+}
+
+// callNode calls the node as any HTTP client would, with raw JSON.
+func callNode(t *testing.T, st *cluster.State, token, method string, args ...json.RawMessage) json.RawMessage {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": args})
+	require.NoError(t, err)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d/rpc/v0", st.Ports.Node), bytes.NewReader(body))
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := (&http.Client{Timeout: 2 * time.Minute}).Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	var answer struct {
+		Result json.RawMessage
+		Error  *struct{ Message string }
+	}
+	require.NoError(t, json.Unmarshal(raw, &answer), "%s answers %s: %s", method, resp.Status, raw)
+	require.Nil(t, answer.Error, "%s: %s", method, raw)
+	return answer.Result
+}
