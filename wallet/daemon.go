@@ -17,6 +17,9 @@ import (
 	"github.com/filecoin-venus/venus/wallet/signlog"
 )
 
+// SignLog is where a wallet's directory keeps its signature log.
+func SignLog(d repo.Dir) string { return d.Path("signlog") }
+
 // stopTimeout is how long a running request may hold up the end.
 const stopTimeout = 10 * time.Second
 
@@ -85,7 +88,7 @@ func (d *Daemon) start(o Options) error {
 	if err != nil {
 		return err
 	}
-	if d.records, err = signlog.Open(d.repo.Path("signlog"), o.Clock); err != nil {
+	if d.records, err = signlog.Open(SignLog(d.repo.Dir), o.Clock); err != nil {
 		return err
 	}
 	d.Service = NewService(keys, d.records, tokens, o.Clock, o.Version)

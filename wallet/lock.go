@@ -55,6 +55,15 @@ func (s *Service) SetPassword(_ context.Context, password string) error {
 	return withPassword(password, s.keys.SetPassword)
 }
 
+// ChangePassword replaces the password.
+func (s *Service) ChangePassword(_ context.Context, old, fresh string) error {
+	return s.attempts.try(func() error {
+		return withPassword(old, func(o []byte) error {
+			return withPassword(fresh, func(f []byte) error { return s.keys.ChangePassword(o, f) })
+		})
+	})
+}
+
 // Unlock makes the keys usable.
 func (s *Service) Unlock(_ context.Context, password string) error {
 	return s.attempts.try(func() error { return withPassword(password, s.keys.Unlock) })

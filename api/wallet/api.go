@@ -57,6 +57,9 @@ type Lock interface {
 	// SetPassword sets the password of a new keystore and unlocks it.
 	//perm:admin
 	SetPassword(ctx context.Context, password string) error
+	// ChangePassword replaces the password; the keys stay as they are, and so does the lock.
+	//perm:admin
+	ChangePassword(ctx context.Context, old, fresh string) error
 	// Unlock makes the keys usable until Lock or the end of the program.
 	//perm:admin
 	Unlock(ctx context.Context, password string) error

@@ -16,6 +16,7 @@ type WalletProxy struct {
 	Internal struct {
 		AuthNew        func(p0 context.Context, p1 []api.Permission) ([]byte, error)                                  `perm:"admin"`
 		AuthVerify     func(p0 context.Context, p1 string) ([]api.Permission, error)                                  `perm:"read"`
+		ChangePassword func(p0 context.Context, p1 string, p2 string) error                                           `perm:"admin"`
 		Closing        func(p0 context.Context) (<-chan struct{}, error)                                              `perm:"read"`
 		Discover       func(p0 context.Context) (map[string]any, error)                                               `perm:"read"`
 		Lock           func(p0 context.Context) error                                                                 `perm:"admin"`
@@ -52,6 +53,14 @@ func (s *WalletProxy) AuthVerify(p0 context.Context, p1 string) (r []api.Permiss
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.AuthVerify(p0, p1)
+}
+
+// ChangePassword forwards to the function of the same name.
+func (s *WalletProxy) ChangePassword(p0 context.Context, p1 string, p2 string) error {
+	if s.Internal.ChangePassword == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.ChangePassword(p0, p1, p2)
 }
 
 // Closing forwards to the function of the same name.

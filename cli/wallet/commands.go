@@ -32,7 +32,7 @@ type Env struct {
 // Commands are all commands but run.
 func Commands(e Env) []*cli.Command {
 	return []*cli.Command{
-		e.setPassword(), e.unlock(), e.lock(), e.lockState(), e.newKey(), e.list(), e.importKey(), e.exportKey(), e.sign(), e.deleteKey(),
+		e.setPassword(), e.changePassword(), e.unlock(), e.lock(), e.lockState(), e.newKey(), e.list(), e.importKey(), e.exportKey(), e.sign(), e.deleteKey(),
 		e.auth(), e.logs(),
 	}
 }
@@ -112,6 +112,23 @@ func (e Env) setPassword() *cli.Command {
 			return "", err
 		}
 		return "Password set successfully", w.SetPassword(ctx, pw)
+	})
+}
+
+func (e Env) changePassword() *cli.Command {
+	return e.call(&cli.Command{
+		Name: "changepwd", Usage: "replace the password", Flags: append(PasswordFlags(),
+			&cli.StringFlag{Name: flagNewPasswordFile, Usage: "read the new password from the first line of this `FILE`"}),
+	}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+		old, err := askPassword(cmd, false)
+		if err != nil {
+			return "", err
+		}
+		fresh, err := askNewPassword(cmd)
+		if err != nil {
+			return "", err
+		}
+		return "Password changed successfully", w.ChangePassword(ctx, old, fresh)
 	})
 }
 

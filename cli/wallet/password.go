@@ -18,9 +18,10 @@ import (
 const PasswordEnv = "VENUS_WALLET_PASSWORD"
 
 const (
-	flagPasswordFile = "password-file"
-	flagPasswordFD   = "password-fd"
-	maxPassword      = 1024
+	flagPasswordFile    = "password-file"
+	flagPasswordFD      = "password-fd"
+	flagNewPasswordFile = "new-password-file"
+	maxPassword         = 1024
 )
 
 // PasswordFlags are the ways to give a password without a prompt.
@@ -89,17 +90,27 @@ func askPassword(cmd *cli.Command, again bool) (string, error) {
 	if err != nil || given != nil {
 		return string(given), err
 	}
+	return typePassword(cmd, "Password:", again)
+}
+
+// askNewPassword is what changepwd sets: from a file, or typed twice.
+func askNewPassword(cmd *cli.Command) (string, error) {
+	if file := cmd.String(flagNewPasswordFile); file != "" {
+		b, err := passwordFile(cmd, file)
+		return string(b), err
+	}
+	return typePassword(cmd, "New password:", true)
+}
+
+func typePassword(cmd *cli.Command, label string, again bool) (string, error) {
 	tty, ok := terminal(cmd)
 	if !ok {
 		return "", api.Errorf(api.CodeInvalid, "no password given and no terminal to ask on").
 			WithHint("use --%s, --%s or the environment variable %s", flagPasswordFile, flagPasswordFD, PasswordEnv)
 	}
-	first, err := prompt(tty, cmd.Root().ErrWriter, "Password:")
-	if err != nil {
-		return "", err
-	}
-	if !again {
-		return first, nil
+	first, err := prompt(tty, cmd.Root().ErrWriter, label)
+	if err != nil || !again {
+		return first, err
 	}
 	second, err := prompt(tty, cmd.Root().ErrWriter, "Enter Password again:")
 	if err != nil {

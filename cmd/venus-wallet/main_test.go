@@ -300,6 +300,44 @@ func TestExportImportSignDelete(t *testing.T) {
 	}
 }
 
+func TestChangePassword(t *testing.T) {
+	w := newWorld(t)
+	w.start(nil)
+	w.ok("setpwd", "--password-file", w.file("old"))
+	a := w.ok("new", "bls")
+	w.fails("password mismatch", "changepwd", "--password-file", w.file("typo"), "--new-password-file", w.file("new"))
+	require.Equal(t, "Password changed successfully", w.ok("changepwd", "--password-file", w.file("old"), "--new-password-file", w.file("new")))
+	w.ok("export", a)
+	w.ok("lock")
+	w.fails("password mismatch", "unlock", "--password-file", w.file("old"))
+	w.ok("unlock", "--password-file", w.file("new"))
+	w.ok("export", a)
+}
+
+func TestAudit(t *testing.T) {
+	w := newWorld(t)
+	w.start(nil)
+	w.ok("setpwd", "--password-file", w.file("pw"))
+	a := w.ok("new", "secp256k1")
+	w.ok("sign", "--type", "text", a, "00")
+	w.fails("raw bytes are never signed", "sign", "--type", "unknown", a, "00")
+	table := w.ok("audit")
+	require.Regexp(t, `done +new +`+a, table)
+	require.Regexp(t, `signed +text +`+a+` +length=1`, table)
+	require.Regexp(t, `refused +unknown +`+a+` +refused to sign: raw bytes`, table)
+	require.Contains(t, w.ok("audit", "--verify"), "4 records, none missing, none altered")
+	var one []struct{ Decision string }
+	require.NoError(t, json.Unmarshal([]byte(w.ok("--json", "audit", "--limit", "1")), &one))
+	require.Len(t, one, 1)
+	require.Equal(t, "refused", one[0].Decision)
+
+	log := filepath.Join(w.repo, "signlog", "00000001.log")
+	raw, err := os.ReadFile(log)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(log, bytes.Replace(raw, []byte(`"length":"1"`), []byte(`"length":"2"`), 1), 0o600))
+	w.fails("does not follow", "audit", "--verify")
+}
+
 // Every method asks for its permission; the address of the caller and headers are no permission.
 func TestPermissions(t *testing.T) {
 	w := newWorld(t)

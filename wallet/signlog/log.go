@@ -358,6 +358,32 @@ func (l *Log) Tail(n int) ([]Record, error) {
 	return out[max(0, len(out)-n):], nil
 }
 
+// Read returns up to n of the newest records in dir, oldest first. It may run beside the wallet that writes them.
+func Read(dir string, n int) ([]Record, error) {
+	segments, err := listSegments(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []Record
+	for i := len(segments) - 1; i >= 0 && len(out) < n; i-- {
+		raw, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%08d.log", segments[i])))
+		if err != nil {
+			return nil, fmt.Errorf("read signature log: %w", err)
+		}
+		var part []Record
+		if err := eachLine(bytes.NewReader(raw), func(_ []byte, r *Record) error {
+			if r.Decision != "" {
+				part = append(part, *r)
+			}
+			return nil
+		}); err != nil {
+			return nil, fmt.Errorf("read signature log: %w", err)
+		}
+		out = append(part, out...)
+	}
+	return out[max(0, len(out)-n):], nil
+}
+
 // Verify reads every segment and checks numbers and hashes from the first line to the last.
 func Verify(dir string) (records uint64, err error) {
 	segments, err := listSegments(dir)
