@@ -23,22 +23,31 @@ var recorders = []string{"Count", "NotApplicable", "Report"}
 
 // testPackage is what `go list` tells of a package's tests.
 type testPackage struct {
-	ImportPath                string
-	Dir                       string
-	TestGoFiles, XTestGoFiles []string
-	TestImports, XTestImports []string
+	ImportPath                         string
+	Dir                                string
+	GoFiles, TestGoFiles, XTestGoFiles []string
+	Imports, TestImports, XTestImports []string
 }
 
+// files are those in which its tests may reach a recorder.
+func (p *testPackage) files() []string {
+	files := append(slices.Clone(p.TestGoFiles), p.XTestGoFiles...)
+	if slices.ContainsFunc(p.Imports, isVectors) {
+		files = append(files, p.GoFiles...)
+	}
+	return files
+}
+
+func isVectors(imp string) bool { return strings.HasSuffix(imp, vectorsPath) }
+
 func (p *testPackage) usesVectors() bool {
-	return slices.ContainsFunc(append(slices.Clone(p.TestImports), p.XTestImports...), func(imp string) bool {
-		return strings.HasSuffix(imp, vectorsPath)
-	})
+	return slices.ContainsFunc(append(slices.Clone(p.TestImports), p.XTestImports...), isVectors)
 }
 
 // findTests lists the packages with tests that record comparisons and the names
 // of those tests.
 func findTests(root string) (packages, tests []string, err error) {
-	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Dir,TestGoFiles,XTestGoFiles,TestImports,XTestImports", "./...")
+	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Dir,GoFiles,TestGoFiles,XTestGoFiles,Imports,TestImports,XTestImports", "./...")
 	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {
@@ -82,7 +91,7 @@ func findTests(root string) (packages, tests []string, err error) {
 func testsOf(p *testPackage) ([]string, error) {
 	names := map[string][]string{} // of a function: what it names
 	touches := map[string]bool{}
-	for _, f := range append(slices.Clone(p.TestGoFiles), p.XTestGoFiles...) {
+	for _, f := range p.files() {
 		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, f), nil, parser.SkipObjectResolution)
 		if err != nil {
 			return nil, fmt.Errorf("read tests of %s: %w", p.ImportPath, err)

@@ -65,6 +65,7 @@ func run(out io.Writer, asJSON, brief bool) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	fmt.Fprintf(os.Stderr, "conformance: %d tests in %d packages against %s\n", len(tests), len(packages), dir)
 	records, output, failure := compare(root, dir, packages, tests)
 	if errors.Is(failure, errNoRun) {
 		return false, failure
