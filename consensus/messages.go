@@ -39,6 +39,8 @@ func CheckMessageSyntax(m *types.Message, length int) error {
 		return bad("version %d", m.Version)
 	case m.To == address.Undef || m.From == address.Undef:
 		return bad("no sender or receiver")
+	case m.To.Protocol() == address.Delegated || m.From.Protocol() == address.Delegated:
+		return bad("delegated addresses are unknown to this network version") // the address library of later networks reads them
 	case isZeroBLS(m.To):
 		return bad("receiver is the zero BLS address")
 	case m.Value.Int == nil || m.Value.Sign() < 0 || m.Value.GreaterThan(maxValue()):
