@@ -39,6 +39,8 @@ func TestParentDigests(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, c.Digest(), "proof type %d", typ)
 	}
+	vectors.Count(t, "proofs/parent-cache-digests.json", len(types))
+	vectors.NotApplicable(t, "proofs/parent-cache-digests.json", 10-len(types), "digest of a larger graph, up to 56 GiB of parents; its name is compared (VENUS_LONG_TESTS computes more)")
 	t.Logf("%d of 10 published digests computed", len(types))
 }
 
@@ -57,6 +59,7 @@ func TestCacheNames(t *testing.T) {
 		got, _ := g.GoldenDigest()
 		require.Equal(t, entry.Digest, got)
 	}
+	vectors.Count(t, "proofs/parent-cache-digests.json", len(v))
 }
 
 func TestCacheFile(t *testing.T) {
