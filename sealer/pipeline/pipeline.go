@@ -115,6 +115,10 @@ func (p *Pipeline) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
+		// At every turn: a timer of its own would be put off by every head.
+		if err := p.parts.Queue.Sweep(ctx); err != nil && ctx.Err() == nil {
+			log.Errorf("cannot look after the task queue: %v", err)
+		}
 		p.takeOutcomes(ctx, &wg)
 		next := p.launch(ctx, &wg)
 		timer := p.parts.Clock.NewTimer(next)
@@ -126,9 +130,6 @@ func (p *Pipeline) Run(ctx context.Context) {
 		case <-p.poke:
 		case <-p.parts.Queue.Wake():
 		case <-timer.C():
-			if err := p.parts.Queue.Sweep(ctx); err != nil && ctx.Err() == nil {
-				log.Errorf("cannot look after the task queue: %v", err)
-			}
 		}
 		timer.Stop()
 	}

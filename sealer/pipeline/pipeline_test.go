@@ -40,6 +40,7 @@ type rig struct {
 	net    params.Network
 	chain  *sealertest.Chain
 	prover *sealertest.Prover
+	idle   bool // start without a worker
 
 	db   *db.DB
 	p    *pipeline.Pipeline
@@ -82,7 +83,9 @@ func (r *rig) up() error {
 	wg.Go(func() { p.Run(ctx) })
 	wg.Go(func() { h.Run(ctx) })
 	e := &worker.Executor{Source: q, Prover: r.prover, Clock: clk, Info: worker.Info{ID: fmt.Sprint("w", time.Now().UnixNano()), Kinds: sector.TaskKinds(), Slots: 2}}
-	wg.Go(func() { e.Run(ctx, ctx) })
+	if !r.idle {
+		wg.Go(func() { e.Run(ctx, ctx) })
+	}
 	r.db, r.p, r.q = d, p, q
 	r.stop = func() {
 		cancel()
@@ -371,5 +374,24 @@ func TestTasksFailAndInvalidProofs(t *testing.T) {
 		require.NoError(t, r.p.Apply(t.Context(), n, sector.Retry{}, nil))
 		r.until(n, sector.Proving, 400)
 		require.Equal(t, 1, r.chain.Messager().Landed(builtin.MethodsMiner.ProveCommitSector))
+	})
+}
+
+// TestDeadWorker lets a worker take a task and fall silent: the task passes on
+// within a minute although heads come every second.
+func TestDeadWorker(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.idle = true
+		r.restart()
+		n := r.pledge()
+		r.tick()
+		l, err := r.q.TaskPull(t.Context(), worker.Info{ID: "dead", Kinds: sector.TaskKinds()}, 0)
+		require.NoError(t, err)
+		require.NotNil(t, l)
+		r.idle = false
+		r.restart()
+		start := r.chain.Height()
+		r.until(n, sector.Proving, 120)
+		require.Less(t, r.chain.Height()-start, abi.ChainEpoch(90))
 	})
 }

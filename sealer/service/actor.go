@@ -18,6 +18,7 @@ import (
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/sealer/sector"
+	"github.com/filecoin-venus/venus/sealer/task"
 	"github.com/filecoin-venus/venus/sealer/wdpost"
 	"github.com/filecoin-venus/venus/types"
 )
@@ -311,8 +312,13 @@ func (s *Service) WorkerJobs(context.Context) (map[string][]sealerapi.WorkerJob,
 }
 
 // SealingSchedDiag returns the queue and the planner as they are.
-func (s *Service) SealingSchedDiag(context.Context) (any, error) {
-	return map[string]any{"Tasks": s.queue.Entries(), "Workers": s.queue.Workers(), "WindowPoSt": s.wdpost.Snapshot()}, nil
+func (s *Service) SealingSchedDiag(ctx context.Context) (any, error) {
+	tasks := []task.Entry{}
+	for _, e := range s.queue.Entries() {
+		tasks = append(tasks, e.Bare())
+	}
+	stats, err := s.WorkerStats(ctx)
+	return map[string]any{"Tasks": tasks, "Workers": stats, "WindowPoSt": s.wdpost.Snapshot()}, err
 }
 
 // SealingAbort gives a job up; the sector tries again after a back-off.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -185,9 +186,14 @@ func (s *Service) openStores(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.queue, err = task.New(ctx, s.db, s.opts.Clock, ttl)
-	return err
+	if s.queue, err = task.New(ctx, s.db, s.opts.Clock, ttl); err != nil {
+		return err
+	}
+	return s.queue.Reclaim(ctx, builtIn)
 }
+
+// builtIn begins the names of this process's own executors.
+const builtIn = "built-in-"
 
 func (s *Service) dial() error {
 	s.node, s.messager = new(node.FullNodeProxy), new(messager.MessagerProxy)
@@ -361,7 +367,7 @@ func (s *Service) background(ctx context.Context) {
 		}
 		e := &worker.Executor{
 			Source: s.queue, Prover: worker.SealProver{Sealer: s.sealer}, Clock: s.opts.Clock,
-			Info: worker.Info{ID: "built-in-" + uuid.NewString(), Hostname: host, Kinds: kinds, Slots: s.cfg.Sealing.SlotCount()},
+			Info: worker.Info{ID: builtIn + uuid.NewString(), Hostname: host, Kinds: kinds, Slots: s.cfg.Sealing.SlotCount(), CPUs: runtime.NumCPU()},
 		}
 		s.wg.Go(func() { e.Run(ctx, ctx) })
 	}

@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/filecoin-venus/venus/worker"
@@ -159,6 +160,21 @@ func (q *Queue) Sweep(ctx context.Context) error {
 		}
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// Reclaim takes the tasks back that earlier runs of this process held, whose
+// workers have names with this prefix: they died with it.
+func (q *Queue) Reclaim(ctx context.Context, prefix string) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, e := range q.tasks {
+		if e.State == Leased && strings.HasPrefix(e.Worker, prefix) {
+			if err := q.requeue(ctx, e, e.Losses); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

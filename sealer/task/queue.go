@@ -203,6 +203,12 @@ func (q *Queue) Entries() []Entry {
 	return out
 }
 
+// Bare is an entry without the bytes that only a prover understands.
+func (e Entry) Bare() Entry {
+	e.Task.Input, e.Task.Ticket, e.Task.Seed, e.Result.Output, e.Result.Proof = nil, nil, nil, nil, nil
+	return e
+}
+
 // Worker is a worker that was heard of lately.
 type Worker struct {
 	Info     worker.Info

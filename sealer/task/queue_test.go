@@ -134,6 +134,16 @@ func TestResultIsStoredBeforeTheAnswer(t *testing.T) {
 	require.NoError(t, r.q.TaskComplete(t.Context(), "a", id, a.Fence, worker.Result{Output: []byte{7}}))
 }
 
+func TestReclaim(t *testing.T) {
+	r := newRig(t)
+	one, two := r.ensure(1, sector.TaskPreCommit1, 1), r.ensure(2, sector.TaskPreCommit1, 1)
+	a, b := r.pull("built-in-1"), r.pull("remote")
+	require.NoError(t, r.q.Reclaim(t.Context(), "built-in-"))
+	require.True(t, worker.Lost(r.q.TaskHeartbeat(t.Context(), "built-in-1", one, a.Fence)))
+	require.NoError(t, r.q.TaskHeartbeat(t.Context(), "remote", two, b.Fence))
+	require.Equal(t, one, r.pull("built-in-2").Task.ID)
+}
+
 func TestNewAttemptDropsOld(t *testing.T) {
 	r := newRig(t)
 	id := r.ensure(1, sector.TaskPreCommit1, 1)
