@@ -33,7 +33,7 @@ func (s *Service) follow(ctx context.Context) {
 		if good {
 			pause = 200 * time.Millisecond
 		} else {
-			pause = min(2*pause, 5*time.Second)
+			pause = min(2*pause, 2*time.Second)
 		}
 		if err == nil {
 			err = errors.New("the node ended the subscription to its head")

@@ -31,12 +31,18 @@ const (
 // defaultMaxFee, 0.07 FIL, caps a message's total fee when the caller names no cap.
 var defaultMaxFee = big.NewInt(70_000_000_000_000_000)
 
-// Simulator runs a message without keeping the result.
+// Simulator runs messages without keeping the result.
 type Simulator interface {
-	// CallWithGas applies prior and then msg, with fees, on the state after ts at
-	// the next epoch. Their nonces follow the sender's on that state. The error is for
-	// calls that could not be made, not for messages that fail.
-	CallWithGas(ctx context.Context, msg types.ChainMsg, prior []types.ChainMsg, ts *types.TipSet) (CallResult, error)
+	// Simulate opens the state after ts, at the next epoch.
+	Simulate(ctx context.Context, ts *types.TipSet) (Simulation, error)
+}
+
+// Simulation is a state on which messages run one after the other.
+type Simulation interface {
+	// Apply runs a message with fees; its nonce follows the sender's on this state.
+	// What it did stays for the messages after it. The error is for calls that could
+	// not be made, not for messages that fail.
+	Apply(ctx context.Context, msg types.ChainMsg) (CallResult, error)
 }
 
 // CallResult is the outcome of a simulated message.
@@ -166,11 +172,7 @@ func (e *Estimator) Premium(ctx context.Context, n uint64, ts *types.TipSet) (ab
 // GasLimit runs the message behind the sender's pending ones and returns the gas
 // it needs, without over-estimation. A message that fails is an ExecError.
 func (e *Estimator) GasLimit(ctx context.Context, m *types.Message, ts *types.TipSet) (int64, error) {
-	prior, next, err := e.prior(ctx, m.From, behindAll(m.Nonce), ts)
-	if err != nil {
-		return 0, err
-	}
-	return e.gasAfter(ctx, m, prior, next, ts)
+	return e.stage(m.From, behindAll(m.Nonce), ts).gas(ctx, m)
 }
 
 // behindAll reads the nonce of a message to estimate: zero is "not given yet", and
@@ -208,21 +210,66 @@ func (e *Estimator) prior(ctx context.Context, from address.Address, below uint6
 	return prior, next, nil
 }
 
-func (e *Estimator) gasAfter(ctx context.Context, m *types.Message, prior []types.ChainMsg, next uint64, ts *types.TipSet) (int64, error) {
-	key, err := e.pool.resolve(ctx, m.From, ts)
+// stage is a sender's line in simulation: opened when a first message asks for its
+// gas, with the pending messages run once for all that follow.
+type stage struct {
+	e     *Estimator
+	from  address.Address
+	below uint64
+	ts    *types.TipSet
+	key   address.Address
+	sim   Simulation
+	next  uint64
+}
+
+func (e *Estimator) stage(from address.Address, below uint64, ts *types.TipSet) *stage {
+	return &stage{e: e, from: from, below: below, ts: ts}
+}
+
+func (s *stage) open(ctx context.Context) error {
+	if s.sim != nil {
+		return nil
+	}
+	key, err := s.e.pool.resolve(ctx, s.from, s.ts)
 	if err != nil {
+		return err
+	}
+	prior, next, err := s.e.prior(ctx, s.from, s.below, s.ts)
+	if err != nil {
+		return err
+	}
+	sim, err := s.e.sim.Simulate(ctx, s.ts)
+	if err != nil {
+		return fmt.Errorf("open a simulation: %w", err)
+	}
+	for _, m := range prior {
+		if _, err := sim.Apply(ctx, m); err != nil {
+			return fmt.Errorf("simulate pending message %s: %w", m.Cid(), err)
+		}
+	}
+	s.key, s.next, s.sim = key, next, sim
+	return nil
+}
+
+// gas runs a message behind all that ran here before and returns the gas it needs.
+// One that fails leaves no more behind than a used nonce of the simulation.
+func (s *stage) gas(ctx context.Context, m *types.Message) (int64, error) {
+	if err := s.open(ctx); err != nil {
 		return 0, err
 	}
 	probe := *m
-	probe.Nonce, probe.GasLimit = next, BlockGasLimit
+	probe.Nonce, probe.GasLimit = s.next, BlockGasLimit
 	probe.GasFeeCap = big.NewInt(simulatedFeeCap)
 	probe.GasPremium = big.NewInt(1)
 	if probe.Value.Int == nil {
 		probe.Value = big.Zero()
 	}
-	res, err := e.sim.CallWithGas(ctx, asOnChain(&probe, key), prior, ts)
+	res, err := s.sim.Apply(ctx, asOnChain(&probe, s.key))
 	if err != nil {
 		return 0, fmt.Errorf("simulate message: %w", err)
+	}
+	if res.Receipt.ExitCode == 0 || res.Receipt.GasUsed > 0 {
+		s.next++ // only a message that never started keeps the nonce free
 	}
 	if res.Receipt.ExitCode != 0 {
 		return 0, &ExecError{res}
@@ -244,17 +291,13 @@ func asOnChain(m *types.Message, key address.Address) types.ChainMsg {
 // MessageGas returns a copy of the message with gas limit, premium and fee cap
 // filled in where they are zero, within the fee limit of spec.
 func (e *Estimator) MessageGas(ctx context.Context, m *types.Message, spec Spec, ts *types.TipSet) (*types.Message, error) {
-	prior, next, err := e.prior(ctx, m.From, behindAll(m.Nonce), ts)
-	if err != nil {
-		return nil, err
-	}
-	return e.fill(ctx, m, spec, prior, next, ts)
+	return e.fill(ctx, m, spec, e.stage(m.From, behindAll(m.Nonce), ts))
 }
 
-func (e *Estimator) fill(ctx context.Context, m *types.Message, spec Spec, prior []types.ChainMsg, next uint64, ts *types.TipSet) (*types.Message, error) {
+func (e *Estimator) fill(ctx context.Context, m *types.Message, spec Spec, line *stage) (*types.Message, error) {
 	out := *m
 	if out.GasLimit == 0 {
-		used, err := e.gasAfter(ctx, m, prior, next, ts)
+		used, err := line.gas(ctx, m)
 		if err != nil {
 			return nil, err
 		}
@@ -265,14 +308,14 @@ func (e *Estimator) fill(ctx context.Context, m *types.Message, spec Spec, prior
 		out.GasLimit = min(int64(float64(used)*ratio), BlockGasLimit)
 	}
 	if out.GasPremium.Int == nil || out.GasPremium.IsZero() {
-		premium, err := e.Premium(ctx, premiumBlocks, ts)
+		premium, err := e.Premium(ctx, premiumBlocks, line.ts)
 		if err != nil {
 			return nil, err
 		}
 		out.GasPremium = premium
 	}
 	if out.GasFeeCap.Int == nil || out.GasFeeCap.IsZero() {
-		out.GasFeeCap = e.FeeCap(&out, feeCapBlocks, ts)
+		out.GasFeeCap = e.FeeCap(&out, feeCapBlocks, line.ts)
 	}
 	CapFee(&out, spec.MaxFee)
 	return &out, nil
@@ -309,10 +352,7 @@ func (e *Estimator) Batch(ctx context.Context, items []BatchItem, fromNonce uint
 	if len(items) == 0 {
 		return nil, nil
 	}
-	prior, next, err := e.prior(ctx, items[0].Msg.From, fromNonce, ts)
-	if err != nil {
-		return nil, err
-	}
+	line := e.stage(items[0].Msg.From, fromNonce, ts)
 	out := make([]BatchResult, len(items))
 	for i, it := range items {
 		if it.Msg.From != items[0].Msg.From {
@@ -320,7 +360,7 @@ func (e *Estimator) Batch(ctx context.Context, items []BatchItem, fromNonce uint
 		}
 		m := *it.Msg
 		m.Nonce = fromNonce
-		filled, err := e.fill(ctx, &m, it.Spec, prior, next, ts)
+		filled, err := e.fill(ctx, &m, it.Spec, line)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
@@ -330,16 +370,7 @@ func (e *Estimator) Batch(ctx context.Context, items []BatchItem, fromNonce uint
 			continue
 		}
 		out[i] = BatchResult{Msg: filled}
-		key, err := e.pool.resolve(ctx, m.From, ts)
-		if err != nil {
-			return nil, err
-		}
-		// What runs in the simulation follows the chain's nonces; the answer carries the
-		// caller's, who may know of messages that are not in this pool yet.
-		simulated := *filled
-		simulated.Nonce = next
-		prior = append(prior[:len(prior):len(prior)], asOnChain(&simulated, key))
-		fromNonce, next = fromNonce+1, next+1
+		fromNonce++
 	}
 	return out, nil
 }

@@ -395,19 +395,34 @@ func TestPrune(t *testing.T) {
 }
 
 type fakeSim struct {
-	gas   int64
-	exit  map[uint64]exitcode.ExitCode // by method
-	prior []int
-	long  []int
+	gas  int64
+	exit map[uint64]exitcode.ExitCode // by method
+	// ran counts, message by message, what ran before it in its simulation.
+	ran  []int
+	long []int
 }
 
-func (s *fakeSim) CallWithGas(_ context.Context, m types.ChainMsg, prior []types.ChainMsg, _ *types.TipSet) (CallResult, error) {
-	s.prior, s.long = append(s.prior, len(prior)), append(s.long, m.ChainLength())
+type fakeRun struct {
+	s     *fakeSim
+	count int
+	nonce uint64
+}
+
+func (s *fakeSim) Simulate(context.Context, *types.TipSet) (Simulation, error) {
+	return &fakeRun{s: s}, nil
+}
+
+func (r *fakeRun) Apply(_ context.Context, m types.ChainMsg) (CallResult, error) {
 	vm := m.VMMessage()
-	if code := s.exit[uint64(vm.Method)]; code != 0 {
+	if vm.Nonce != r.nonce {
+		return CallResult{Receipt: types.MessageReceipt{ExitCode: 2}}, nil
+	}
+	r.s.ran, r.s.long = append(r.s.ran, r.count), append(r.s.long, m.ChainLength())
+	r.count, r.nonce = r.count+1, r.nonce+1
+	if code := r.s.exit[uint64(vm.Method)]; code != 0 {
 		return CallResult{Receipt: types.MessageReceipt{ExitCode: code, GasUsed: 1}, Error: "no sector"}, nil
 	}
-	return CallResult{Receipt: types.MessageReceipt{GasUsed: s.gas}}, nil
+	return CallResult{Receipt: types.MessageReceipt{GasUsed: r.s.gas}}, nil
 }
 
 func TestEstimates(t *testing.T) {
@@ -426,7 +441,7 @@ func TestEstimates(t *testing.T) {
 	require.EqualValues(t, 1250000, got.GasLimit)
 	require.InDelta(t, minGasPremium, float64(got.GasPremium.Int64()), minGasPremium*premiumNoise*6)
 	require.Equal(t, big.Add(got.GasPremium, big.NewInt(1054)), got.GasFeeCap)
-	require.Equal(t, []int{1}, sim.prior, "runs behind the pending message")
+	require.Equal(t, []int{0, 1}, sim.ran, "runs behind the pending message")
 
 	capped, err := e.MessageGas(ctx, m, Spec{MaxFee: big.NewInt(1250000 * 7), GasOverEstimation: 1}, g)
 	require.NoError(t, err)
@@ -441,10 +456,10 @@ func TestEstimates(t *testing.T) {
 	require.ErrorAs(t, err, &exec)
 	require.Equal(t, "message execution failed: exit 16, reason: no sector", err.Error())
 
-	sim.prior = nil
+	sim.ran = nil
 	res, err := e.Batch(ctx, []BatchItem{{Msg: m}, {Msg: &bad}, {Msg: m}}, 1, g)
 	require.NoError(t, err)
-	require.Equal(t, []int{1, 2, 2}, sim.prior)
+	require.Equal(t, []int{0, 1, 2, 3}, sim.ran, "the pending message and each of the batch once")
 	require.EqualValues(t, 1, res[0].Msg.Nonce)
 	require.Error(t, res[1].Err)
 	require.Zero(t, res[1].Msg.Nonce)

@@ -8,6 +8,7 @@ import (
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
 
+	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/mpool"
 	"github.com/filecoin-venus/venus/state"
 	"github.com/filecoin-venus/venus/types"
@@ -83,18 +84,21 @@ func (c poolChain) TipSet(ctx context.Context, key types.TipSetKey) (*types.TipS
 // what its receipt shows: the refund comes at the end.
 const deleteHeadroom = 76_000
 
-// CallWithGas implements mpool.Simulator.
-func (c poolChain) CallWithGas(ctx context.Context, msg types.ChainMsg, prior []types.ChainMsg, ts *types.TipSet) (mpool.CallResult, error) {
+// Simulate implements mpool.Simulator.
+func (c poolChain) Simulate(ctx context.Context, ts *types.TipSet) (mpool.Simulation, error) {
 	machine, err := c.exec.OpenMachine(ctx, ts, true)
 	if err != nil {
-		return mpool.CallResult{}, err
+		return nil, err
 	}
-	for _, m := range prior {
-		if _, err := machine.ApplyMessage(ctx, m); err != nil {
-			return mpool.CallResult{}, fmt.Errorf("apply pending message %s: %w", m.Cid(), err)
-		}
-	}
-	res, err := machine.ApplyMessage(ctx, msg)
+	return simulation{machine}, nil
+}
+
+// simulation is a machine whose results nobody keeps.
+type simulation struct{ chain.Machine }
+
+// Apply implements mpool.Simulation.
+func (s simulation) Apply(ctx context.Context, msg types.ChainMsg) (mpool.CallResult, error) {
+	res, err := s.ApplyMessage(ctx, msg)
 	if err != nil {
 		return mpool.CallResult{}, err
 	}
