@@ -17,7 +17,7 @@ import (
 var log = logging.Logger("mining")
 
 // reconnectPause bounds the wait before the node is asked again, growing from a tenth of it.
-const reconnectPause = 5 * time.Second
+const reconnectPause = 2 * time.Second
 
 // heads keeps the node's current head.
 type heads struct {

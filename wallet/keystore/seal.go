@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 
 	"golang.org/x/crypto/chacha20poly1305"
 	"golang.org/x/crypto/scrypt"
@@ -17,6 +18,8 @@ const (
 	idSize        = 16
 	// maxScryptMemory bounds what a master file may make the process allocate, in bytes (128·N·R).
 	maxScryptMemory = 1 << 30
+	// freeAbove is what stretching may leave behind, in bytes, before the system gets it back at once.
+	freeAbove = 16 << 20
 )
 
 // Params are the costs of stretching a password: memory is 128·N·R bytes.
@@ -78,6 +81,9 @@ func stretch(password, salt []byte, p Params) ([]byte, error) {
 	key, err := scrypt.Key(password, salt, p.N, p.R, p.P, keySize)
 	if err != nil {
 		return nil, fmt.Errorf("stretch password: %w", err)
+	}
+	if 128*p.N*p.R > freeAbove {
+		debug.FreeOSMemory() // a signing wallet needs a fifth of what one password cost
 	}
 	return key, nil
 }
