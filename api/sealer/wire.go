@@ -59,6 +59,7 @@ type SectorInfo struct {
 	NextAction   string // what happens next, in plain words
 
 	SealProof          abi.RegisteredSealProof
+	Active             bool // has power: proven and not faulty
 	Activation         abi.ChainEpoch
 	Expiration         abi.ChainEpoch
 	DealWeight         abi.DealWeight
