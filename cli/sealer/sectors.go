@@ -98,7 +98,6 @@ func updateState(ctx context.Context, cmd *cli.Command, p *render.Printer, c *cl
 type row struct {
 	sealerapi.SectorInfo
 	OnChain bool
-	Active  bool
 }
 
 func listSectors(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
@@ -125,7 +124,7 @@ func listSectors(ctx context.Context, cmd *cli.Command, p *render.Printer, c *cl
 		}
 		st.Log = nil
 		onChain := st.Activation > 0 || st.Expiration > 0
-		rows = append(rows, row{SectorInfo: st, OnChain: onChain, Active: onChain && st.State == "Proving"})
+		rows = append(rows, row{SectorInfo: st, OnChain: onChain})
 	}
 	var info *sealerapi.Info
 	if !cmd.Bool("fast") {

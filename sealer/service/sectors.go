@@ -10,6 +10,7 @@ import (
 	"github.com/filecoin-project/go-state-types/proof"
 
 	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/api/node"
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
 	"github.com/filecoin-venus/venus/sealer/db"
 	"github.com/filecoin-venus/venus/sealer/pipeline"
@@ -107,22 +108,54 @@ func (s *Service) SectorsStatus(ctx context.Context, n abi.SectorNumber, onChain
 	if !onChain {
 		return out, nil
 	}
-	info, err := s.node.StateSectorGetInfo(ctx, s.miner, n, types.EmptyTSK)
+	view, err := s.onChain(ctx)
 	if err != nil {
-		if api.Explain(err).Code == api.CodeNotFound {
-			return out, nil
-		}
-		return out, fmt.Errorf("read sector %d on chain: %w", n, err)
+		return out, err
 	}
+	info := view.sectors[n]
 	if info == nil {
 		return out, nil
 	}
 	out.Activation, out.Expiration, out.InitialPledge = info.Activation, info.Expiration, info.InitialPledge
-	out.DealWeight, out.VerifiedDealWeight = info.DealWeight, info.VerifiedDealWeight
+	out.DealWeight, out.VerifiedDealWeight, out.Active = info.DealWeight, info.VerifiedDealWeight, view.active[n]
 	if exp, err := s.node.StateSectorExpiration(ctx, s.miner, n, types.EmptyTSK); err == nil && exp != nil {
 		out.OnTime, out.Early = exp.OnTime, exp.Early
 	}
 	return out, nil
+}
+
+// chainView is what the chain has of all our sectors at one head: asked once per
+// head however many sectors are listed.
+type chainView struct {
+	head    types.TipSetKey
+	sectors map[abi.SectorNumber]*node.SectorOnChainInfo
+	active  map[abi.SectorNumber]bool
+}
+
+func (s *Service) onChain(ctx context.Context) (*chainView, error) {
+	s.viewMu.Lock()
+	defer s.viewMu.Unlock()
+	head := s.heads.Latest().Key
+	if s.view != nil && s.view.head == head && !head.IsEmpty() {
+		return s.view, nil
+	}
+	v := &chainView{head: head, sectors: map[abi.SectorNumber]*node.SectorOnChainInfo{}, active: map[abi.SectorNumber]bool{}}
+	all, err := s.node.StateMinerSectors(ctx, s.miner, nil, head)
+	if err != nil {
+		return nil, fmt.Errorf("read sectors on chain: %w", err)
+	}
+	for _, i := range all {
+		v.sectors[i.SectorNumber] = i
+	}
+	active, err := s.node.StateMinerActiveSectors(ctx, s.miner, head)
+	if err != nil {
+		return nil, fmt.Errorf("read active sectors: %w", err)
+	}
+	for _, i := range active {
+		v.active[i.SectorNumber] = true
+	}
+	s.view = v
+	return v, nil
 }
 
 // SectorsUpdate forces a sector into a state.

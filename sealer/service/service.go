@@ -82,6 +82,9 @@ type Service struct {
 	wdpost   *wdpost.Shell
 	server   *rpc.Server
 
+	viewMu sync.Mutex // guards view
+	view   *chainView
+
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
 	failed chan error
