@@ -162,22 +162,29 @@ func (s *Sender) choose(ctx context.Context, r Request, need abi.TokenAmount) (a
 		usable []address.Address
 		poor   []string
 		last   error
+		least  address.Address // the richest of those who have too little
+		most   = big.Zero()
 	)
 	for _, a := range list {
-		key, enough, err := s.usable(ctx, a, need)
+		key, have, err := s.usable(ctx, a)
 		switch {
 		case err != nil:
 			last = err
 		case key == address.Undef:
-		case enough == "":
+		case have.GreaterThanEqual(need):
 			usable = append(usable, key)
 		default:
-			poor = append(poor, enough)
+			poor = append(poor, fmt.Sprintf("%s has %s", a, types.FIL(have)))
+			if have.GreaterThan(most) {
+				least, most = key, have
+			}
 		}
 	}
 	switch {
 	case len(usable) > 0:
 		return usable[max(r.Attempt-1, 0)%len(usable)], nil
+	case least != address.Undef && r.Kind == sector.KindWindowPoSt:
+		return least, nil // the fee limit is far above the usual fee: trying beats losing power
 	case last != nil:
 		return address.Undef, last
 	case len(poor) > 0:
@@ -186,28 +193,25 @@ func (s *Sender) choose(ctx context.Context, r Request, need abi.TokenAmount) (a
 	return address.Undef, fmt.Errorf("%w: wallet %q of the messager holds neither worker %s nor owner %s", ErrNoKey, s.cfg.Wallet, info.Worker, info.Owner)
 }
 
-// usable resolves an address and looks at its key and balance. A key that the
-// wallet lacks gives Undef; too small a balance gives a text.
-func (s *Sender) usable(ctx context.Context, a address.Address, need abi.TokenAmount) (key address.Address, poor string, err error) {
-	key, err = s.chain.StateAccountKey(ctx, a, types.EmptyTSK)
+// usable resolves an address and reads its balance; Undef when the wallet lacks
+// its key.
+func (s *Sender) usable(ctx context.Context, a address.Address) (address.Address, abi.TokenAmount, error) {
+	key, err := s.chain.StateAccountKey(ctx, a, types.EmptyTSK)
 	if err != nil {
-		return address.Undef, "", fmt.Errorf("resolve sender %s: %w", a, err)
+		return address.Undef, big.Zero(), fmt.Errorf("resolve sender %s: %w", a, err)
 	}
 	has, err := s.msgs.HasWalletAddress(ctx, s.cfg.Wallet, key)
 	if err != nil {
-		return address.Undef, "", fmt.Errorf("ask wallet %s for %s: %w", s.cfg.Wallet, key, err)
+		return address.Undef, big.Zero(), fmt.Errorf("ask wallet %s for %s: %w", s.cfg.Wallet, key, err)
 	}
 	if !has {
-		return address.Undef, "", nil
+		return address.Undef, big.Zero(), nil
 	}
 	have, err := s.chain.WalletBalance(ctx, key)
 	if err != nil {
-		return address.Undef, "", fmt.Errorf("read balance of %s: %w", key, err)
+		return address.Undef, big.Zero(), fmt.Errorf("read balance of %s: %w", key, err)
 	}
-	if have.LessThan(need) {
-		return key, fmt.Sprintf("%s has %s", a, types.FIL(have)), nil
-	}
-	return key, "", nil
+	return key, have, nil
 }
 
 // Fate is how a message fared. Exactly one of Unknown, Waiting, Landed and
