@@ -1,0 +1,241 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	"github.com/filecoin-project/go-state-types/proof"
+	"github.com/stretchr/testify/require"
+
+	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/api/messager"
+	"github.com/filecoin-venus/venus/api/node"
+	sealerapi "github.com/filecoin-venus/venus/api/sealer"
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/repo"
+	"github.com/filecoin-venus/venus/rpc"
+	"github.com/filecoin-venus/venus/sealer/config"
+	"github.com/filecoin-venus/venus/sealer/sealertest"
+	"github.com/filecoin-venus/venus/sealer/setup"
+	"github.com/filecoin-venus/venus/types"
+	"github.com/filecoin-venus/venus/worker"
+)
+
+// Methods that the model lacks come from empty proxies, one level deeper so that
+// the model's win.
+type (
+	restOfNode     struct{ *node.FullNodeProxy }
+	restOfMessager struct{ *messager.MessagerProxy }
+	modelNode      struct {
+		*sealertest.Chain
+		restOfNode
+	}
+	modelMessager struct {
+		*sealertest.Messager
+		restOfMessager
+	}
+)
+
+func (m modelNode) StateNetworkName(context.Context) (string, error) {
+	return m.Network.GenesisName, nil
+}
+
+func (m modelNode) StateMinerActiveSectors(context.Context, address.Address, types.TipSetKey) ([]*node.SectorOnChainInfo, error) {
+	return nil, nil
+}
+
+// serve gives a contract an address.
+func serve(t *testing.T, path string, impl, proxy any, namespace string) string {
+	s := rpc.NewServer(rpc.Options{Anonymous: api.AllPermissions()})
+	require.NoError(t, s.Register(path, impl, proxy, namespace))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	go func() { _ = s.Serve(l) }() // ends with Shutdown
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = s.Shutdown(ctx) // the test is over
+	})
+	return "http://" + l.Addr().String()
+}
+
+// daemonUp starts a sealer, set up for the model's miner, with the real sealing code.
+func daemonUp(t *testing.T) (*Service, *sealertest.Chain, string) {
+	network, err := params.ByName("local")
+	require.NoError(t, err)
+	chain := sealertest.NewChain(network, 1000, time.Now())
+	dir := filepath.Join(t.TempDir(), "sealer")
+	cfg := config.Default()
+	cfg.API.ListenAddress = "/ip4/127.0.0.1/tcp/0"
+	cfg.Network = config.NetworkOf("local")
+	cfg.Node.URL = serve(t, "/rpc/v1", modelNode{chain, restOfNode{new(node.FullNodeProxy)}}, new(node.FullNodeProxy), node.Namespace)
+	cfg.Messager.URL = serve(t, rpc.DefaultPath, modelMessager{chain.Messager(), restOfMessager{new(messager.MessagerProxy)}}, new(messager.MessagerProxy), messager.Namespace)
+	cfg.Messager.Wallet = "w"
+	cfg.DB.Path = filepath.Join(dir, "sealer.db")
+	r, err := repo.Open(dir)
+	require.NoError(t, err)
+	require.NoError(t, cfg.Save(r.Path(config.FileName)))
+	b, err := json.Marshal(setup.Progress{Miner: sealertest.Miner(), Done: true})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(r.Path("init.json"), b, 0o600))
+	require.NoError(t, r.Close())
+	s, err := Start(t.Context(), Options{Dir: dir, Version: "test", Clock: clock.Real()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s, chain, dir
+}
+
+func dialSealer(t *testing.T, s *Service, token string) *sealerapi.SealerProxy {
+	c := new(sealerapi.SealerProxy)
+	stop, err := rpc.Dial(s.Address, token, sealerapi.Namespace, c, rpc.DialOptions{Service: "venus-sealer"})
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	return c
+}
+
+func TestDaemon(t *testing.T) {
+	s, chain, dir := daemonUp(t)
+	ctx := t.Context()
+	st, err := os.Stat(filepath.Join(dir, "token"))
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), st.Mode().Perm())
+	token, err := os.ReadFile(filepath.Join(dir, "token"))
+	require.NoError(t, err)
+
+	_, err = dialSealer(t, s, "").SectorsList(ctx)
+	require.Equal(t, api.CodePermission, api.Explain(err).Code, "nobody may look without a token")
+	_, err = dialSealer(t, s, "a.b.c").SectorsList(ctx)
+	require.Equal(t, api.CodeUnauthenticated, api.Explain(err).Code)
+	c := dialSealer(t, s, string(token))
+	reader, err := c.AuthNew(ctx, []api.Permission{api.PermRead})
+	require.NoError(t, err)
+	r := dialSealer(t, s, string(reader))
+	_, err = r.SectorsList(ctx)
+	require.NoError(t, err)
+	_, err = r.PledgeSector(ctx)
+	require.Equal(t, api.CodePermission, api.Explain(err).Code)
+
+	_, err = c.PledgeSector(ctx)
+	require.Equal(t, api.CodePrecondition, api.Explain(err).Code)
+	require.Contains(t, api.Explain(err).Hint, "storage attach")
+	info, err := c.StorageAttach(ctx, sealerapi.StorageSpec{Path: filepath.Join(dir, "files"), Init: true, CanSeal: true, CanStore: true})
+	require.NoError(t, err)
+	id, err := c.PledgeSector(ctx)
+	require.NoError(t, err)
+	sealUntilCommitted(t, c, chain, id.Number)
+	files, err := c.StorageList(ctx)
+	require.NoError(t, err)
+	require.Len(t, files[info.ID], 3)
+	sum, err := c.SectorsSummary(ctx)
+	require.NoError(t, err)
+	require.Len(t, sum, 1)
+	status, err := c.SectorsStatus(ctx, id.Number, true)
+	require.NoError(t, err)
+	require.NotNil(t, status.CommR)
+	require.NotEmpty(t, status.Log)
+	_, err = c.SectorsStatus(ctx, 99, false)
+	require.Equal(t, api.CodeNotFound, api.Explain(err).Code)
+	require.Equal(t, api.CodeInvalid, api.Explain(c.SectorsUpdate(ctx, id.Number, "Nonsense")).Code)
+	checkWinning(t, c, status)
+	checkWorkers(t, s, c, string(token))
+}
+
+// sealUntilCommitted lets epochs pass until the real sealing code is done and
+// the pre-commit is on the chain.
+func sealUntilCommitted(t *testing.T, c *sealerapi.SealerProxy, chain *sealertest.Chain, n abi.SectorNumber) {
+	deadline := time.Now().Add(20 * time.Second)
+	for time.Now().Before(deadline) {
+		chain.Tick(time.Now())
+		st, err := c.SectorsStatus(t.Context(), n, false)
+		require.NoError(t, err)
+		if st.State == "WaitSeed" || st.State == "Committing" {
+			return
+		}
+		require.NoError(t, clock.Real().Sleep(t.Context(), 20*time.Millisecond))
+	}
+	t.Fatal("the sector was not pre-committed in time")
+}
+
+// checkWinning proves the sealed sector for a block, with the real prover.
+func checkWinning(t *testing.T, c *sealerapi.SealerProxy, s sealerapi.SectorInfo) {
+	ctx := t.Context()
+	challenge := []proof.ExtendedSectorInfo{{SealProof: s.SealProof, SectorNumber: s.SectorID, SealedCID: *s.CommR}}
+	proofs, err := c.ComputeProof(ctx, challenge, make([]byte, 32))
+	require.NoError(t, err)
+	require.Len(t, proofs, 1)
+	require.Len(t, proofs[0].ProofBytes, 192)
+	start := time.Now()
+	_, err = c.ComputeProof(ctx, challenge, make([]byte, 32))
+	require.NoError(t, err)
+	require.Less(t, time.Since(start), 2*time.Second)
+	_, err = c.ComputeProof(ctx, challenge, make([]byte, 31))
+	require.Equal(t, api.CodeInvalid, api.Explain(err).Code)
+	challenge[0].SectorNumber = 77
+	_, err = c.ComputeProof(ctx, challenge, make([]byte, 32))
+	require.ErrorContains(t, err, "no storage path has the file")
+	bad, err := c.CheckProvable(ctx, []abi.SectorNumber{s.SectorID, 5}, true)
+	require.NoError(t, err)
+	require.Equal(t, map[abi.SectorNumber]string{5: "this sealer does not know it"}, bad)
+}
+
+// checkWorkers speaks the workers' protocol over the wire.
+func checkWorkers(t *testing.T, s *Service, c *sealerapi.SealerProxy, token string) {
+	ctx := t.Context()
+	w := new(worker.TasksProxy)
+	stop, err := rpc.Dial(s.Address, token, worker.Namespace, w, rpc.DialOptions{Service: "venus-sealer", Path: worker.Path})
+	require.NoError(t, err)
+	defer stop()
+	n, err := w.TaskNetwork(ctx)
+	require.NoError(t, err)
+	require.Equal(t, "local", n.Name)
+	require.Equal(t, s.network.ProofSeed, n.ProofSeed)
+	l, err := w.TaskPull(ctx, worker.Info{ID: "remote", Hostname: "far"}, time.Millisecond)
+	require.NoError(t, err)
+	require.Nil(t, l)
+	err = w.TaskHeartbeat(ctx, "remote", "none", 1)
+	require.True(t, worker.Lost(err), "a lost lease is recognised over the wire: %v", err)
+	stats, err := c.WorkerStats(ctx)
+	require.NoError(t, err)
+	require.Contains(t, stats, "remote")
+	bare := new(worker.TasksProxy)
+	stop, err = rpc.Dial(s.Address, "", worker.Namespace, bare, rpc.DialOptions{Path: worker.Path})
+	require.NoError(t, err)
+	defer stop()
+	_, err = bare.TaskPull(ctx, worker.Info{ID: "stranger"}, 0)
+	require.Equal(t, api.CodePermission, api.Explain(err).Code)
+}
+
+func TestRefusesToStart(t *testing.T) {
+	dir := t.TempDir()
+	_, err := Start(t.Context(), Options{Dir: filepath.Join(dir, "none"), Clock: clock.Real()})
+	require.Contains(t, api.Explain(err).Hint, "venus-sealer init")
+	r, err := repo.Open(dir)
+	require.NoError(t, err)
+	require.NoError(t, config.Default().Save(r.Path(config.FileName)))
+	_, err = Start(t.Context(), Options{Dir: dir, Clock: clock.Real()})
+	require.True(t, errors.Is(err, repo.ErrLocked))
+	require.NoError(t, r.Close())
+	_, err = Start(t.Context(), Options{Dir: dir, Clock: clock.Real()})
+	require.ErrorContains(t, err, "not finished")
+}
+
+func TestExpectedBlocks(t *testing.T) {
+	p := func(mine, all int64, min bool) *node.MinerPower {
+		return &node.MinerPower{MinerPower: node.Claim{QualityAdjPower: big.NewInt(mine)}, TotalPower: node.Claim{QualityAdjPower: big.NewInt(all)}, HasMinPower: min}
+	}
+	day := 24 * time.Hour
+	require.InDelta(t, 0.7, expected(p(1, 50, true), day), 1e-9) // a tenth of a block an epoch
+	require.InDelta(t, 7, expected(p(1, 2, true), day), 1e-9)    // at most one
+	require.Zero(t, expected(p(1, 2, false), day))
+	require.Zero(t, expected(p(0, 0, true), day))
+}
