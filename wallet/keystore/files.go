@@ -74,8 +74,8 @@ func parseAddressHex(s string) (address.Address, error) {
 	if err != nil {
 		return address.Undef, fmt.Errorf("address %q: %w", s, err)
 	}
-	if addressHex(a) != s {
-		return address.Undef, fmt.Errorf("address %q is not in its canonical form", s)
+	if a.Protocol() != address.BLS && a.Protocol() != address.SECP256K1 || addressHex(a) != s {
+		return address.Undef, fmt.Errorf("%q is not the address of a key", s)
 	}
 	return a, nil
 }
