@@ -7,7 +7,6 @@ import (
 	"runtime"
 
 	"github.com/filecoin-project/go-address"
-	"github.com/filecoin-project/go-state-types/big"
 	gscrypto "github.com/filecoin-project/go-state-types/crypto"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
 	"golang.org/x/sync/errgroup"
@@ -20,51 +19,12 @@ import (
 	"github.com/filecoin-venus/venus/vm"
 )
 
-// zeroBLS is the address of the BLS key of 48 zero bytes after the compression flag, which nobody may send to.
-const zeroBLS = "f3yaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaby2smx7a"
-
-// maxValue is the largest amount that exists, in attoFIL.
-func maxValue() big.Int {
-	return big.Mul(big.NewInt(params.TotalFIL), big.NewInt(1_000_000_000_000_000_000))
-}
-
-// CheckMessageSyntax applies what a message must satisfy by itself to stand in a block (node-nv15.md 1.3). length is its
-// ChainLength. The error is a *Reject.
+// CheckMessageSyntax is vm.CheckSyntax as a rule of blocks. The error is a *Reject.
 func CheckMessageSyntax(m *types.Message, length int) error {
-	bad := func(format string, args ...any) error {
-		return reject(RuleMessageSyntax, "message %s: "+format, append([]any{m.Cid()}, args...)...)
-	}
-	switch {
-	case m.Version != types.MessageVersion:
-		return bad("version %d", m.Version)
-	case m.To == address.Undef || m.From == address.Undef:
-		return bad("no sender or receiver")
-	case m.To.Protocol() == address.Delegated || m.From.Protocol() == address.Delegated:
-		return bad("delegated addresses are unknown to this network version") // the address library of later networks reads them
-	case isZeroBLS(m.To):
-		return bad("receiver is the zero BLS address")
-	case m.Value.Int == nil || m.Value.Sign() < 0 || m.Value.GreaterThan(maxValue()):
-		return bad("value is missing, negative or above the total supply")
-	case m.GasFeeCap.Int == nil || m.GasFeeCap.Sign() < 0:
-		return bad("fee cap is missing or negative")
-	case m.GasPremium.Int == nil || m.GasPremium.Sign() < 0:
-		return bad("premium is missing or negative")
-	case m.GasPremium.GreaterThan(m.GasFeeCap):
-		return bad("premium is above the fee cap")
-	case m.GasLimit > params.BlockGasLimit:
-		return bad("gas limit %d is above a whole block's %d", m.GasLimit, int64(params.BlockGasLimit))
-	case m.GasLimit < vm.OnChainMessageGas(length):
-		return bad("gas limit %d does not pay for the message itself (%d)", m.GasLimit, vm.OnChainMessageGas(length))
+	if err := vm.CheckSyntax(m, length); err != nil {
+		return reject(RuleMessageSyntax, "message %s: %s", m.Cid(), err)
 	}
 	return nil
-}
-
-func isZeroBLS(a address.Address) bool {
-	if a.Protocol() != address.BLS {
-		return false
-	}
-	zero, err := address.NewFromString(zeroBLS)
-	return err == nil && a == zero
 }
 
 // checkMessageRoot compares the delivered messages with the header.

@@ -7,6 +7,7 @@ import (
 	fbig "github.com/filecoin-project/go-state-types/big"
 
 	"github.com/filecoin-venus/venus/types"
+	"github.com/filecoin-venus/venus/vm"
 )
 
 // Queue is what selection knows of one sender: its actor after the base tipset
@@ -62,7 +63,7 @@ func executable(q Queue) []*types.SignedMessage {
 			continue
 		}
 		need := m.Message.RequiredFunds()
-		if m.Message.Nonce > nonce || m.Message.GasLimit < OnChainGas(m.ChainLength()) ||
+		if m.Message.Nonce > nonce || m.Message.GasLimit < vm.OnChainMessageGas(m.ChainLength()) ||
 			gas+m.Message.GasLimit > BlockGasLimit || balance.LessThan(need) {
 			break
 		}

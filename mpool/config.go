@@ -7,7 +7,6 @@ import (
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
-	"github.com/filecoin-project/go-state-types/big"
 )
 
 // Config is what an operator may change at run time, in the shape of the
@@ -74,13 +73,6 @@ const (
 	republishLimit = 30
 	republishGap   = 100 * time.Millisecond
 )
-
-// totalSupply is 2e9 FIL in attoFIL.
-var totalSupply = big.Mul(big.NewInt(2_000_000_000), big.NewInt(1_000_000_000_000_000_000))
-
-// OnChainGas is what including a message of n bytes costs (price list of network
-// version 15, node-nv15.md 1.2).
-func OnChainGas(n int) int64 { return 38863 + (36+int64(n))*1300 }
 
 // Problems that a caller may want to tell apart. Those that time may heal wrap
 // ErrSoft: the sender is not at fault and gossip ignores instead of rejecting.

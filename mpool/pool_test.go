@@ -16,6 +16,7 @@ import (
 	"github.com/filecoin-venus/venus/crypto"
 	"github.com/filecoin-venus/venus/internal/fault"
 	"github.com/filecoin-venus/venus/types"
+	"github.com/filecoin-venus/venus/vm"
 )
 
 func rich(t testing.TB) (*fakeChain, *types.TipSet, address.Address) {
@@ -109,7 +110,7 @@ func TestRefusals(t *testing.T) {
 		"version":      {edit(func(m *types.SignedMessage) { m.Message.Version = 1 }), ErrInvalid},
 		"zero bls":     {edit(func(m *types.SignedMessage) { m.Message.To = zero }), ErrInvalid},
 		"negative":     {edit(func(m *types.SignedMessage) { m.Message.Value = big.NewInt(-1) }), ErrInvalid},
-		"supply":       {edit(func(m *types.SignedMessage) { m.Message.Value = totalSupply }), ErrInvalid},
+		"supply":       {edit(func(m *types.SignedMessage) { m.Message.Value = vm.TotalSupply() }), ErrInvalid},
 		"premium":      {edit(func(m *types.SignedMessage) { m.Message.GasPremium = big.NewInt(5001) }), ErrInvalid},
 		"limit high":   {edit(func(m *types.SignedMessage) { m.Message.GasLimit = BlockGasLimit + 1 }), ErrInvalid},
 		"limit low":    {edit(func(m *types.SignedMessage) { m.Message.GasLimit = 38862 }), ErrInvalid},
@@ -503,7 +504,7 @@ func FuzzReceive(f *testing.F) {
 			return
 		}
 		if k.Receive(context.Background(), m) == nil {
-			require.NoError(t, CheckSyntax(&m.Message, OnChainGas(m.ChainLength())))
+			require.NoError(t, vm.CheckSyntax(&m.Message, m.ChainLength()))
 		}
 	})
 }
