@@ -29,7 +29,7 @@ func TestFollow(t *testing.T) {
 		synctest.Wait()
 		require.Zero(t, f.Latest().Seq)
 		chain.Down = false
-		time.Sleep(2 * time.Second) // it asks again by itself
+		_ = clock.Real().Sleep(context.Background(), 2*time.Second) // it asks again by itself
 		synctest.Wait()
 		<-changed
 		require.EqualValues(t, 10, f.Latest().Epoch)

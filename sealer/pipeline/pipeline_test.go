@@ -103,7 +103,7 @@ func (r *rig) restart() {
 
 // tick lets one epoch pass and everything settle.
 func (r *rig) tick() {
-	time.Sleep(r.net.BlockDelay)
+	_ = clock.Real().Sleep(context.Background(), r.net.BlockDelay)
 	r.chain.Tick(time.Now())
 	synctest.Wait()
 }
@@ -338,7 +338,7 @@ func TestTicketExpiresWhileMessagesHang(t *testing.T) {
 		n := r.pledge()
 		first := r.until(n, sector.PreCommitWait, 20)
 		for range int(r.net.MaxPreCommitRandLookback) + 50 {
-			time.Sleep(r.net.BlockDelay)
+			_ = clock.Real().Sleep(context.Background(), r.net.BlockDelay)
 			r.chain.Tick(time.Now())
 		}
 		synctest.Wait()

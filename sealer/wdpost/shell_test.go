@@ -86,7 +86,7 @@ func (r *rig) restart() {
 
 func (r *rig) tick(n int) {
 	for range n {
-		time.Sleep(r.net.BlockDelay)
+		_ = clock.Real().Sleep(context.Background(), r.net.BlockDelay)
 		r.chain.Tick(time.Now())
 		synctest.Wait()
 	}
@@ -230,7 +230,7 @@ func TestOutageOfManyDeadlines(t *testing.T) {
 		r.tick(30)
 		r.stop()
 		for range 130 {
-			time.Sleep(r.net.BlockDelay)
+			_ = clock.Real().Sleep(context.Background(), r.net.BlockDelay)
 			r.chain.Tick(time.Now())
 		}
 		require.Equal(t, 6, r.chain.Missed())
