@@ -1,9 +1,11 @@
-// Package daemon answers what every program of the cluster answers besides its
-// own job: its version and session, its methods, its log levels, its tokens,
-// and how to stop it.
+// Package daemon is what the programs of the cluster have in common: they tell
+// version and session, methods, log levels and tokens, listen where their
+// directory says, and end in good order.
 //
 // Start at [New]; a service embeds the *Base it returns and so satisfies
-// api.Common and api.Auth.
+// api.Common and api.Auth. [Serve] opens it to callers, [Closers] undoes what a
+// start did. A program ends once: by Shutdown, or by the first part that calls
+// Fail; Wait tells which.
 package daemon
 
 import (
@@ -44,6 +46,7 @@ type Base struct {
 	session string
 	closing chan struct{}
 	once    sync.Once
+	failure error // set before closing is closed
 }
 
 // New makes the base of a program that starts now.
@@ -72,8 +75,28 @@ func (b *Base) Done() <-chan struct{} { return b.closing }
 
 // Shutdown asks the program to stop.
 func (b *Base) Shutdown(context.Context) error {
-	b.once.Do(func() { close(b.closing) })
+	b.Fail(nil)
 	return nil
+}
+
+// Fail ends the program because a part of it cannot go on. Only the first end
+// counts.
+func (b *Base) Fail(err error) {
+	b.once.Do(func() {
+		b.failure = err
+		close(b.closing)
+	})
+}
+
+// Wait returns nil when ctx ends or somebody asked the program to stop, and
+// what a part failed with when that ended it.
+func (b *Base) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-b.closing:
+		return b.failure
+	}
 }
 
 // LogList names the log systems.

@@ -2,11 +2,17 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/repo"
+	"github.com/filecoin-venus/venus/rpc"
 )
 
 type tokens struct{}
@@ -46,4 +52,75 @@ func TestBase(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []api.Permission{api.PermSign}, perms)
 	require.Error(t, b.LogSetLevel(ctx, "*", "loud"))
+}
+
+func TestTheFirstEndCounts(t *testing.T) {
+	broken := errors.New("broken")
+	b := New(Options{})
+	b.Fail(broken)
+	require.NoError(t, b.Shutdown(t.Context()))
+	require.ErrorIs(t, b.Wait(t.Context()), broken)
+
+	b = New(Options{})
+	require.NoError(t, b.Shutdown(t.Context()))
+	b.Fail(broken)
+	require.NoError(t, b.Wait(t.Context()))
+
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, New(Options{}).Wait(over))
+}
+
+func TestServe(t *testing.T) {
+	dir, err := repo.Open(t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, dir.Close()) })
+	b := New(Options{})
+	at := Listening{Address: "/ip4/127.0.0.1/tcp/0", Suffix: "/http", Choose: "with --api"}
+	_, err = Serve(dir, b, rpc.NewServer(rpc.Options{}), Listening{Address: "nowhere"})
+	require.Equal(t, api.CodeInvalid, api.Explain(err).Code)
+
+	srv := rpc.NewServer(rpc.Options{})
+	s, err := Serve(dir, b, srv, at)
+	require.NoError(t, err)
+	noted, err := dir.API()
+	require.NoError(t, err)
+	require.Equal(t, s.Address, noted)
+	require.True(t, strings.HasSuffix(noted, "/http"), noted)
+	where, err := rpc.ParseEndpoint(noted, "/livez")
+	require.NoError(t, err)
+	res, err := http.Get(where)
+	require.NoError(t, err)
+	_, err = io.Copy(io.Discard, res.Body)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, http.StatusOK, res.StatusCode)
+
+	_, err = Serve(dir, b, rpc.NewServer(rpc.Options{}), Listening{Address: noted, Choose: "with --api"})
+	require.Equal(t, api.CodePrecondition, api.Explain(err).Code)
+	require.Equal(t, "stop what uses the port, or choose another with --api", api.Explain(err).Hint)
+	require.NoError(t, s.Close())
+	require.NoError(t, b.Wait(t.Context()), "closing asks the program to stop")
+	_, err = http.Get(where)
+	require.Error(t, err)
+}
+
+func TestPortAlone(t *testing.T) {
+	for in, want := range map[string]string{
+		"2345": "/ip4/127.0.0.1/tcp/2345/http", "0": "0", "65536": "65536", "": "", "/ip4/0.0.0.0/tcp/1": "/ip4/0.0.0.0/tcp/1", "host:1": "host:1",
+	} {
+		require.Equal(t, want, PortAlone(in), in)
+	}
+}
+
+func TestClosersGoBackwards(t *testing.T) {
+	var c Closers
+	order := ""
+	broken := errors.New("broken")
+	c.Then(func() { order += "a" })
+	c.Add(func() error { order += "b"; return broken })
+	c.Then(func() { order += "c" })
+	require.ErrorIs(t, c.Close(), broken)
+	require.NoError(t, c.Close())
+	require.Equal(t, "cba", order)
 }
