@@ -20,6 +20,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/filecoin-project/go-address"
 )
 
 // world is what all tests share.
@@ -68,6 +70,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	shared = w
+	address.CurrentNetwork = address.Testnet
 	code := m.Run()
 	if err := w.watch.finish(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e: clean up:", err)
