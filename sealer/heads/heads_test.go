@@ -20,7 +20,7 @@ func TestFollow(t *testing.T) {
 	require.NoError(t, err)
 	synctest.Test(t, func(t *testing.T) {
 		chain := sealertest.NewChain(net, 10, time.Now())
-		chain.Down = true
+		chain.Change(func() { chain.Down = true })
 		f := heads.New(chain, clock.Real())
 		changed := f.Listen()
 		ctx, stop := context.WithCancel(t.Context())
@@ -28,7 +28,7 @@ func TestFollow(t *testing.T) {
 		go func() { f.Run(ctx); close(done) }()
 		synctest.Wait()
 		require.Zero(t, f.Latest().Seq)
-		chain.Down = false
+		chain.Change(func() { chain.Down = false })
 		_ = clock.Real().Sleep(context.Background(), 2*time.Second) // it asks again by itself
 		synctest.Wait()
 		<-changed

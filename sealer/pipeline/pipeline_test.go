@@ -244,10 +244,10 @@ func TestCrashAtEveryPassage(t *testing.T) {
 
 func TestAnswersGetLost(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.chain.Messager().LoseAnswer = 1
+		r.chain.Change(func() { r.chain.Messager().LoseAnswer = 1 })
 		n := r.pledge()
 		r.until(n, sector.WaitSeed, 40)
-		r.chain.Messager().LoseAnswer = 1
+		r.chain.Change(func() { r.chain.Messager().LoseAnswer = 1 })
 		r.until(n, sector.Proving, 60)
 		r.oneMessageEach(1)
 	})
@@ -257,11 +257,11 @@ func TestServicesAway(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		n := r.pledge()
 		for i := range 60 {
-			r.chain.Messager().Down = i%3 != 0
-			r.chain.Down = i%5 == 0
+			r.chain.Change(func() { r.chain.Messager().Down = i%3 != 0 })
+			r.chain.Change(func() { r.chain.Down = i%5 == 0 })
 			r.tick()
 		}
-		r.chain.Messager().Down, r.chain.Down = false, false
+		r.chain.Change(func() { r.chain.Messager().Down, r.chain.Down = false, false })
 		r.until(n, sector.Proving, 120)
 		r.oneMessageEach(1)
 	})
@@ -269,7 +269,7 @@ func TestServicesAway(t *testing.T) {
 
 func TestFundsParkAndNeverEnd(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.chain.Balance = big.NewInt(5)
+		r.chain.Change(func() { r.chain.Balance = big.NewInt(5) })
 		n := r.pledge()
 		r.until(n, sector.PreCommitting, 20)
 		for range 30 {
@@ -280,14 +280,14 @@ func TestFundsParkAndNeverEnd(t *testing.T) {
 		require.Equal(t, sector.Operator, rec.LastClass)
 		require.ErrorContains(t, errors.New(rec.LastErr), "insufficient funds")
 		require.Empty(t, r.chain.Messager().Pushed(builtin.MethodsMiner.PreCommitSector))
-		r.chain.Balance = types.NewFIL(2).Atto()
+		r.chain.Change(func() { r.chain.Balance = types.NewFIL(2).Atto() })
 		require.NoError(t, r.p.Apply(t.Context(), n, sector.Retry{}, nil))
 		r.until(n, sector.WaitSeed, 20)
-		r.chain.Balance = big.Zero()
+		r.chain.Change(func() { r.chain.Balance = big.Zero() })
 		for range 40 {
 			r.tick()
 		}
-		r.chain.Balance = types.NewFIL(100).Atto()
+		r.chain.Change(func() { r.chain.Balance = types.NewFIL(100).Atto() })
 		r.until(n, sector.Proving, 100)
 		r.oneMessageEach(1)
 	})
@@ -318,13 +318,14 @@ func TestReorgTakesThePreCommitOut(t *testing.T) {
 func TestPreCommitFailsOnChain(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		fails := 2
-		r.chain.Messager().Exit = func(m *types.Message) exitcode.ExitCode {
+		exit := func(*types.Message) exitcode.ExitCode {
 			if fails > 0 {
 				fails--
 				return exitcode.SysErrOutOfGas
 			}
 			return exitcode.Ok
 		}
+		r.chain.Change(func() { r.chain.Messager().Exit = exit })
 		n := r.pledge()
 		r.until(n, sector.Proving, 100)
 		require.Len(t, r.chain.Messager().Pushed(builtin.MethodsMiner.PreCommitSector), 3)
@@ -334,7 +335,7 @@ func TestPreCommitFailsOnChain(t *testing.T) {
 
 func TestTicketExpiresWhileMessagesHang(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.chain.Messager().Hold = true
+		r.chain.Change(func() { r.chain.Messager().Hold = true })
 		n := r.pledge()
 		first := r.until(n, sector.PreCommitWait, 20)
 		for range int(r.net.MaxPreCommitRandLookback) + 50 {
@@ -342,7 +343,7 @@ func TestTicketExpiresWhileMessagesHang(t *testing.T) {
 			r.chain.Tick(time.Now())
 		}
 		synctest.Wait()
-		r.chain.Messager().Hold = false
+		r.chain.Change(func() { r.chain.Messager().Hold = false })
 		rec := r.until(n, sector.Proving, 200)
 		require.Greater(t, rec.Restarts, 0)
 		require.NotEqual(t, first.Ticket.Epoch, rec.Ticket.Epoch)
@@ -353,14 +354,15 @@ func TestTicketExpiresWhileMessagesHang(t *testing.T) {
 func TestTasksFailAndInvalidProofs(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		left := map[sector.TaskKind]int{sector.TaskAddPiece: 1, sector.TaskPreCommit1: 2, sector.TaskPreCommit2: 5, sector.TaskCommit1: 1, sector.TaskCommit2: 1, sector.TaskFinalize: 1}
-		r.prover.Reject = true
-		r.prover.Fail = func(t worker.Task) error {
+		r.prover.Change(func() { r.prover.Reject = true })
+		fail := func(t worker.Task) error {
 			if left[t.Kind] > 0 {
 				left[t.Kind]--
 				return errors.New("disk full")
 			}
 			return nil
 		}
+		r.prover.Change(func() { r.prover.Fail = fail })
 		n := r.pledge()
 		for range 300 {
 			r.tick()
@@ -370,7 +372,7 @@ func TestTasksFailAndInvalidProofs(t *testing.T) {
 		require.Equal(t, 10, rec.InvalidProofs)
 		require.Contains(t, rec.Parked, "invalid")
 		require.Empty(t, r.chain.Messager().Pushed(builtin.MethodsMiner.ProveCommitSector), "a proof that we refuse is never sent")
-		r.prover.Reject = false
+		r.prover.Change(func() { r.prover.Reject = false })
 		require.NoError(t, r.p.Apply(t.Context(), n, sector.Retry{}, nil))
 		r.until(n, sector.Proving, 400)
 		require.Equal(t, 1, r.chain.Messager().Landed(builtin.MethodsMiner.ProveCommitSector))

@@ -77,7 +77,8 @@ func (s state) clone() state {
 	return c
 }
 
-// Chain is the model. Its exported fields may be changed between ticks.
+// Chain is the model. Its exported fields, and its Messager's, are changed inside
+// Change.
 type Chain struct {
 	Network params.Network
 	// Balance is what the worker has.
@@ -108,6 +109,13 @@ func NewChain(n params.Network, height abi.ChainEpoch, at time.Time) *Chain {
 	c.heads = []*types.TipSet{c.tipset(height, cid.Undef, at)}
 	c.past = []state{c.now.clone()}
 	return c
+}
+
+// Change runs f while nobody looks at the model.
+func (c *Chain) Change(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
 }
 
 // Messager is the messager of this chain.

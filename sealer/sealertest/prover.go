@@ -41,7 +41,7 @@ func SealProof(commR cid.Cid, seed []byte) []byte {
 func WindowProof(challenge []byte) []byte { return Cid("window" + string(challenge)).Hash() }
 
 // Prover does every task in no time and proves nothing. It writes small files
-// where sector files belong.
+// where sector files belong. Its exported fields are changed inside Change.
 type Prover struct {
 	mu sync.Mutex
 	// Bad names sectors whose files are damaged.
@@ -60,6 +60,13 @@ type Prover struct {
 // NewProver makes a prover.
 func NewProver() *Prover {
 	return &Prover{Bad: map[abi.SectorNumber]bool{}, Runs: map[sector.TaskKind]int{}}
+}
+
+// Change runs f while nobody looks at the prover.
+func (p *Prover) Change(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
 }
 
 // Run implements worker.Prover.
@@ -126,10 +133,14 @@ func (p *Prover) WindowPoSt(ctx context.Context, _ []proof.SectorInfo, r abi.PoS
 
 // VerifySeal implements pipeline.Verifier.
 func (p *Prover) VerifySeal(_ context.Context, i proof.SealVerifyInfo) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return !p.Reject && bytes.Equal(i.Proof, SealProof(i.SealedCID, i.InteractiveRandomness)), nil
 }
 
 // VerifyWindowPoSt implements wdpost.Verifier.
 func (p *Prover) VerifyWindowPoSt(_ context.Context, i proof.WindowPoStVerifyInfo) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return !p.Reject && bytes.Equal(i.Proofs[0].ProofBytes, WindowProof(i.Randomness)), nil
 }

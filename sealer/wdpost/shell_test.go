@@ -155,20 +155,21 @@ func TestRoughWorld(t *testing.T) {
 				rnd := rand.New(rand.NewPCG(seed, 7))
 				n := r.sectors()
 				m := r.chain.Messager()
-				m.Exit = func(*types.Message) exitcode.ExitCode {
+				exit := func(*types.Message) exitcode.ExitCode {
 					if rnd.IntN(4) == 0 {
 						return exitcode.SysErrOutOfGas
 					}
 					return exitcode.Ok
 				}
+				r.chain.Change(func() { m.Exit = exit })
 				for range 960 {
-					m.Down, r.chain.Down = rnd.IntN(3) == 0, rnd.IntN(8) == 0
+					r.chain.Change(func() { m.Down, r.chain.Down = rnd.IntN(3) == 0, rnd.IntN(8) == 0 })
 					r.tick(1)
 					switch rnd.IntN(20) {
 					case 0:
 						r.restart()
 					case 1:
-						m.LoseAnswer = 1
+						r.chain.Change(func() { m.LoseAnswer = 1 })
 					case 2:
 						if r.chain.Height() > 10 {
 							r.chain.Reorg(2, time.Now())
@@ -186,13 +187,13 @@ func TestRoughWorld(t *testing.T) {
 func TestBadSectorsAreSkippedAndRecovered(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		n := r.sectors()
-		r.prover.Bad[1], r.prover.Bad[3] = true, true // one of a partition, one alone in its deadline
+		r.prover.Change(func() { r.prover.Bad[1], r.prover.Bad[3] = true, true }) // one of a partition, one alone in its deadline
 		r.tick(100)
 		require.Equal(t, n-2, r.chain.Active())
 		require.Equal(t, 1, r.chain.Missed(), "the deadline with nothing but the bad sector")
 		require.Len(t, r.alerts, 1)
 		require.Contains(t, r.alerts[0], "deadline 3")
-		r.prover.Bad = map[abi.SectorNumber]bool{}
+		r.prover.Change(func() { r.prover.Bad = map[abi.SectorNumber]bool{} })
 		r.tick(960)
 		require.Equal(t, n, r.chain.Active(), "both are declared recovered and proven again")
 		require.Len(t, r.chain.Messager().Pushed(submit.DeclareFaultsRecovered), 2)
@@ -202,7 +203,7 @@ func TestBadSectorsAreSkippedAndRecovered(t *testing.T) {
 func TestSlowProverMissesOneDeadlineOnly(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.sectors()
-		r.prover.Gate = make(chan struct{})
+		r.prover.Change(func() { r.prover.Gate = make(chan struct{}) })
 		r.tick(57) // the window [40,60) is almost over
 		close(r.prover.Gate)
 		r.tick(30)
@@ -215,10 +216,10 @@ func TestSlowProverMissesOneDeadlineOnly(t *testing.T) {
 func TestProofsWeRefuseAreNotSent(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.sectors()
-		r.prover.Reject = true
+		r.prover.Change(func() { r.prover.Reject = true })
 		r.tick(52)
 		require.Empty(t, r.chain.Messager().Pushed(submit.SubmitWindowedPoSt))
-		r.prover.Reject = false
+		r.prover.Change(func() { r.prover.Reject = false })
 		r.tick(30)
 		require.Zero(t, r.chain.Missed())
 	})
