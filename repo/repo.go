@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/internal/fsutil"
 )
 
@@ -83,7 +84,7 @@ func Open(path string) (*Repo, error) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%s: %w; stop it or choose another --repo", path, ErrLocked)
+			return nil, api.Errorf(api.CodePrecondition, "%s: %w; stop it or choose another --repo", path, ErrLocked)
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
@@ -103,7 +104,7 @@ func Read(path string) (Dir, error) {
 	}
 	if _, err := os.Stat(filepath.Join(path, versionFile)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return Dir{}, fmt.Errorf("%s: %w", path, ErrAbsent)
+			return Dir{}, api.Errorf(api.CodePrecondition, "%s: %w", path, ErrAbsent)
 		}
 		return Dir{}, fmt.Errorf("look at %s: %w", path, err)
 	}
