@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/filecoin-project/go-address"
@@ -15,6 +14,7 @@ import (
 	"github.com/filecoin-venus/venus/internal/fsutil"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/repo"
+	"github.com/filecoin-venus/venus/rpc/daemon"
 	"github.com/filecoin-venus/venus/wallet/keystore"
 )
 
@@ -79,11 +79,8 @@ func loadConfig(r *repo.Repo) (config, error) {
 
 // listenAddress accepts a port alone, as the original's --api did, or a multiaddr.
 func listenAddress(s string) (string, error) {
-	if port, err := strconv.ParseUint(s, 10, 16); err == nil && port > 0 {
-		return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/http", port), nil
-	}
-	if strings.HasPrefix(s, "/") {
-		return s, nil
+	if a := daemon.PortAlone(s); strings.HasPrefix(a, "/") {
+		return a, nil
 	}
 	return "", api.Errorf(api.CodeInvalid, "%q is no address to listen on", s).
 		WithHint("write a port (5678) or a multiaddr (%s)", DefaultListen)

@@ -4,24 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"time"
 
-	"github.com/filecoin-venus/venus/api"
 	walletapi "github.com/filecoin-venus/venus/api/wallet"
 	"github.com/filecoin-venus/venus/auth/localtoken"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
+	"github.com/filecoin-venus/venus/rpc/daemon"
 	"github.com/filecoin-venus/venus/wallet/keystore"
 	"github.com/filecoin-venus/venus/wallet/signlog"
 )
 
 // SignLog is where a wallet's directory keeps its signature log.
 func SignLog(d repo.Dir) string { return d.Path("signlog") }
-
-// stopTimeout is how long a running request may hold up the end.
-const stopTimeout = 10 * time.Second
 
 // Options are what the command line may say.
 type Options struct {
@@ -40,10 +35,8 @@ type Daemon struct {
 	// Address is the multiaddr it listens on.
 	Address string
 
-	repo    *repo.Repo
-	records *signlog.Log
-	server  *rpc.Server
-	failed  chan error
+	repo   *repo.Repo
+	opened daemon.Closers
 }
 
 // Start opens the directory and listens. It returns once calls are answered.
@@ -53,13 +46,11 @@ func Start(o Options) (*Daemon, error) {
 		o.Repo = DefaultRepo
 	}
 	dir, err := repo.Open(o.Repo)
-	if errors.Is(err, repo.ErrLocked) {
-		return nil, api.Errorf(api.CodePrecondition, "%w", err)
-	}
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{repo: dir, failed: make(chan error, 1)}
+	d := &Daemon{repo: dir}
+	d.opened.Add(dir.Close)
 	if err := d.start(o); err != nil {
 		_ = d.Close() // the reason why it did not start matters more
 		return nil, err
@@ -88,10 +79,13 @@ func (d *Daemon) start(o Options) error {
 	if err != nil {
 		return err
 	}
-	if d.records, err = signlog.Open(SignLog(d.repo.Dir), o.Clock); err != nil {
+	d.opened.Add(func() error { return lockAtEnd(keys) })
+	records, err := signlog.Open(SignLog(d.repo.Dir), o.Clock)
+	if err != nil {
 		return err
 	}
-	d.Service = NewService(keys, d.records, tokens, o.Clock, o.Version)
+	d.opened.Add(records.Close)
+	d.Service = NewService(keys, records, tokens, o.Clock, o.Version)
 	if err := unlockAtStart(keys, o.Password); err != nil {
 		return err
 	}
@@ -122,27 +116,26 @@ func unlockAtStart(keys *keystore.Store, password []byte) error {
 	return nil
 }
 
+func lockAtEnd(keys *keystore.Store) error {
+	if err := keys.Lock(); !errors.Is(err, keystore.ErrAlreadyLocked) {
+		return err
+	}
+	return nil
+}
+
 func (d *Daemon) listen(listen string, tokens *localtoken.Issuer, c clock.Clock) error {
-	hostport, err := rpc.ListenAddress(listen)
+	srv := rpc.NewServer(rpc.Options{Verify: tokens.Verifier, Clock: c})
+	if err := srv.Register(rpc.DefaultPath, d.Service, new(walletapi.WalletProxy), walletapi.Namespace); err != nil {
+		return err
+	}
+	s, err := daemon.Serve(d.repo, d.Service.Base, srv, daemon.Listening{
+		Address: listen, Suffix: "/http", Choose: "with --api or in " + d.repo.Path(configName),
+	})
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", hostport)
-	if err != nil {
-		return api.Errorf(api.CodePrecondition, "listen on %s: %w", listen, err).
-			WithHint("stop what uses the port, or choose another with --api or in %s", d.repo.Path(configName))
-	}
-	d.server = rpc.NewServer(rpc.Options{Verify: tokens.Verifier, Clock: c})
-	if err := d.server.Register(rpc.DefaultPath, d.Service, new(walletapi.WalletProxy), walletapi.Namespace); err != nil {
-		_ = l.Close()
-		return err
-	}
-	d.Address = rpc.Multiaddr(l.Addr()) + "/http"
-	if err := d.repo.SetAPI(d.Address); err != nil {
-		_ = l.Close()
-		return fmt.Errorf("note the listen address: %w", err)
-	}
-	go func() { d.failed <- d.server.Serve(l) }()
+	d.opened.Add(s.Close)
+	d.Address = s.Address
 	return nil
 }
 
@@ -162,37 +155,10 @@ func (d *Daemon) announce(network string, keys *keystore.Store) {
 }
 
 // Wait returns when ctx ends, a caller asked for shutdown, or serving failed.
-func (d *Daemon) Wait(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-d.Service.Done():
-		return nil
-	case err := <-d.failed:
-		return err
-	}
-}
+func (d *Daemon) Wait(ctx context.Context) error { return d.Service.Wait(ctx) }
 
 // Close stops serving, locks the keys and releases the directory.
-func (d *Daemon) Close() error {
-	var errs []error
-	if d.server != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-		defer cancel()
-		errs = append(errs, d.server.Shutdown(ctx))
-	}
-	if d.Service != nil {
-		_ = d.Service.Shutdown(context.Background())
-		if err := d.Service.keys.Lock(); err != nil && !errors.Is(err, keystore.ErrAlreadyLocked) {
-			errs = append(errs, err)
-		}
-	}
-	if d.records != nil {
-		errs = append(errs, d.records.Close())
-	}
-	errs = append(errs, d.repo.Close())
-	return errors.Join(errs...)
-}
+func (d *Daemon) Close() error { return d.opened.Close() }
 
 // Run serves until ctx ends or a caller asks for shutdown.
 func Run(ctx context.Context, o Options) error {

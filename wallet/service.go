@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"sync"
 
 	"github.com/filecoin-project/go-address"
 	gscrypto "github.com/filecoin-project/go-state-types/crypto"
-	"github.com/google/uuid"
 	logging "github.com/ipfs/go-log/v2"
 
 	"github.com/filecoin-venus/venus/api"
@@ -18,6 +16,7 @@ import (
 	"github.com/filecoin-venus/venus/crypto"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/fault"
+	"github.com/filecoin-venus/venus/rpc/daemon"
 	"github.com/filecoin-venus/venus/types"
 	"github.com/filecoin-venus/venus/wallet/keystore"
 	"github.com/filecoin-venus/venus/wallet/signlog"
@@ -26,39 +25,26 @@ import (
 
 var log = logging.Logger("wallet")
 
-// Tokens makes and checks the wallet's own tokens.
-type Tokens interface {
-	// Verify returns the permissions of a token.
-	Verify(token string) ([]api.Permission, error)
-	// New makes a token of exactly these permissions.
-	New(perms []api.Permission) ([]byte, error)
-}
-
 // Service answers the wallet API. Permissions are checked in front of it, method by method.
 type Service struct {
+	*daemon.Base
 	keys     *keystore.Store
 	records  *signlog.Log
-	tokens   Tokens
 	attempts *attempts
-	version  string
-	session  string
-
-	closing  chan struct{}
-	shutdown sync.Once
 }
 
 var _ walletapi.Wallet = (*Service)(nil)
 
 // NewService joins the parts. version is what Version reports.
-func NewService(keys *keystore.Store, records *signlog.Log, tokens Tokens, c clock.Clock, version string) *Service {
+func NewService(keys *keystore.Store, records *signlog.Log, tokens daemon.Tokens, c clock.Clock, version string) *Service {
 	return &Service{
-		keys: keys, records: records, tokens: tokens, attempts: newAttempts(c), version: version,
-		session: uuid.NewString(), closing: make(chan struct{}),
+		Base: daemon.New(daemon.Options{
+			Program: "venus-wallet", Version: version, APIVersion: walletapi.Version,
+			Namespace: walletapi.Namespace, Proxy: new(walletapi.WalletProxy), Tokens: tokens,
+		}),
+		keys: keys, records: records, attempts: newAttempts(c),
 	}
 }
-
-// Done is closed when a caller asked the wallet to stop.
-func (s *Service) Done() <-chan struct{} { return s.closing }
 
 // WalletNew makes a key and returns its address once its file is durable.
 func (s *Service) WalletNew(_ context.Context, keyType types.KeyType) (address.Address, error) {
