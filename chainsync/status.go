@@ -20,6 +20,9 @@ func (s *Syncer) setState(st State) {
 func (s *Syncer) progress(stage Stage, ts *types.TipSet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.state.Head == nil || ts.Height() > s.state.Head.Height() {
+		s.state.Head = ts
+	}
 	s.state.Stage, s.state.Height = stage, ts.Height()
 }
 

@@ -102,8 +102,10 @@ type Syncer struct {
 
 // State tells what the syncer does, for `sync status`.
 type State struct {
-	Stage   Stage
-	Target  Target
+	Stage  Stage
+	Target Target
+	// Head is the target's tipset once it is fetched, Base our head at the start.
+	Head    *types.TipSet
 	Base    *types.TipSet
 	Height  abi.ChainEpoch
 	Start   time.Time

@@ -49,6 +49,8 @@ type modelNode struct {
 	// onPush is told of every message that enters the pool.
 	onPush func(*types.SignedMessage)
 	exits  map[abi.MethodNum]exitcode.ExitCode
+	// syncing is what the node says of fetching the chain; nil means at rest.
+	syncing *node.SyncState
 }
 
 var errAway = api.Errorf(api.CodeUnavailable, "connection refused")
@@ -220,6 +222,18 @@ func (n *modelNode) ChainNotify(ctx context.Context) (<-chan []*node.HeadChange,
 		}
 	})
 	return ch, nil
+}
+
+func (n *modelNode) SyncState(context.Context) (*node.SyncState, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.failing("SyncState"); err != nil {
+		return nil, err
+	}
+	if n.syncing != nil {
+		return n.syncing, nil
+	}
+	return &node.SyncState{ActiveSyncs: []node.ActiveSync{{}}}, nil
 }
 
 func (n *modelNode) ChainGetPath(_ context.Context, from, to types.TipSetKey) ([]*node.HeadChange, error) {

@@ -143,7 +143,7 @@ func refOf(ts *types.TipSet) machine.TipSetRef {
 
 func (s *Service) setHead(ts *types.TipSet) {
 	s.mu.Lock()
-	s.head = ts
+	s.head, s.moved = ts, s.clk.Now()
 	s.mu.Unlock()
 	s.hub.tellAll()
 }
@@ -189,6 +189,7 @@ func (s *Service) processLocked(ctx context.Context, changes []*node.HeadChange)
 		}
 		s.setHead(parent)
 	}
+	s.askNode(ctx)
 	s.wakeAll()
 	return nil
 }

@@ -29,6 +29,7 @@ type StateNode interface {
 	StateGetActor(ctx context.Context, actor address.Address, tsk types.TipSetKey) (*types.Actor, error)
 	StateAccountKey(ctx context.Context, addr address.Address, tsk types.TipSetKey) (address.Address, error)
 	StateSearchMsg(ctx context.Context, from types.TipSetKey, msg cid.Cid, limit abi.ChainEpoch, allowReplaced bool) (*node.MsgLookup, error)
+	SyncState(ctx context.Context) (*node.SyncState, error)
 }
 
 // PoolNode is what pricing and sending asks of a node.

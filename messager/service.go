@@ -12,6 +12,7 @@ import (
 	stcrypto "github.com/filecoin-project/go-state-types/crypto"
 	logging "github.com/ipfs/go-log/v2"
 
+	"github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/crypto"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/messager/machine"
@@ -73,6 +74,10 @@ type Service struct {
 	shared    Shared
 	workers   map[address.Address]*worker
 	head      *types.TipSet
+	// moved is when the head last changed; fetching is set while the node itself
+	// fetches the chain from peers.
+	moved     time.Time
+	fetching  bool
 	epoch     time.Duration
 	nodeError string
 	ctx       context.Context
@@ -274,9 +279,35 @@ func (s *Service) setNodeError(text string) {
 	}
 }
 
-// maxHeadAge is how far the head may lie behind the clock before no more nonces
-// are given out: a node that is still catching up knows neither nonces nor prices.
+// maxHeadAge is how far the head may lie behind the clock before it is asked why:
+// a node that is still catching up knows neither nonces nor prices, a chain that
+// was down and is mined again is as good as any.
 func maxHeadAge(epoch time.Duration) time.Duration { return 30*epoch + 2*time.Minute }
+
+// askNode finds out, when the head is old, whether the node is fetching the chain.
+func (s *Service) askNode(ctx context.Context) {
+	head := s.Head()
+	if head == nil || s.age(head) <= maxHeadAge(s.epochTime()) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
+	defer cancel()
+	st, err := s.o.Node.SyncState(ctx)
+	fetching := err != nil
+	if err == nil {
+		for _, a := range st.ActiveSyncs {
+			working := a.Stage == node.StageHeaders || a.Stage == node.StagePersist || a.Stage == node.StageMessages || a.Stage == node.StageFetching
+			fetching = fetching || working && (a.Target == nil || a.Target.Height() > head.Height()+1)
+		}
+	}
+	s.mu.Lock()
+	s.fetching = fetching
+	s.mu.Unlock()
+}
+
+func (s *Service) age(head *types.TipSet) time.Duration {
+	return s.clk.Now().Sub(time.Unix(int64(head.MinTimestamp()), 0))
+}
 
 // nodeTrouble tells why no nonces can be given out now, or "".
 func (s *Service) nodeTrouble() (machine.Reason, string) {
@@ -288,8 +319,9 @@ func (s *Service) nodeTrouble() (machine.Reason, string) {
 	if s.head == nil {
 		return machine.NodeUnreachable, "the node's head is not known yet"
 	}
-	behind := s.clk.Now().Sub(time.Unix(int64(s.head.MinTimestamp()), 0))
-	if behind > maxHeadAge(s.epoch) {
+	limit := maxHeadAge(s.epoch)
+	stands := s.clk.Now().Sub(s.moved)
+	if behind := s.age(s.head); behind > limit && (s.fetching || stands > limit) {
 		return machine.NodeBehind, fmt.Sprintf("the node's head, epoch %d, is %s old", s.head.Height(), behind.Round(time.Second))
 	}
 	return machine.NoReason, ""

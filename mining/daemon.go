@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"time"
 
 	"github.com/filecoin-venus/venus/api"
 	miningapi "github.com/filecoin-venus/venus/api/mining"
@@ -15,10 +13,8 @@ import (
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
+	"github.com/filecoin-venus/venus/rpc/daemon"
 )
-
-// stopTimeout is how long a running request may hold up the end.
-const stopTimeout = 10 * time.Second
 
 // Options are what the command line may say.
 type Options struct {
@@ -35,9 +31,7 @@ type Daemon struct {
 	Address string
 
 	repo   *repo.Repo
-	server *rpc.Server
-	node   func()
-	failed chan error
+	opened daemon.Closers
 }
 
 // Start opens an initialised directory and mines. It returns once calls are answered; the node may be away still.
@@ -58,13 +52,11 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 		return nil, err
 	}
 	r, err := repo.Open(o.Repo)
-	if errors.Is(err, repo.ErrLocked) {
-		return nil, api.Errorf(api.CodePrecondition, "%w", err)
-	}
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{repo: r, failed: make(chan error, 1)}
+	d := &Daemon{repo: r}
+	d.opened.Add(r.Close)
 	if err := d.start(ctx, o, cfg); err != nil {
 		_ = d.Close() // the reason why it did not start matters more
 		return nil, err
@@ -82,7 +74,7 @@ func (d *Daemon) start(ctx context.Context, o Options, cfg config) error {
 	if err != nil {
 		return err
 	}
-	d.node = stop
+	d.opened.Then(stop)
 	switch name, delay, err := askNetwork(ctx, n); {
 	case err != nil:
 		log.Warnf("the node does not answer yet: %s", err)
@@ -99,6 +91,7 @@ func (d *Daemon) start(ctx context.Context, o Options, cfg config) error {
 	if err != nil {
 		return err
 	}
+	d.opened.Add(d.Service.Close)
 	listen := cfg.API.ListenAddress
 	if o.API != "" {
 		listen = o.API
@@ -116,26 +109,18 @@ func (d *Daemon) start(ctx context.Context, o Options, cfg config) error {
 }
 
 func (d *Daemon) listen(listen string, tokens *localtoken.Issuer, c clock.Clock) error {
-	hostport, err := rpc.ListenAddress(listen)
+	srv := rpc.NewServer(rpc.Options{Verify: tokens.Verifier, Clock: c})
+	if err := srv.Register(rpc.DefaultPath, d.Service, new(miningapi.MiningProxy), miningapi.Namespace); err != nil {
+		return err
+	}
+	s, err := daemon.Serve(d.repo, d.Service.Base, srv, daemon.Listening{
+		Address: listen, Suffix: "/http", Choose: "with --miner-api or in " + d.repo.Path(configName),
+	})
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", hostport)
-	if err != nil {
-		return api.Errorf(api.CodePrecondition, "listen on %s: %w", listen, err).
-			WithHint("stop what uses the port, or choose another with --miner-api or in %s", d.repo.Path(configName))
-	}
-	d.server = rpc.NewServer(rpc.Options{Verify: tokens.Verifier, Clock: c})
-	if err := d.server.Register(rpc.DefaultPath, d.Service, new(miningapi.MiningProxy), miningapi.Namespace); err != nil {
-		_ = l.Close()
-		return err
-	}
-	d.Address = rpc.Multiaddr(l.Addr()) + "/http"
-	if err := d.repo.SetAPI(d.Address); err != nil {
-		_ = l.Close()
-		return fmt.Errorf("note the listen address: %w", err)
-	}
-	go func() { d.failed <- d.server.Serve(l) }()
+	d.opened.Add(s.Close)
+	d.Address = s.Address
 	return nil
 }
 
@@ -155,34 +140,10 @@ func connect(m miningapi.MinerSpec) (Services, error) {
 }
 
 // Wait returns when ctx ends, a caller asked for shutdown, or serving failed.
-func (d *Daemon) Wait(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-d.Service.closing:
-		return nil
-	case err := <-d.failed:
-		return err
-	}
-}
+func (d *Daemon) Wait(ctx context.Context) error { return d.Service.Wait(ctx) }
 
 // Close stops serving and mining and releases the directory.
-func (d *Daemon) Close() error {
-	var errs []error
-	if d.server != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-		defer cancel()
-		errs = append(errs, d.server.Shutdown(ctx))
-	}
-	if d.Service != nil {
-		errs = append(errs, d.Service.Close())
-	}
-	if d.node != nil {
-		d.node()
-	}
-	errs = append(errs, d.repo.Close())
-	return errors.Join(errs...)
-}
+func (d *Daemon) Close() error { return d.opened.Close() }
 
 // Run mines until ctx ends or a caller asks for shutdown.
 func Run(ctx context.Context, o Options) error {

@@ -67,9 +67,3 @@ type Services struct {
 	Sealer Prover
 	Close  func()
 }
-
-// Tokens makes and checks this program's own tokens.
-type Tokens interface {
-	Verify(token string) ([]api.Permission, error)
-	New(perms []api.Permission) ([]byte, error)
-}

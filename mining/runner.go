@@ -23,6 +23,9 @@ const (
 	maxDrift = 2 * time.Second
 	// oldHead is the age of a head, in epochs, from which the node is asked whether it is still catching up.
 	oldHead = 10
+	// catchUpSpeed is how many rounds are tried in the time of one while the chain catches up with the clock. Faster, and
+	// deadlines would close before their window proofs can land: a chain that was down would lose its power.
+	catchUpSpeed = 4
 )
 
 // Timing is what a network says about rounds.
@@ -45,6 +48,8 @@ type runner struct {
 
 	base  *types.TipSet
 	nulls abi.ChainEpoch
+	// began is when the last round was tried.
+	began time.Time
 	// done is the last round that a block was delivered for.
 	done abi.ChainEpoch
 	// lost are the rounds whose election is known to be lost; they are lost on every base.
@@ -126,6 +131,11 @@ func (m *runner) step(ctx context.Context) {
 		m.nulls++
 		round++
 	}
+	if rest := m.hurry(round); rest > 0 {
+		_ = m.clock.Sleep(ctx, rest) // the loop looks at ctx
+		return
+	}
+	m.began = m.clock.Now()
 	if m.attempt(ctx, round, changed) == moved {
 		return
 	}
@@ -217,6 +227,15 @@ func (m *runner) awaitTime(ctx context.Context, round abi.ChainEpoch, at time.Ti
 		}
 	}()
 	return m.await(ctx, round, due)
+}
+
+// hurry is how long to hold a round back whose time is long past.
+func (m *runner) hurry(round abi.ChainEpoch) time.Duration {
+	now := m.clock.Now()
+	if now.Sub(m.startOf(round)) < oldHead*m.timing.BlockDelay {
+		return 0
+	}
+	return m.began.Add(m.timing.BlockDelay / catchUpSpeed).Sub(now)
 }
 
 // held says why nothing may be tried although there is a head.

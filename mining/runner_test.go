@@ -348,13 +348,16 @@ func TestLostRecord(t *testing.T) {
 	w.wallet.onlyOnce(t)
 }
 
-// A chain that stood still for long is caught up: blocks come as fast as they can be made, each with its own timestamp.
+// A chain that stood still for long is caught up at four times its speed, each block with its own timestamp: fast enough to
+// arrive, slow enough for window proofs to land on the way.
 func TestCatchesUp(t *testing.T) {
 	w := newTestWorld(t, 100)
 	w.clock.Advance(200 * testDelay)
 	w.start(first)
-	w.advance(200*testDelay + 20*testDelay)
-	require.GreaterOrEqual(t, w.chain.head.Height(), abi.ChainEpoch(218))
+	w.advance(220 * testDelay)
+	require.InDelta(t, catchUpSpeed*20, float64(w.chain.head.Height()), 3)
+	w.advance(300 * testDelay)
+	require.GreaterOrEqual(t, w.chain.head.Height(), abi.ChainEpoch(298))
 	w.wallet.onlyOnce(t)
 }
 

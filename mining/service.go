@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"github.com/filecoin-project/go-address"
-	"github.com/google/uuid"
 
 	"github.com/filecoin-venus/venus/api"
 	miningapi "github.com/filecoin-venus/venus/api/mining"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/mining/guard"
+	"github.com/filecoin-venus/venus/rpc/daemon"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -28,7 +28,7 @@ type Parts struct {
 	Timing Timing
 	// Connect opens the services of a miner.
 	Connect func(miningapi.MinerSpec) (Services, error)
-	Tokens  Tokens
+	Tokens  daemon.Tokens
 	Clock   clock.Clock
 	// MinersFile and GuardDir are where the list of miners and the records of signed blocks lie.
 	MinersFile, GuardDir string
@@ -37,17 +37,15 @@ type Parts struct {
 
 // Service is the mining API: it keeps the miners and runs those that shall mine.
 type Service struct {
+	*daemon.Base
 	parts   Parts
 	heads   *heads
 	selects *selects
 	store   *store
-	session string
 
-	closing  chan struct{}
-	shutdown sync.Once
-	ctx      context.Context
-	cancel   context.CancelFunc
-	tasks    sync.WaitGroup
+	ctx    context.Context
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
 
 	mu     sync.Mutex
 	miners map[address.Address]*member
@@ -72,8 +70,11 @@ func NewService(p Parts) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		parts: p, heads: newHeads(p.Node, p.Clock), selects: newSelects(), store: st, session: uuid.NewString(),
-		closing: make(chan struct{}), miners: map[address.Address]*member{},
+		Base: daemon.New(daemon.Options{
+			Program: "venus-miner", Version: p.Version, APIVersion: miningapi.Version,
+			Namespace: miningapi.Namespace, Proxy: new(miningapi.MiningProxy), Tokens: p.Tokens,
+		}),
+		parts: p, heads: newHeads(p.Node, p.Clock), selects: newSelects(), store: st, miners: map[address.Address]*member{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks.Go(func() { s.heads.run(s.ctx) })

@@ -33,7 +33,7 @@ func (a syncAPI) SyncState(context.Context) (*apinode.SyncState, error) {
 		chainsync.Complete: apinode.StageComplete, chainsync.Failed: apinode.StageError,
 	}[st.Stage]
 	return &apinode.SyncState{ActiveSyncs: []apinode.ActiveSync{{
-		Base: st.Base, Stage: stage, Height: st.Height, Start: st.Start, End: st.End, Message: st.Message,
+		Base: st.Base, Target: st.Head, Stage: stage, Height: st.Height, Start: st.Start, End: st.End, Message: st.Message,
 	}}}, nil
 }
 
