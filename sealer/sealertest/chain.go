@@ -245,11 +245,11 @@ func (c *Chain) partitions(deadline uint64) [][]abi.SectorNumber {
 
 var errDown = api.Errorf(api.CodeUnavailable, "the node is away")
 
+// enter takes the lock; the returned function gives it back, also after an error.
 func (c *Chain) enter() (func(), error) {
 	c.mu.Lock()
 	if c.Down {
-		c.mu.Unlock()
-		return func() {}, errDown
+		return c.mu.Unlock, errDown
 	}
 	return c.mu.Unlock, nil
 }
