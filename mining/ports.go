@@ -8,7 +8,6 @@ import (
 	"github.com/filecoin-project/go-state-types/crypto"
 	"github.com/filecoin-project/go-state-types/proof"
 
-	"github.com/filecoin-venus/venus/api"
 	nodeapi "github.com/filecoin-venus/venus/api/node"
 	walletapi "github.com/filecoin-venus/venus/api/wallet"
 	"github.com/filecoin-venus/venus/types"
