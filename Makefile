@@ -16,7 +16,7 @@ all: build
 
 build:
 	@mkdir -p $(BIN)
-	$(GO) build -trimpath -o $(BIN)/ $(addprefix ./cmd/,$(PROGRAMS))
+	$(GO) build -o $(BIN)/ $(addprefix ./cmd/,$(PROGRAMS))
 
 # deps fetches the modules ahead of time; build would do it anyway.
 deps:
