@@ -2,97 +2,34 @@ package messager
 
 import (
 	"context"
-	"sync"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/big"
-	"github.com/google/uuid"
 	"github.com/ipfs/go-cid"
-	logging "github.com/ipfs/go-log/v2"
 
 	"github.com/filecoin-venus/venus/api"
 	msgapi "github.com/filecoin-venus/venus/api/messager"
 	"github.com/filecoin-venus/venus/messager/machine"
 	"github.com/filecoin-venus/venus/rpc"
+	"github.com/filecoin-venus/venus/rpc/daemon"
 	"github.com/filecoin-venus/venus/types"
 )
-
-// Tokens are the messager's own tokens; auth/localtoken satisfies it.
-type Tokens interface {
-	New(perms []api.Permission) ([]byte, error)
-	Verify(token string) ([]api.Permission, error)
-}
 
 // API serves a Service under the contract of api/messager: it converts, and
 // leaves the work to the Service.
 type API struct {
-	s       *Service
-	tokens  Tokens
-	version string
-	session string
-	closing chan struct{}
-	once    sync.Once
+	*daemon.Base
+	s *Service
 }
 
 var _ msgapi.Messager = (*API)(nil)
 
 // NewAPI makes the API of a service.
-func NewAPI(s *Service, tokens Tokens, version string) *API {
-	return &API{s: s, tokens: tokens, version: version, session: uuid.NewString(), closing: make(chan struct{})}
-}
-
-// Done is closed when a caller asked for shutdown.
-func (a *API) Done() <-chan struct{} { return a.closing }
-
-// Version names the program.
-func (a *API) Version(context.Context) (api.Version, error) {
-	return api.Version{Version: a.version, APIVersion: msgapi.Version}, nil
-}
-
-// Session is new at every start.
-func (a *API) Session(context.Context) (string, error) { return a.session, nil }
-
-// Discover describes the methods.
-func (a *API) Discover(context.Context) (map[string]any, error) {
-	return rpc.Describe("venus-messager", a.version, msgapi.Namespace, new(msgapi.MessagerProxy))
-}
-
-// Closing gives a channel that closes when the messager stops.
-func (a *API) Closing(context.Context) (<-chan struct{}, error) { return a.closing, nil }
-
-// Shutdown stops the messager.
-func (a *API) Shutdown(context.Context) error {
-	a.once.Do(func() { close(a.closing) })
-	return nil
-}
-
-// LogList names the log systems.
-func (a *API) LogList(context.Context) ([]string, error) { return logging.GetSubsystems(), nil }
-
-// LogSetLevel sets the level of one log system, or of all with "*".
-func (a *API) LogSetLevel(_ context.Context, system, level string) error {
-	if err := logging.SetLogLevel(system, level); err != nil {
-		return api.Errorf(api.CodeInvalid, "set log level: %w", err)
-	}
-	return nil
-}
-
-// AuthVerify returns the permissions of one of this messager's own tokens.
-func (a *API) AuthVerify(_ context.Context, token string) ([]api.Permission, error) {
-	return a.tokens.Verify(token)
-}
-
-// AuthNew makes a token.
-func (a *API) AuthNew(_ context.Context, perms []api.Permission) ([]byte, error) {
-	for _, p := range perms {
-		if _, err := api.ParsePermission(string(p)); err != nil {
-			return nil, api.Errorf(api.CodeInvalid, "%w", err)
-		}
-	}
-	if len(perms) == 0 {
-		return nil, api.Errorf(api.CodeInvalid, "a token without permissions is of no use")
-	}
-	return a.tokens.New(perms)
+func NewAPI(s *Service, tokens daemon.Tokens, version string) *API {
+	return &API{s: s, Base: daemon.New(daemon.Options{
+		Program: "venus-messager", Version: version, APIVersion: msgapi.Version,
+		Namespace: msgapi.Namespace, Proxy: new(msgapi.MessagerProxy), Tokens: tokens,
+	})}
 }
 
 // PushMessage queues a message and returns its id once it is durable.

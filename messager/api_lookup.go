@@ -136,14 +136,14 @@ func (a *API) WaitMessage(ctx context.Context, id string, confidence uint64) (*m
 	defer cancel()
 	go func() {
 		select {
-		case <-a.closing:
+		case <-a.Done():
 			cancel()
 		case <-ctx.Done():
 		}
 	}()
 	m, err := a.s.Wait(ctx, id, confidence)
 	select {
-	case <-a.closing:
+	case <-a.Done():
 		if errors.Is(err, context.Canceled) {
 			return nil, api.Errorf(api.CodeUnavailable, "the messager is stopping").WithHint("ask again with the same id once it runs")
 		}

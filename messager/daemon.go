@@ -5,28 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"strings"
-	"time"
+	"sync"
 
 	"github.com/google/uuid"
 
 	"github.com/filecoin-venus/venus/api"
-	authapi "github.com/filecoin-venus/venus/api/auth"
 	msgapi "github.com/filecoin-venus/venus/api/messager"
 	nodeapi "github.com/filecoin-venus/venus/api/node"
 	walletapi "github.com/filecoin-venus/venus/api/wallet"
 	"github.com/filecoin-venus/venus/auth/localtoken"
+	"github.com/filecoin-venus/venus/auth/remote"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/fsutil"
 	"github.com/filecoin-venus/venus/messager/store"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
+	"github.com/filecoin-venus/venus/rpc/daemon"
 )
-
-// stopTimeout is how long a running request may hold up the end.
-const stopTimeout = 10 * time.Second
 
 // nodePath is the API version the messager speaks with nodes.
 const nodePath = "/rpc/v1"
@@ -46,13 +43,8 @@ type Daemon struct {
 	// Address is the multiaddr it listens on.
 	Address string
 
-	repo    *repo.Repo
-	db      *store.DB
-	server  *rpc.Server
-	closers []func()
-	cancel  context.CancelFunc
-	ran     chan error
-	failed  chan error
+	repo   *repo.Repo
+	opened daemon.Closers
 }
 
 // Start opens directory and database and listens. It returns once calls are
@@ -68,7 +60,8 @@ func Start(ctx context.Context, o DaemonOptions) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{repo: dir, ran: make(chan error, 1), failed: make(chan error, 1)}
+	d := &Daemon{repo: dir}
+	d.opened.Add(dir.Close)
 	if err := d.start(ctx, o); err != nil {
 		_ = d.Close() // the reason why it did not start matters more
 		return nil, err
@@ -89,9 +82,11 @@ func (d *Daemon) start(ctx context.Context, o DaemonOptions) error {
 	if err != nil {
 		return err
 	}
-	if d.db, err = store.Open(ctx, store.Config{Type: cfg.DB.Type, Path: d.repo.Path(databaseName), DSN: cfg.DB.DSN}); err != nil {
+	db, err := store.Open(ctx, store.Config{Type: cfg.DB.Type, Path: d.repo.Path(databaseName), DSN: cfg.DB.DSN})
+	if err != nil {
 		return err
 	}
+	d.opened.Add(db.Close)
 	holder, err := instance(d.repo)
 	if err != nil {
 		return err
@@ -100,24 +95,32 @@ func (d *Daemon) start(ctx context.Context, o DaemonOptions) error {
 	if err != nil {
 		return err
 	}
-	d.closers = append(d.closers, closer)
+	d.opened.Then(closer)
 	if err := learnNetwork(ctx, d.repo, node); err != nil {
 		return err
 	}
 	d.Service, err = New(ctx, Options{
-		DB: d.db, Node: node, Clock: o.Clock, NodeName: cfg.Node.URL, Holder: holder, DialWallet: dialWallet,
+		DB: db, Node: node, Clock: o.Clock, NodeName: cfg.Node.URL, Holder: holder, DialWallet: dialWallet,
 		DialNode: func(url, token string) (Publisher, func(), error) { return dialNode(url, token) },
 	})
 	if err != nil {
 		return err
 	}
 	d.API = NewAPI(d.Service, tokens, o.Version)
+	// Delivering begins when callers are answered, and ends after them.
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var delivering sync.WaitGroup
+	var ended error
+	d.opened.Add(func() error { cancel(); delivering.Wait(); return ended })
 	if err := d.listen(cfg, verify, o.Clock); err != nil {
 		return err
 	}
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	d.cancel = cancel
-	go func() { d.ran <- d.Service.Run(run) }()
+	delivering.Go(func() {
+		if err := d.Service.Run(run); !errors.Is(err, context.Canceled) {
+			ended = err
+			d.API.Fail(err)
+		}
+	})
 	log.Infof("venus-messager listens on %s, node %s, database %s, directory %s; admin token in %s",
 		d.Address, cfg.Node.URL, cfg.DB.Type, d.repo.Root(), d.repo.Path("token"))
 	return nil
@@ -129,19 +132,12 @@ func (d *Daemon) verifier(authURL string, tokens *localtoken.Issuer, clk clock.C
 		log.Warn("no --auth-url: only tokens of this messager itself are valid")
 		return tokens.Verifier, nil
 	}
-	auth, err := authapi.New(authURL, "")
+	judge, stop, err := remote.Verifier(authURL, clk)
 	if err != nil {
 		return nil, err
 	}
-	d.closers = append(d.closers, auth.Close)
-	remote := func(ctx context.Context, token string) (rpc.Caller, error) {
-		id, err := auth.Verify(ctx, token)
-		if err != nil {
-			return rpc.Caller{}, err
-		}
-		return rpc.Caller{Name: id.Name, Perms: api.Permission(id.Perm).Expand()}, nil
-	}
-	return rpc.FirstOf(tokens.Verifier, rpc.Cached(remote, clk)), nil
+	d.opened.Then(stop)
+	return rpc.FirstOf(tokens.Verifier, judge), nil
 }
 
 // instance is this messager's name in the lease on nonces: the same after every
@@ -172,70 +168,26 @@ func dialWallet(url, token string) (Signer, func(), error) {
 }
 
 func (d *Daemon) listen(cfg Config, verify rpc.Verifier, clk clock.Clock) error {
-	hostport, err := rpc.ListenAddress(cfg.API.ListenAddress)
+	srv := rpc.NewServer(rpc.Options{Verify: verify, Clock: clk, Health: d.Service.Health})
+	if err := srv.Register(rpc.DefaultPath, d.API, new(msgapi.MessagerProxy), msgapi.Namespace, nodeapi.Namespace); err != nil {
+		return err
+	}
+	s, err := daemon.Serve(d.repo, d.API.Base, srv, daemon.Listening{
+		Address: cfg.API.ListenAddress, Choose: "with --listen or in " + d.repo.Path(configName),
+	})
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", hostport)
-	if err != nil {
-		return api.Errorf(api.CodePrecondition, "listen on %s: %w", cfg.API.ListenAddress, err).
-			WithHint("stop what uses the port, or choose another with --listen or in %s", d.repo.Path(configName))
-	}
-	d.server = rpc.NewServer(rpc.Options{Verify: verify, Clock: clk, Health: d.Service.Health})
-	if err := d.server.Register(rpc.DefaultPath, d.API, new(msgapi.MessagerProxy), msgapi.Namespace, nodeapi.Namespace); err != nil {
-		_ = l.Close()
-		return err
-	}
-	d.Address = rpc.Multiaddr(l.Addr())
-	if err := d.repo.SetAPI(d.Address); err != nil {
-		_ = l.Close()
-		return fmt.Errorf("note the listen address: %w", err)
-	}
-	go func() { d.failed <- d.server.Serve(l) }()
+	d.opened.Add(s.Close)
+	d.Address = s.Address
 	return nil
 }
 
 // Wait returns when ctx ends, a caller asked for shutdown, or a part failed.
-func (d *Daemon) Wait(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-d.API.Done():
-		return nil
-	case err := <-d.failed:
-		return err
-	case err := <-d.ran:
-		d.ran <- err
-		return err
-	}
-}
+func (d *Daemon) Wait(ctx context.Context) error { return d.API.Wait(ctx) }
 
 // Close stops serving and delivering and releases the directory.
-func (d *Daemon) Close() error {
-	var errs []error
-	if d.API != nil {
-		_ = d.API.Shutdown(context.Background())
-	}
-	if d.server != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-		defer cancel()
-		errs = append(errs, d.server.Shutdown(ctx))
-	}
-	if d.cancel != nil {
-		d.cancel()
-		if err := <-d.ran; !errors.Is(err, context.Canceled) {
-			errs = append(errs, err)
-		}
-	}
-	for _, c := range d.closers {
-		c()
-	}
-	if d.db != nil {
-		errs = append(errs, d.db.Close())
-	}
-	errs = append(errs, d.repo.Close())
-	return errors.Join(errs...)
-}
+func (d *Daemon) Close() error { return d.opened.Close() }
 
 // Run serves until ctx ends or a caller asks for shutdown.
 func Run(ctx context.Context, o DaemonOptions) error {

@@ -70,10 +70,10 @@ type Service struct {
 	// fates: the follower and the reconciler. It is taken before mu.
 	chainMu sync.Mutex
 	// mu guards what follows; it is not held during calls.
-	mu        sync.Mutex
-	shared    Shared
-	workers   map[address.Address]*worker
-	head      *types.TipSet
+	mu      sync.Mutex
+	shared  Shared
+	workers map[address.Address]*worker
+	head    *types.TipSet
 	// moved is when the head last changed; fetching is set while the node itself
 	// fetches the chain from peers.
 	moved     time.Time
