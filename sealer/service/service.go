@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"runtime"
 	"sync"
@@ -42,9 +41,6 @@ import (
 
 var log = logging.Logger("sealer")
 
-// stopTimeout is how long running requests may hold up the end.
-const stopTimeout = 10 * time.Second
-
 // Options are what the command line may say.
 type Options struct {
 	Dir     string // "" = config.DefaultDir
@@ -80,15 +76,13 @@ type Service struct {
 	verifier *verify.Verifier
 	pipeline *pipeline.Pipeline
 	wdpost   *wdpost.Shell
-	server   *rpc.Server
 
 	viewMu sync.Mutex // guards view
 	view   *chainView
 
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
-	failed chan error
-	closes []func() error
+	opened daemon.Closers
 }
 
 // Start brings a sealer up. It returns once calls are answered; until node and
@@ -97,15 +91,13 @@ func Start(ctx context.Context, o Options) (*Service, error) {
 	if o.Dir == "" {
 		o.Dir = config.DefaultDir
 	}
-	s := &Service{opts: o, failed: make(chan error, 1), stop: func() {}}
+	s := &Service{opts: o, stop: func() {}}
 	if err := s.start(ctx); err != nil {
 		_ = s.Close() // why it did not start matters more
 		return nil, err
 	}
 	return s, nil
 }
-
-func (s *Service) closing(f func() error) { s.closes = append(s.closes, f) }
 
 func (s *Service) start(ctx context.Context) error {
 	if err := s.openDir(); err != nil {
@@ -146,7 +138,7 @@ func (s *Service) openDir() error {
 	if s.repo, err = repo.Open(s.opts.Dir); err != nil {
 		return api.Errorf(api.CodePrecondition, "%w", err).WithHint("another sealer runs with this directory: stop it first")
 	}
-	s.closing(s.repo.Close)
+	s.opened.Add(s.repo.Close)
 	if s.cfg, err = config.Load(dir.Path(config.FileName)); err != nil {
 		return api.Errorf(api.CodeInvalid, "%w", err)
 	}
@@ -175,7 +167,7 @@ func (s *Service) openStores(ctx context.Context) error {
 	if s.db, err = db.Open(ctx, s.cfg.DB); err != nil {
 		return err
 	}
-	s.closing(s.db.Close)
+	s.opened.Add(s.db.Close)
 	if s.store, err = store.Open(s.repo.Path(store.FileName)); err != nil {
 		return err
 	}
@@ -204,12 +196,12 @@ func (s *Service) dial() error {
 	if err != nil {
 		return fmt.Errorf("Node.Url in the configuration: %w", err)
 	}
-	s.closing(func() error { stop(); return nil })
+	s.opened.Then(stop)
 	stop, err = rpc.Dial(s.cfg.Messager.URL, s.cfg.Messager.Token, messager.Namespace, s.messager, rpc.DialOptions{Service: "venus-messager"})
 	if err != nil {
 		return fmt.Errorf("Messager.Url in the configuration: %w", err)
 	}
-	s.closing(func() error { stop(); return nil })
+	s.opened.Then(stop)
 	return nil
 }
 
@@ -256,7 +248,7 @@ func (s *Service) assemble(ctx context.Context) error {
 	if s.sealer, refused = worker.NewSealer(s.network, s.cfg.Sealing.ParentCache); refused != nil {
 		log.Warnf("this program can seal but not prove here: %v", refused)
 	}
-	s.closing(s.sealer.Close)
+	s.opened.Add(s.sealer.Close)
 	s.verifier = verify.New(s.network, "")
 	timeout, err := config.Span("Proving.CheckTimeout", s.cfg.Proving.CheckTimeout, 30*time.Second)
 	if err != nil {
@@ -306,45 +298,31 @@ func windowMargins(n params.Network, id abi.ActorID) wdpost.Config {
 func (s *Service) listen() error {
 	addr := s.cfg.API.ListenAddress
 	if s.opts.API != "" {
-		addr = s.opts.API
-		if _, err := net.LookupPort("tcp", addr); err == nil {
-			addr = "/ip4/127.0.0.1/tcp/" + addr
-		}
-	}
-	hostport, err := rpc.ListenAddress(addr)
-	if err != nil {
-		return err
-	}
-	l, err := net.Listen("tcp", hostport)
-	if err != nil {
-		return api.Errorf(api.CodePrecondition, "listen on %s: %w", addr, err).
-			WithHint("stop what uses the port, or choose another with --miner-api or API.ListenAddress in %s", s.repo.Path(config.FileName))
+		addr = daemon.PortAlone(s.opts.API)
 	}
 	s.Base = daemon.New(daemon.Options{
 		Program: "venus-sealer", Version: s.opts.Version, APIVersion: sealerapi.Version, BlockDelaySecs: s.network.BlockDelaySecs(),
 		Namespace: sealerapi.Namespace, Proxy: new(sealerapi.SealerProxy), Tokens: s.tokens,
 	})
-	s.server = rpc.NewServer(rpc.Options{Verify: s.tokens.Verifier, Clock: s.opts.Clock})
-	if err := s.server.Register(rpc.DefaultPath, s, new(sealerapi.SealerProxy), sealerapi.Namespace); err != nil {
-		return errors.Join(err, l.Close())
+	srv := rpc.NewServer(rpc.Options{Verify: s.tokens.Verifier, Clock: s.opts.Clock})
+	if err := srv.Register(rpc.DefaultPath, s, new(sealerapi.SealerProxy), sealerapi.Namespace); err != nil {
+		return err
 	}
 	tasks := struct {
 		worker.Source
 		networker
 	}{s.queue, networker{s.network}}
-	if err := s.server.Register(worker.Path, tasks, new(worker.TasksProxy), worker.Namespace); err != nil {
-		return errors.Join(err, l.Close())
+	if err := srv.Register(worker.Path, tasks, new(worker.TasksProxy), worker.Namespace); err != nil {
+		return err
 	}
-	s.Address = rpc.Multiaddr(l.Addr()) + "/http"
-	if err := s.repo.SetAPI(s.Address); err != nil {
-		return errors.Join(fmt.Errorf("note the listen address: %w", err), l.Close())
-	}
-	s.closing(func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-		defer cancel()
-		return s.server.Shutdown(ctx)
+	server, err := daemon.Serve(s.repo, s.Base, srv, daemon.Listening{
+		Address: addr, Suffix: "/http", Choose: "with --miner-api or API.ListenAddress in " + s.repo.Path(config.FileName),
 	})
-	go func() { s.failed <- s.server.Serve(l) }()
+	if err != nil {
+		return err
+	}
+	s.opened.Add(server.Close)
+	s.Address = server.Address
 	return nil
 }
 
@@ -391,30 +369,11 @@ func (s *Service) warm(ctx context.Context) {
 	s.warmWinning(ctx)
 }
 
-// Wait returns when ctx ends, a caller asked for shutdown, or serving failed.
-func (s *Service) Wait(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-s.Done():
-		return nil
-	case err := <-s.failed:
-		return err
-	}
-}
-
 // Close stops everything in reverse order. Running tasks are given back.
 func (s *Service) Close() error {
 	s.stop()
 	s.wg.Wait()
-	if s.Base != nil {
-		_ = s.Shutdown(context.Background())
-	}
-	var errs []error
-	for i := len(s.closes) - 1; i >= 0; i-- {
-		errs = append(errs, s.closes[i]())
-	}
-	return errors.Join(errs...)
+	return s.opened.Close()
 }
 
 // Run serves until ctx ends or a caller asks for shutdown.
