@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"sync"
 	"time"
@@ -48,10 +47,8 @@ type Node struct {
 	// Network is what it serves.
 	Network params.Network
 
-	base    *daemon.Base
-	server  *rpc.Server
-	failed  chan error
-	closers []func() error // in order of opening; Close runs them in reverse
+	base   *daemon.Base
+	opened daemon.Closers
 }
 
 // New opens a directory and starts everything in it. On the first start the
@@ -64,7 +61,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	if o.Repo == "" {
 		o.Repo = DefaultRepo
 	}
-	n := &Node{failed: make(chan error, 1)}
+	n := new(Node)
 	if err := n.start(ctx, o); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -76,7 +73,7 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	n.opened(r.Close)
+	n.opened.Add(r.Close)
 	cfg, err := loadConfig(r)
 	if err != nil {
 		return err
@@ -86,6 +83,14 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	tokens, err := localtoken.Open(r)
+	if err != nil {
+		return err
+	}
+	n.base = daemon.New(daemon.Options{
+		Program: "venus", Version: o.Version, APIVersion: apinode.VersionV1, BlockDelaySecs: n.Network.BlockDelaySecs(),
+		Namespace: apinode.Namespace, Proxy: new(apinode.FullNodeProxy), Tokens: tokens,
+	})
 	beacons, err := beacon.FromNetwork(&n.Network, store.Genesis().MinTimestamp(), cfg.Beacon.Servers, o.Clock)
 	if err != nil {
 		return err
@@ -96,7 +101,7 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	n.opened(func() error { exec.Close(); return nil })
+	n.opened.Then(exec.Close)
 	base := reader{net: n.Network, store: store, exec: exec, clock: o.Clock}
 	validator, err := consensus.New(exec, beacons, verifier, o.Clock)
 	if err != nil {
@@ -112,14 +117,6 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	tokens, err := localtoken.Open(r)
-	if err != nil {
-		return err
-	}
-	n.base = daemon.New(daemon.Options{
-		Program: "venus", Version: o.Version, APIVersion: apinode.VersionV1, BlockDelaySecs: n.Network.BlockDelaySecs(),
-		Namespace: apinode.Namespace, Proxy: new(apinode.FullNodeProxy), Tokens: tokens,
-	})
 	n.API = &API{
 		commonAPI: commonAPI{n.base}, chainAPI: chainAPI{base}, stateAPI: stateAPI{base}, minerStateAPI: minerStateAPI{base},
 		marketAPI: marketAPI{base}, messageAPI: messageAPI{base},
@@ -135,33 +132,12 @@ func (n *Node) start(ctx context.Context, o Options) error {
 // commonAPI is what every program answers.
 type commonAPI struct{ *daemon.Base }
 
-func (n *Node) opened(closer func() error) { n.closers = append(n.closers, closer) }
-
 // Close stops everything in reverse order.
-func (n *Node) Close() error {
-	if n.base != nil {
-		_ = n.base.Shutdown(context.Background()) // only announces the end
-	}
-	var errs []error
-	for i := len(n.closers) - 1; i >= 0; i-- {
-		errs = append(errs, n.closers[i]())
-	}
-	n.closers = nil
-	return errors.Join(errs...)
-}
+func (n *Node) Close() error { return n.opened.Close() }
 
-// Wait returns when the context ends, a caller asked for shutdown, or serving
+// Wait returns when the context ends, a caller asked for shutdown, or a part
 // failed.
-func (n *Node) Wait(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-n.base.Done():
-		return nil
-	case err := <-n.failed:
-		return err
-	}
-}
+func (n *Node) Wait(ctx context.Context) error { return n.base.Wait(ctx) }
 
 func overlay(cfg *FileConfig, o Options) {
 	if o.AuthURL != "" {
@@ -199,12 +175,12 @@ func (n *Node) openChain(ctx context.Context, r *repo.Repo, o Options) (*chain.S
 	if err != nil {
 		return nil, err
 	}
-	n.opened(blocks.Close)
+	n.opened.Add(blocks.Close)
 	meta, err := chain.OpenMeta(r.Path("chain"))
 	if err != nil {
 		return nil, err
 	}
-	n.opened(meta.Close)
+	n.opened.Add(meta.Close)
 	header, fromFile, err := loadGenesis(ctx, o, blocks)
 	if err != nil {
 		return nil, err
@@ -222,7 +198,7 @@ func (n *Node) openChain(ctx context.Context, r *repo.Repo, o Options) (*chain.S
 	if errors.Is(err, chain.ErrNoGenesis) {
 		if header == nil {
 			return nil, api.Errorf(api.CodePrecondition, "network %s has no genesis here yet", n.Network.Name).
-				WithHint("give its genesis CAR with --genesisfile FILE; `venus genesis new` makes one for a network of your own")
+				WithHint("%s", genesisHint(n.Network))
 		}
 		err = store.SetGenesis(ctx, header)
 	} else if err == nil && header != nil && store.Genesis().Cids()[0] != header.Cid() {
@@ -238,17 +214,27 @@ func (n *Node) openChain(ctx context.Context, r *repo.Repo, o Options) (*chain.S
 	return store, saveJSON(r.Path(networkName), n.Network)
 }
 
+// wholeFile is what to do about a genesis file that cannot be used.
+const wholeFile = "give the whole file as `venus genesis new` wrote it, or as the network's makers publish it"
+
+func genesisHint(net params.Network) string {
+	if net.Devnet {
+		return "make one with `venus genesis new --network " + net.Name + " --out FOLDER`, or give the CAR of an existing network with --genesisfile FILE"
+	}
+	return "get the network's genesis CAR, " + net.GenesisCID + ", and give it with --genesisfile FILE"
+}
+
 func loadGenesis(ctx context.Context, o Options, into ipld.Blockstore) (*types.BlockHeader, *params.Network, error) {
 	if o.GenesisFile == "" {
 		return nil, nil, nil
 	}
 	raw, err := os.ReadFile(o.GenesisFile)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read genesis file: %w", err)
+		return nil, nil, api.Errorf(api.CodeInvalid, "read genesis file: %w", err).WithHint(wholeFile)
 	}
 	h, net, err := genesis.LoadFile(ctx, bytes.NewReader(raw), into)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", o.GenesisFile, err)
+		return nil, nil, api.Errorf(api.CodeInvalid, "%s: %w", o.GenesisFile, err).WithHint(wholeFile)
 	}
 	return h, net, nil
 }
@@ -258,7 +244,7 @@ func (n *Node) openPool(ctx context.Context, r *repo.Repo, base reader, talk *go
 	if err != nil {
 		return nil, err
 	}
-	n.opened(kept.Close)
+	n.opened.Add(kept.Close)
 	pool, err := mpool.New(ctx, mpool.Options{
 		Chain: poolChain{base}, Store: kept, Clock: c, BlockDelay: n.Network.BlockDelay, PropagationDelay: n.Network.PropagationDelay,
 		Head: base.store.Head(), Publish: talk.publishMessage, Config: mpool.DefaultConfig(), Seed: c.Now().UnixNano(),
@@ -279,17 +265,15 @@ func (n *Node) openPool(ctx context.Context, r *repo.Repo, base reader, talk *go
 func (n *Node) run(work func(context.Context)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Add(1)
-	go func() {
-		defer wg.Done()
+	wg.Go(func() {
 		defer func() {
 			if p := recover(); p != nil {
-				n.failed <- fmt.Errorf("internal error: %v", p)
+				n.base.Fail(fmt.Errorf("internal error: %v", p))
 			}
 		}()
 		work(ctx)
-	}()
-	n.opened(func() error { cancel(); wg.Wait(); return nil })
+	})
+	n.opened.Then(func() { cancel(); wg.Wait() })
 }
 
 func (n *Node) joinPeers(ctx context.Context, r *repo.Repo, cfg FileConfig, o Options, base reader, v *consensus.Validator, talk *gossip) (*p2p.Host, error) {
@@ -306,7 +290,7 @@ func (n *Node) joinPeers(ctx context.Context, r *repo.Repo, cfg FileConfig, o Op
 	if err != nil {
 		return nil, err
 	}
-	n.opened(host.Close)
+	n.opened.Add(host.Close)
 	client := exchange.NewClient(host, o.Clock)
 	talk.sync, err = chainsync.New(chainsync.Config{
 		Chain: base.store, Validator: v, Fetch: client, Network: n.Network, Clock: o.Clock, Genesis: base.store.Genesis().MinTimestamp(),
@@ -315,7 +299,7 @@ func (n *Node) joinPeers(ctx context.Context, r *repo.Repo, cfg FileConfig, o Op
 		return nil, err
 	}
 	life, cancel := context.WithCancel(context.Background())
-	n.opened(func() error { cancel(); return nil })
+	n.opened.Then(cancel)
 	talk.life = life
 	n.run(talk.sync.Run)
 	exchange.Serve(host, exchangeSource{base.store})
@@ -334,9 +318,6 @@ func (n *Node) joinPeers(ctx context.Context, r *repo.Repo, cfg FileConfig, o Op
 	return host, nil
 }
 
-// shutdownPatience is how long running requests may hold up the end.
-const shutdownPatience = 5 * time.Second
-
 func (n *Node) listen(r *repo.Repo, cfg FileConfig, o Options, tokens *localtoken.Issuer, base reader) error {
 	verifiers := []rpc.Verifier{tokens.Verifier}
 	if cfg.API.VenusAuthURL != "" {
@@ -344,39 +325,27 @@ func (n *Node) listen(r *repo.Repo, cfg FileConfig, o Options, tokens *localtoke
 		if err != nil {
 			return err
 		}
-		n.opened(func() error { stop(); return nil })
+		n.opened.Then(stop)
 		verifiers = append(verifiers, judge)
 	}
-	n.server = rpc.NewServer(rpc.Options{
+	srv := rpc.NewServer(rpc.Options{
 		Verify: rpc.FirstOf(verifiers...), Anonymous: []api.Permission{api.PermRead}, Origins: cfg.API.AccessControlAllowOrigin,
 		Health: func(context.Context) error { return n.health(base, o.Clock.Now()) }, Clock: o.Clock,
 	})
-	if err := n.server.Register("/rpc/v1", n.API, new(apinode.FullNodeProxy), apinode.Namespace); err != nil {
+	if err := srv.Register("/rpc/v1", n.API, new(apinode.FullNodeProxy), apinode.Namespace); err != nil {
 		return err
 	}
-	if err := n.server.Register("/rpc/v0", apinode.V0(n.API), new(apinode.FullNodeV0Proxy), apinode.Namespace); err != nil {
+	if err := srv.Register("/rpc/v0", apinode.V0(n.API), new(apinode.FullNodeV0Proxy), apinode.Namespace); err != nil {
 		return err
 	}
-	hostport, err := rpc.ListenAddress(cfg.API.APIAddress)
-	if err != nil {
-		return err
-	}
-	l, err := net.Listen("tcp", hostport)
-	if err != nil {
-		return api.Errorf(api.CodePrecondition, "listen on %s: %w", cfg.API.APIAddress, err).
-			WithHint("stop what uses the port, or choose another with --api or api.apiAddress in %s", r.Path(configName))
-	}
-	n.Address = rpc.Multiaddr(l.Addr())
-	if err := r.SetAPI(n.Address); err != nil {
-		l.Close()
-		return err
-	}
-	go func() { n.failed <- n.server.Serve(l) }()
-	n.opened(func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), shutdownPatience)
-		defer cancel()
-		return n.server.Shutdown(ctx)
+	s, err := daemon.Serve(r, n.base, srv, daemon.Listening{
+		Address: cfg.API.APIAddress, Choose: "with --api or api.apiAddress in " + r.Path(configName),
 	})
+	if err != nil {
+		return err
+	}
+	n.opened.Add(s.Close)
+	n.Address = s.Address
 	return nil
 }
 
