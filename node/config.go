@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/fsutil"
 	"github.com/filecoin-venus/venus/params"
@@ -122,7 +123,8 @@ func chooseNetwork(r *repo.Repo, o Options, fromGenesis *params.Network) (params
 	switch {
 	case err == nil:
 		if o.Network != "" && !sameNetwork(o.Network, recorded) {
-			return recorded, fmt.Errorf("%s holds network %s, not %s; use another --repo for another network", r.Root(), recorded.Name, o.Network)
+			return recorded, api.Errorf(api.CodePrecondition, "%s holds network %s, not %s", r.Root(), recorded.Name, o.Network).
+				WithHint("use another --repo for another network")
 		}
 		return recorded, nil
 	case !errors.Is(err, fs.ErrNotExist):
@@ -132,18 +134,19 @@ func chooseNetwork(r *repo.Repo, o Options, fromGenesis *params.Network) (params
 	switch {
 	case fromGenesis != nil:
 		if o.Network != "" && !sameNetwork(o.Network, *fromGenesis) {
-			return net, fmt.Errorf("genesis file %s is of network %s, not %s", o.GenesisFile, fromGenesis.Name, o.Network)
+			return net, api.Errorf(api.CodeInvalid, "genesis file %s is of network %s, not %s", o.GenesisFile, fromGenesis.Name, o.Network).
+				WithHint("leave --network out, or give the genesis of that network")
 		}
 		net = *fromGenesis
 	case o.Network == "":
-		return net, errors.New("which network? say --network NAME, or give a --genesisfile made by `venus genesis new`")
+		return net, api.Errorf(api.CodeInvalid, "which network?").WithHint("say --network NAME, or give a --genesisfile made by `venus genesis new`")
 	case isFile(o.Network):
 		if net, err = params.Load(o.Network); err != nil {
 			return net, err
 		}
 	default:
 		if net, err = params.ByName(o.Network); err != nil {
-			return net, err
+			return net, api.Errorf(api.CodeInvalid, "--network: %w", err)
 		}
 	}
 	return net, net.Validate()

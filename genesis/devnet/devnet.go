@@ -24,6 +24,7 @@ import (
 	gscrypto "github.com/filecoin-project/go-state-types/crypto"
 	"golang.org/x/crypto/blake2b"
 
+	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/beacon"
 	"github.com/filecoin-venus/venus/crypto"
 	"github.com/filecoin-venus/venus/genesis"
@@ -141,7 +142,7 @@ func (o Options) say(format string, args ...any) {
 
 func prepare(o *Options, l Layout) error {
 	if !o.Network.Devnet {
-		return fmt.Errorf("network %s is public: its genesis cannot be made, only imported with --genesisfile", o.Network.Name)
+		return api.Errorf(api.CodeInvalid, "network %s is public: its genesis cannot be made", o.Network.Name).WithHint("import it with venus daemon --genesisfile")
 	}
 	if _, err := os.Stat(l.Genesis()); err == nil {
 		return fmt.Errorf("%s holds a network already; choose another folder", o.Dir)
