@@ -17,6 +17,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/stretchr/testify/require"
 
+	apimessager "github.com/filecoin-venus/venus/api/messager"
 	apinode "github.com/filecoin-venus/venus/api/node"
 	apisealer "github.com/filecoin-venus/venus/api/sealer"
 	"github.com/filecoin-venus/venus/cluster"
@@ -68,6 +69,7 @@ func TestKill(t *testing.T) {
 	head := headOf(t, n)
 	blocks := k.walk(n, head)
 	k.signatures(blocks)
+	k.messages()
 }
 
 // status asks the supervisor about one program.
@@ -275,6 +277,32 @@ func (k *killer) signatures(onChain int) {
 	}
 	require.GreaterOrEqual(k.t, len(signed), onChain, "every block on chain has a record")
 	k.t.Logf("the wallet signed blocks at %d heights, %d other things; kills: %v", len(signed), messages, slices.Collect(maps.Values(k.kills)))
+}
+
+// messages reads the messager's account: every message that got a nonce landed,
+// and no two share one.
+func (k *killer) messages() {
+	k.t.Helper()
+	st, err := k.c.state()
+	require.NoError(k.t, err)
+	m, stop, err := cluster.NewClients(k.c.layout, st.Ports).Messager()
+	require.NoError(k.t, err)
+	defer stop()
+	const page = 1000
+	list, err := m.ListMessage(k.t.Context(), apimessager.MsgQuery{PageSize: page})
+	require.NoError(k.t, err)
+	require.NotEmpty(k.t, list)
+	require.Less(k.t, len(list), page)
+	used := map[slot]string{}
+	for _, msg := range list {
+		if msg.State != apimessager.StatePending && msg.State != apimessager.StateOnChain {
+			continue
+		}
+		at := slot{msg.From.String(), msg.Nonce}
+		require.NotContains(k.t, used, at, "messages %s and %s have one nonce", used[at], msg.ID)
+		used[at] = msg.ID
+	}
+	k.t.Logf("the messager keeps %d messages, %d with a nonce of their own", len(list), len(used))
 }
 
 // sealerAPI is the part of the sealer that the test asks.
