@@ -1,6 +1,8 @@
 package genesis
 
 import (
+	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -194,15 +196,44 @@ func (t *Template) Validate() error {
 }
 
 // derive returns 32 bytes that depend on the template and a label: the source
-// of everything that would otherwise be drawn at random.
+// of what a genesis would otherwise draw at random. How addresses are printed
+// and how the JSON is laid out make no difference.
 func (t *Template) derive(label string) ([]byte, error) {
 	b, err := json.Marshal(t)
 	if err != nil {
 		return nil, fmt.Errorf("encode genesis template: %w", err)
 	}
-	content := blake2b.Sum256(b)
-	out := blake2b.Sum256(append([]byte("venus genesis "+label+" "), content[:]...))
-	return out[:], nil
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	var plain any
+	if err := dec.Decode(&plain); err != nil {
+		return nil, fmt.Errorf("encode genesis template: %w", err)
+	}
+	if b, err = json.Marshal(unprinted(plain)); err != nil {
+		return nil, fmt.Errorf("encode genesis template: %w", err)
+	}
+	sum := blake2b.Sum256(append([]byte(label+"\x00"), b...))
+	return sum[:], nil
+}
+
+// unprinted replaces the addresses in decoded JSON, which print with the
+// network's prefix, by their bytes.
+func unprinted(v any) any {
+	switch v := v.(type) {
+	case string:
+		if a, err := address.NewFromString(v); err == nil {
+			return "address " + hex.EncodeToString(a.Bytes())
+		}
+	case []any:
+		for i := range v {
+			v[i] = unprinted(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = unprinted(v[k])
+		}
+	}
+	return v
 }
 
 func (a *Actor) account() (AccountMeta, error) {

@@ -78,18 +78,21 @@ func (l Layout) FaucetKey() string { return filepath.Join(l.Dir, "keys", "faucet
 
 // MinerKey is a miner's owner and worker key in the field's export form, mode 0600.
 func (l Layout) MinerKey(m address.Address) string {
-	return filepath.Join(l.Dir, "keys", "miner-"+m.String()+".key")
+	return filepath.Join(l.Dir, "keys", "miner-"+name(m)+".key")
 }
 
 // MinerDir holds a miner's pre-sealed sectors in the layout of a storage path,
 // with their metadata in pre-seal-MINER.json.
-func (l Layout) MinerDir(m address.Address) string { return filepath.Join(l.Dir, "miners", m.String()) }
+func (l Layout) MinerDir(m address.Address) string { return filepath.Join(l.Dir, "miners", name(m)) }
 
 // PreSeal is the metadata of a miner's pre-sealed sectors: a map from its
 // address to the record in the template, as the field's tools write it.
 func (l Layout) PreSeal(m address.Address) string {
-	return filepath.Join(l.MinerDir(m), "pre-seal-"+m.String()+".json")
+	return filepath.Join(l.MinerDir(m), "pre-seal-"+name(m)+".json")
 }
+
+// name is a miner in file names, whatever prefix addresses print with.
+func name(m address.Address) string { return "t" + m.String()[1:] }
 
 const (
 	minerFIL         = 50_000_000
@@ -236,7 +239,7 @@ func addMiner(ctx context.Context, o Options, l Layout, net params.Network, seal
 	if err != nil {
 		return err
 	}
-	owner, err := key(o, l.MinerKey(id), "miner "+id.String())
+	owner, err := key(o, l.MinerKey(id), fmt.Sprintf("miner %d", index))
 	if err != nil {
 		return err
 	}
@@ -257,7 +260,7 @@ func addMiner(ctx context.Context, o Options, l Layout, net params.Network, seal
 	if err := tmpl.AddMiner(m); err != nil {
 		return err
 	}
-	return saveJSON(l.PreSeal(id), map[string]genesis.Miner{id.String(): m}, 0o644)
+	return saveJSON(l.PreSeal(id), map[string]genesis.Miner{name(id): m}, 0o644)
 }
 
 // PreSealTicket is the ticket of a sector sealed before the chain exists.
