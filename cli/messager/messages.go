@@ -12,20 +12,16 @@ import (
 	"github.com/urfave/cli/v3"
 
 	msgapi "github.com/filecoin-venus/venus/api/messager"
+	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
 )
 
 func messages() *cli.Command {
 	return &cli.Command{Name: "msg", Usage: "messages on their way", Commands: []*cli.Command{
 		listMessages(), searchMessage(), waitMessage(), whyMessage(), listFailed(), listBlocked(),
-		replaceMessage(), onMessage("republish", "push a message under way to the nodes again", "published", (*client).republish),
-		markBad(), updateMessages(), onMessage("update-filled-msg", "ask the chain for the fate of a message", "compared with the chain", (*client).update),
+		replaceMessage(), onMessage("republish", "push a message under way to the nodes again", "published", (*client).RepublishMessage),
+		markBad(), updateMessages(), onMessage("update-filled-msg", "ask the chain for the fate of a message", "compared with the chain", (*client).UpdateFilledMessageByID),
 	}}
-}
-
-func (c *client) republish(ctx context.Context, id string) error { return c.RepublishMessage(ctx, id) }
-func (c *client) update(ctx context.Context, id string) error {
-	return c.UpdateFilledMessageByID(ctx, id)
 }
 
 func onMessage(name, usage, done string, f func(*client, context.Context, string) error) *cli.Command {
@@ -76,7 +72,7 @@ func listMessages() *cli.Command {
 			PageIndex: cmd.Int("page-index"), PageSize: cmd.Int("page-size"), Ascending: cmd.Bool("asc"),
 		}
 		for _, s := range cmd.StringSlice("from") {
-			a, err := parseAddress(s)
+			a, err := connect.Address(s)
 			if err != nil {
 				return err
 			}
@@ -148,7 +144,7 @@ func find(ctx context.Context, cmd *cli.Command, c *client) (*msgapi.Message, er
 	case cmd.String("id") != "":
 		return c.GetMessageByUid(ctx, cmd.String("id"))
 	case cmd.String("from") != "" && cmd.IsSet("nonce"):
-		a, err := parseAddress(cmd.String("from"))
+		a, err := connect.Address(cmd.String("from"))
 		if err != nil {
 			return nil, err
 		}
@@ -226,7 +222,7 @@ func listBlocked() *cli.Command {
 		from := address.Undef
 		if s := cmd.String("from"); s != "" {
 			var err error
-			if from, err = parseAddress(s); err != nil {
+			if from, err = connect.Address(s); err != nil {
 				return err
 			}
 		}

@@ -2,48 +2,23 @@ package messager
 
 import (
 	"context"
-	"io"
-	"os"
 	"strconv"
-	"strings"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/urfave/cli/v3"
 
 	msgapi "github.com/filecoin-venus/venus/api/messager"
+	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
 )
 
-// token takes a secret from a flag, a file or the environment: a flag can be read
+// tokenFlags take a secret from a flag, a file or the environment: a flag can be read
 // by everyone on the machine while the command runs.
 func tokenFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "token", Usage: "the token, or the whole output of `venus-wallet auth api-info`", Sources: cli.EnvVars("VENUS_TOKEN")},
 		&cli.StringFlag{Name: "token-file", Usage: "read the token from this `FILE` (- is standard input)"},
 	}
-}
-
-const maxToken = 16 << 10
-
-func givenToken(cmd *cli.Command) (string, error) {
-	name := cmd.String("token-file")
-	if name == "" {
-		return cmd.String("token"), nil
-	}
-	in := cmd.Root().Reader
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return "", render.Usage("read token: %s", err)
-		}
-		defer f.Close()
-		in = f
-	}
-	raw, err := io.ReadAll(io.LimitReader(in, maxToken))
-	if err != nil {
-		return "", render.Usage("read token: %s", err)
-	}
-	return strings.TrimSpace(string(raw)), nil
 }
 
 func wallets() *cli.Command {
@@ -65,7 +40,7 @@ func wallets() *cli.Command {
 		&cli.StringFlag{Name: "name", Usage: "the `NAME` that messages are pushed with", Required: true},
 		&cli.StringFlag{Name: "url", Usage: "where the wallet listens, /ip4/1.2.3.4/tcp/5678/http", Required: true},
 	)}, nil, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-		token, err := givenToken(cmd)
+		token, err := connect.Given(cmd, "token")
 		if err != nil {
 			return err
 		}
@@ -133,7 +108,7 @@ func addresses() *cli.Command {
 		})
 	search := call(&cli.Command{Name: "search", Usage: "show a sender"}, []string{"ADDRESS"},
 		func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-			a, err := parseAddress(cmd.Args().First())
+			a, err := connect.Address(cmd.Args().First())
 			if err != nil {
 				return err
 			}
@@ -224,7 +199,7 @@ func nodes() *cli.Command {
 		call(&cli.Command{Name: "add", Usage: "add a node", Flags: append(tokenFlags(),
 			&cli.StringFlag{Name: "name", Required: true}, &cli.StringFlag{Name: "url", Required: true, Usage: "where the node listens, /ip4/1.2.3.4/tcp/3453"},
 		)}, nil, func(ctx context.Context, cmd *cli.Command, c *client, _ *render.Printer) error {
-			token, err := givenToken(cmd)
+			token, err := connect.Given(cmd, "token")
 			if err != nil {
 				return err
 			}

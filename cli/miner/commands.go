@@ -6,19 +6,14 @@ package miner
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
-	"strings"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/urfave/cli/v3"
 
-	"github.com/filecoin-venus/venus/api"
 	miningapi "github.com/filecoin-venus/venus/api/mining"
+	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/repo"
-	"github.com/filecoin-venus/venus/rpc"
 )
 
 // FlagRepo names the flag for the directory.
@@ -32,78 +27,37 @@ type Env struct {
 
 // Commands are all commands but init and run.
 func Commands(e Env) []*cli.Command {
-	return []*cli.Command{e.address(), e.records(), e.stop(), e.logs()}
+	return []*cli.Command{e.address(), e.records(), e.stop(), e.program().Logs("the running venus-miner")}
 }
 
-// Secret is a token given on the command line: @FILE stands for what the file holds.
-func Secret(s string) (string, error) {
-	name, ok := strings.CutPrefix(s, "@")
-	if !ok {
-		return strings.TrimSpace(s), nil
+// client asks the running daemon.
+type client = miningapi.MiningProxy
+
+func (e Env) program() connect.Program[*client] {
+	return connect.Program[*client]{
+		Name: "venus-miner", New: func() *client { return new(client) }, Namespace: miningapi.Namespace,
+		Directory: FlagRepo, Start: "start it first: venus-miner run", PrintAs: e.PrintFor,
+		Absent: "repo at '%s' is not initialized, run 'venus-miner init' to set it up",
 	}
-	raw, err := os.ReadFile(name)
-	if err != nil {
-		return "", render.Usage("read token: %w", err)
-	}
-	t := strings.TrimSpace(string(raw))
-	if t == "" {
-		return "", render.Usage("%s holds no token", name)
-	}
-	return t, nil
 }
 
-// action is a command's work with a client of the daemon.
-type action func(ctx context.Context, cmd *cli.Command, m *miningapi.MiningProxy, p *render.Printer) error
-
-func (e Env) call(c *cli.Command, f action) *cli.Command {
-	c.Action = func(ctx context.Context, cmd *cli.Command) error {
-		const hint = "start it first: venus-miner run"
-		path := cmd.String(FlagRepo)
-		dir, err := repo.Read(path)
-		if errors.Is(err, repo.ErrAbsent) {
-			if full, xerr := repo.Expand(path); xerr == nil {
-				path = full
-			}
-			return api.Errorf(api.CodePrecondition, "repo at '%s' is not initialized, run 'venus-miner init' to set it up", path)
-		}
-		if err != nil {
-			return err
-		}
-		if err := e.PrintFor(dir); err != nil {
-			return err
-		}
-		maddr, err := dir.API()
-		if err != nil {
-			return api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
-		}
-		token, err := dir.Token()
-		if err != nil {
-			return api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
-		}
-		m := new(miningapi.MiningProxy)
-		stop, err := rpc.Dial(maddr, token, miningapi.Namespace, m, rpc.DialOptions{Service: "venus-miner"})
-		if err != nil {
-			return err
-		}
-		defer stop()
-		return f(ctx, cmd, m, render.From(cmd))
-	}
-	return c
+func (e Env) call(c *cli.Command, args []string, act connect.Action[*client]) *cli.Command {
+	return e.program().Call(c, args, act)
 }
 
 func (e Env) address() *cli.Command {
 	return &cli.Command{Name: "address", Usage: "the miners that mine here", Commands: []*cli.Command{
 		e.add(), e.update(), e.list(), e.state(),
-		e.each(&cli.Command{Name: "start", Usage: "let miners produce blocks", ArgsUsage: "ADDRESS..."}, "start mining for: ",
-			func(ctx context.Context, m *miningapi.MiningProxy, a address.Address) error {
+		e.each(&cli.Command{Name: "start", Usage: "let miners produce blocks"}, "start mining for: ",
+			func(ctx context.Context, m *client, a address.Address) error {
 				return m.Start(ctx, []address.Address{a})
 			}),
-		e.each(&cli.Command{Name: "stop", Usage: "keep miners from producing blocks", ArgsUsage: "ADDRESS..."}, "stop mining for: ",
-			func(ctx context.Context, m *miningapi.MiningProxy, a address.Address) error {
+		e.each(&cli.Command{Name: "stop", Usage: "keep miners from producing blocks"}, "stop mining for: ",
+			func(ctx context.Context, m *client, a address.Address) error {
 				return m.Stop(ctx, []address.Address{a})
 			}),
-		e.each(&cli.Command{Name: "del", Aliases: []string{"rm"}, Usage: "stop miners and forget them; the record of their blocks stays", ArgsUsage: "ADDRESS..."}, "remove miner: ",
-			func(ctx context.Context, m *miningapi.MiningProxy, a address.Address) error {
+		e.each(&cli.Command{Name: "del", Aliases: []string{"rm"}, Usage: "stop miners and forget them; the record of their blocks stays"}, "remove miner: ",
+			func(ctx context.Context, m *client, a address.Address) error {
 				return m.RemoveAddress(ctx, a)
 			}),
 	}}
@@ -125,29 +79,21 @@ func spec(cmd *cli.Command, needed ...string) (s miningapi.MinerSpec, err error)
 			return s, render.Usage("--%s is missing", name).WithHint("run `venus-miner address %s --help`", cmd.Name)
 		}
 	}
-	if s.Addr, err = parseAddress(cmd.String("addr")); err != nil {
+	if s.Addr, err = connect.Address(cmd.String("addr")); err != nil {
 		return s, err
 	}
 	s.Sealer.ListenAPI, s.Wallet.ListenAPI = cmd.String("sealer-listen-api"), cmd.String("wallet-listen-api")
 	for name, into := range map[string]*string{"sealer-token": &s.Sealer.Token, "wallet-token": &s.Wallet.Token} {
-		if *into, err = Secret(cmd.String(name)); err != nil {
+		if *into, err = connect.Secret(name, cmd.String(name)); err != nil {
 			return s, err
 		}
 	}
 	return s, nil
 }
 
-func parseAddress(s string) (address.Address, error) {
-	a, err := address.NewFromString(s)
-	if err != nil {
-		return address.Undef, render.Usage("%q is no address: %w", s, err)
-	}
-	return a, nil
-}
-
 func (e Env) add() *cli.Command {
-	return e.call(&cli.Command{Name: "add", Usage: "check a miner and its services, and mine for it", Flags: endpointFlags()},
-		func(ctx context.Context, cmd *cli.Command, m *miningapi.MiningProxy, p *render.Printer) error {
+	return e.call(&cli.Command{Name: "add", Usage: "check a miner and its services, and mine for it", Flags: endpointFlags()}, nil,
+		func(ctx context.Context, cmd *cli.Command, m *client, p *render.Printer) error {
 			s, err := spec(cmd, "sealer-listen-api", "sealer-token", "wallet-listen-api", "wallet-token")
 			if err != nil {
 				return err
@@ -161,8 +107,8 @@ func (e Env) add() *cli.Command {
 }
 
 func (e Env) update() *cli.Command {
-	return e.call(&cli.Command{Name: "update", Usage: "replace addresses or tokens of a miner's services; what is not given stays", Flags: endpointFlags()},
-		func(ctx context.Context, cmd *cli.Command, m *miningapi.MiningProxy, p *render.Printer) error {
+	return e.call(&cli.Command{Name: "update", Usage: "replace addresses or tokens of a miner's services; what is not given stays", Flags: endpointFlags()}, nil,
+		func(ctx context.Context, cmd *cli.Command, m *client, p *render.Printer) error {
 			s, err := spec(cmd)
 			if err != nil {
 				return err
@@ -176,8 +122,8 @@ func (e Env) update() *cli.Command {
 }
 
 func (e Env) list() *cli.Command {
-	return e.call(&cli.Command{Name: "list", Usage: "list the miners and their services"},
-		func(ctx context.Context, _ *cli.Command, m *miningapi.MiningProxy, p *render.Printer) error {
+	return e.call(&cli.Command{Name: "list", Usage: "list the miners and their services"}, nil,
+		func(ctx context.Context, _ *cli.Command, m *client, p *render.Printer) error {
 			miners, err := m.ListAddress(ctx)
 			if err != nil {
 				return err
@@ -195,10 +141,10 @@ type shortState struct {
 
 func (e Env) state() *cli.Command {
 	return e.call(&cli.Command{
-		Name: "state", Usage: "tell whether miners mine, and if not, why", ArgsUsage: "[ADDRESS...]",
+		Name: "state", Usage: "tell whether miners mine, and if not, why",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "also the last epoch tried and how that went"}},
-	}, func(ctx context.Context, cmd *cli.Command, m *miningapi.MiningProxy, p *render.Printer) error {
-		addrs, err := addresses(cmd)
+	}, []string{"[ADDRESS...]"}, func(ctx context.Context, cmd *cli.Command, m *client, p *render.Printer) error {
+		addrs, err := connect.Addresses(cmd.Args().Slice())
 		if err != nil {
 			return err
 		}
@@ -225,27 +171,12 @@ func (e Env) state() *cli.Command {
 	})
 }
 
-func addresses(cmd *cli.Command) ([]address.Address, error) {
-	out := make([]address.Address, 0, cmd.Args().Len())
-	for _, s := range cmd.Args().Slice() {
-		a, err := parseAddress(s)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, a)
-	}
-	return out, nil
-}
-
 // each does something to every named miner and says so.
-func (e Env) each(c *cli.Command, say string, f func(context.Context, *miningapi.MiningProxy, address.Address) error) *cli.Command {
-	return e.call(c, func(ctx context.Context, cmd *cli.Command, m *miningapi.MiningProxy, p *render.Printer) error {
-		addrs, err := addresses(cmd)
+func (e Env) each(c *cli.Command, say string, f func(context.Context, *client, address.Address) error) *cli.Command {
+	return e.call(c, []string{"ADDRESS..."}, func(ctx context.Context, cmd *cli.Command, m *client, p *render.Printer) error {
+		addrs, err := connect.Addresses(cmd.Args().Slice())
 		if err != nil {
 			return err
-		}
-		if len(addrs) == 0 {
-			return render.Usage("usage: venus-miner address %s ADDRESS...", cmd.Name)
 		}
 		for _, a := range addrs {
 			if err := f(ctx, m, a); err != nil {
@@ -259,20 +190,16 @@ func (e Env) each(c *cli.Command, say string, f func(context.Context, *miningapi
 
 func (e Env) records() *cli.Command {
 	return e.call(&cli.Command{
-		Name: "records", Usage: "list the blocks that were made, newest first", ArgsUsage: "[ADDRESS]",
+		Name: "records", Usage: "list the blocks that were made, newest first",
 		Flags: []cli.Flag{&cli.IntFlag{Name: "limit", Value: 20, Usage: "at most this many"}},
-	}, func(ctx context.Context, cmd *cli.Command, m *miningapi.MiningProxy, p *render.Printer) error {
-		addrs, err := addresses(cmd)
+	}, []string{"[ADDRESS]"}, func(ctx context.Context, cmd *cli.Command, m *client, p *render.Printer) error {
+		addrs, err := connect.Addresses(cmd.Args().Slice())
 		if err != nil {
 			return err
 		}
 		of := address.Undef
-		switch len(addrs) {
-		case 0:
-		case 1:
+		if len(addrs) == 1 {
 			of = addrs[0]
-		default:
-			return render.Usage("usage: venus-miner records [ADDRESS]")
 		}
 		records, err := m.Records(ctx, of, cmd.Int("limit"))
 		if err != nil {
@@ -293,39 +220,8 @@ func (e Env) records() *cli.Command {
 }
 
 func (e Env) stop() *cli.Command {
-	return e.call(&cli.Command{Name: "stop", Usage: "stop the running venus-miner"},
-		func(ctx context.Context, _ *cli.Command, m *miningapi.MiningProxy, _ *render.Printer) error {
+	return e.call(&cli.Command{Name: "stop", Usage: "stop the running venus-miner"}, nil,
+		func(ctx context.Context, _ *cli.Command, m *client, _ *render.Printer) error {
 			return m.Shutdown(ctx)
 		})
-}
-
-func (e Env) logs() *cli.Command {
-	return &cli.Command{Name: "log", Usage: "log levels of the running venus-miner", Commands: []*cli.Command{
-		e.call(&cli.Command{Name: "list", Usage: "print the log systems"},
-			func(ctx context.Context, _ *cli.Command, m *miningapi.MiningProxy, p *render.Printer) error {
-				systems, err := m.LogList(ctx)
-				if err != nil {
-					return err
-				}
-				return p.Result(systems, func() { p.Line("%s", strings.Join(systems, "\n")) })
-			}),
-		e.call(&cli.Command{
-			Name: "set-level", Usage: "set the level of log systems", ArgsUsage: "LEVEL",
-			Flags: []cli.Flag{&cli.StringSliceFlag{Name: "system", Usage: "limit to this log system, may be repeated"}},
-		}, func(ctx context.Context, cmd *cli.Command, m *miningapi.MiningProxy, _ *render.Printer) error {
-			if cmd.Args().Len() != 1 {
-				return render.Usage("usage: venus-miner log set-level LEVEL")
-			}
-			systems := cmd.StringSlice("system")
-			if len(systems) == 0 {
-				systems = []string{"*"}
-			}
-			for _, s := range systems {
-				if err := m.LogSetLevel(ctx, s, cmd.Args().First()); err != nil {
-					return fmt.Errorf("log system %s: %w", s, err)
-				}
-			}
-			return nil
-		}),
-	}}
 }

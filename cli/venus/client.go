@@ -1,18 +1,14 @@
 package venus
 
 import (
-	"context"
 	"strings"
 
-	"github.com/filecoin-project/go-address"
 	"github.com/ipfs/go-cid"
 	"github.com/urfave/cli/v3"
 
-	"github.com/filecoin-venus/venus/api"
 	apinode "github.com/filecoin-venus/venus/api/node"
+	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
-	"github.com/filecoin-venus/venus/repo"
-	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -37,69 +33,22 @@ func GlobalFlags() []cli.Flag {
 
 // Commands are all commands that need a running node.
 func Commands() []*cli.Command {
-	return []*cli.Command{chainCommands(), stateCommands(), mpoolCommands(), syncCommands(), netCommands(), walletCommands(), authCommands(), logCommands(), stopCommand()}
+	return []*cli.Command{chainCommands(), stateCommands(), mpoolCommands(), syncCommands(), netCommands(), walletCommands(),
+		node().Tokens("this node's own tokens (those of a cluster come from venus-auth)"), node().Logs("the running node"), stopCommand()}
 }
 
-// client is a connection to the running node.
-type client struct {
-	*apinode.FullNodeProxy
-	close func()
-	maddr string
+// client asks the running node.
+type client = apinode.FullNodeProxy
+
+func node() connect.Program[*client] {
+	return connect.Program[*client]{
+		Name: "venus", New: func() *client { return new(client) }, Namespace: apinode.Namespace, Path: "/rpc/v1",
+		Directory: FlagRepo, URL: flagAPI, Token: flagToken, Start: "start the node first: venus daemon --network NAME",
+	}
 }
 
-func dial(cmd *cli.Command) (*client, error) {
-	c := &client{FullNodeProxy: new(apinode.FullNodeProxy)}
-	token := cmd.String(flagToken)
-	if c.maddr = cmd.String(flagAPI); c.maddr == "" {
-		const hint = "start the node first: venus daemon --network NAME"
-		dir, err := repo.Read(cmd.String(FlagRepo))
-		if err != nil {
-			return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
-		}
-		if c.maddr, err = dir.API(); err != nil {
-			return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
-		}
-		if token, err = dir.Token(); err != nil {
-			return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
-		}
-	}
-	var err error
-	c.close, err = rpc.Dial(c.maddr, token, apinode.Namespace, c.FullNodeProxy, rpc.DialOptions{Service: "venus", Path: "/rpc/v1"})
-	return c, err
-}
-
-// action is what a command does with a connection.
-type action func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error
-
-// call makes a command of an action. Names in args that end in "?" may be left out.
-func call(cmd *cli.Command, args []string, act action) *cli.Command {
-	least := 0
-	for _, a := range args {
-		if !strings.HasSuffix(a, "?") {
-			least++
-		}
-	}
-	cmd.ArgsUsage = strings.ReplaceAll(strings.Join(args, " "), "?", "")
-	cmd.Action = func(ctx context.Context, cmd *cli.Command) error {
-		if n := cmd.Args().Len(); n < least || n > len(args) {
-			return render.Usage("%s takes %s, got %d arguments", cmd.Name, cmd.ArgsUsage, n)
-		}
-		c, err := dial(cmd)
-		if err != nil {
-			return err
-		}
-		defer c.close()
-		return act(ctx, cmd, c, render.From(cmd))
-	}
-	return cmd
-}
-
-func parseAddress(s string) (address.Address, error) {
-	a, err := address.NewFromString(s)
-	if err != nil {
-		return address.Undef, render.Usage("%q is no address: %s", s, err)
-	}
-	return a, nil
+func call(cmd *cli.Command, args []string, act connect.Action[*client]) *cli.Command {
+	return node().Call(cmd, args, act)
 }
 
 func parseCid(s string) (cid.Cid, error) {

@@ -8,8 +8,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/urfave/cli/v3"
 
-	"github.com/filecoin-venus/venus/api"
 	apinode "github.com/filecoin-venus/venus/api/node"
+	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/types"
@@ -29,7 +29,7 @@ func mpoolPending(ctx context.Context, cmd *cli.Command, c *client, p *render.Pr
 		return err
 	}
 	if from := cmd.String("from"); from != "" {
-		a, err := parseAddress(from)
+		a, err := connect.Address(from)
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func mpoolPending(ctx context.Context, cmd *cli.Command, c *client, p *render.Pr
 }
 
 func mpoolNonce(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-	a, err := parseAddress(cmd.Args().First())
+	a, err := connect.Address(cmd.Args().First())
 	if err != nil {
 		return err
 	}
@@ -224,7 +224,7 @@ func netConnect(ctx context.Context, cmd *cli.Command, c *client, p *render.Prin
 func walletCommands() *cli.Command {
 	return &cli.Command{Name: "wallet", Usage: "balances (keys live in venus-wallet)", Commands: []*cli.Command{
 		call(&cli.Command{Name: "balance", Usage: "print an address's balance"}, []string{"ADDRESS"}, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-			a, err := parseAddress(cmd.Args().First())
+			a, err := connect.Address(cmd.Args().First())
 			if err != nil {
 				return err
 			}
@@ -233,53 +233,6 @@ func walletCommands() *cli.Command {
 				return err
 			}
 			return p.Result(b, func() { p.Line("%s", types.FIL(b)) })
-		}),
-	}}
-}
-
-func authCommands() *cli.Command {
-	perm := []cli.Flag{&cli.StringFlag{Name: "perm", Required: true, Usage: "highest permission of the token: read, write, sign or admin"}}
-	make1 := func(ctx context.Context, cmd *cli.Command, c *client) (string, error) {
-		pm, err := api.ParsePermission(cmd.String("perm"))
-		if err != nil {
-			return "", render.Usage("%s", err)
-		}
-		t, err := c.AuthNew(ctx, pm.Expand())
-		return string(t), err
-	}
-	return &cli.Command{Name: "auth", Usage: "this node's own tokens (those of a cluster come from venus-auth)", Commands: []*cli.Command{
-		call(&cli.Command{Name: "create-token", Usage: "print a new token", Flags: perm}, nil, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-			t, err := make1(ctx, cmd, c)
-			if err != nil {
-				return err
-			}
-			return p.Result(t, func() { p.Line("%s", t) })
-		}),
-		call(&cli.Command{Name: "api-info", Usage: "print a new token with the address to use it at, TOKEN:ADDRESS", Flags: perm}, nil, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-			t, err := make1(ctx, cmd, c)
-			if err != nil {
-				return err
-			}
-			return p.Result(t+":"+c.maddr, func() { p.Line("%s:%s", t, c.maddr) })
-		}),
-	}}
-}
-
-func logCommands() *cli.Command {
-	return &cli.Command{Name: "log", Usage: "log levels of the running node", Commands: []*cli.Command{
-		call(&cli.Command{Name: "list", Usage: "print the log systems"}, nil, func(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
-			list, err := c.LogList(ctx)
-			if err != nil {
-				return err
-			}
-			return p.Result(list, func() { p.Line("%s", strings.Join(list, "\n")) })
-		}),
-		call(&cli.Command{Name: "set-level", Usage: "set the level of one log system, or of all"}, []string{"LEVEL", "SYSTEM?"}, func(ctx context.Context, cmd *cli.Command, c *client, _ *render.Printer) error {
-			system := "*"
-			if cmd.Args().Len() > 1 {
-				system = cmd.Args().Get(1)
-			}
-			return c.LogSetLevel(ctx, system, cmd.Args().First())
 		}),
 	}}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	apinode "github.com/filecoin-venus/venus/api/node"
+	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/types"
 )
@@ -24,7 +25,7 @@ func stateCommands() *cli.Command {
 		call(&cli.Command{Name: "list-miners", Usage: "print all miners with a power claim", Flags: tip}, nil, listMiners),
 		call(&cli.Command{Name: "lookup", Usage: "print the ID address of an address", Flags: append(tip, &cli.BoolFlag{Name: "reverse", Usage: "print the key address of an account"})}, []string{"ADDRESS"}, lookup),
 		call(&cli.Command{Name: "miner-info", Usage: "print a miner's owner, worker, sizes and deadline", Flags: tip}, []string{"MINER"}, minerInfo),
-		call(&cli.Command{Name: "power", Usage: "print the power of the network, or of a miner", Flags: tip}, []string{"MINER?"}, power),
+		call(&cli.Command{Name: "power", Usage: "print the power of the network, or of a miner", Flags: tip}, []string{"[MINER]"}, power),
 		call(&cli.Command{Name: "sectors", Usage: "print a miner's proven sectors", Flags: tip}, []string{"MINER"}, sectors),
 		call(&cli.Command{Name: "supply", Usage: "print the circulating supply by part", Flags: tip}, nil, supply),
 		call(&cli.Command{Name: "replay", Usage: "run a message of the chain again and print its trace"}, []string{"CID"}, replay),
@@ -46,7 +47,7 @@ func networkName(ctx context.Context, _ *cli.Command, c *client, p *render.Print
 
 // subject reads the address and tipset that most state commands are about.
 func subject(cmd *cli.Command) (address.Address, types.TipSetKey, error) {
-	a, err := parseAddress(cmd.Args().First())
+	a, err := connect.Address(cmd.Args().First())
 	if err != nil {
 		return address.Undef, types.EmptyTSK, err
 	}
@@ -158,7 +159,7 @@ func power(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) 
 	}
 	miner := address.Undef
 	if cmd.Args().Len() > 0 {
-		if miner, err = parseAddress(cmd.Args().First()); err != nil {
+		if miner, err = connect.Address(cmd.Args().First()); err != nil {
 			return err
 		}
 	}

@@ -5,12 +5,11 @@ package main
 
 import (
 	"context"
-	"os"
-	"strings"
 
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/urfave/cli/v3"
 
+	"github.com/filecoin-venus/venus/cli/connect"
 	msgcli "github.com/filecoin-venus/venus/cli/messager"
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/internal/clock"
@@ -37,7 +36,7 @@ func runCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "auth-url", Usage: "where venus-auth listens, http://1.2.3.4:8989"},
 			&cli.StringFlag{Name: "node-url", Usage: "where the venus node listens, /ip4/1.2.3.4/tcp/3453"},
-			&cli.StringFlag{Name: "node-token", Usage: "the node's token of this messager", Sources: cli.EnvVars("VENUS_MESSAGER_NODE_TOKEN")},
+			&cli.StringFlag{Name: "node-token", Usage: "the node's token of this messager, or @FILE", Sources: cli.EnvVars("VENUS_MESSAGER_NODE_TOKEN")},
 			&cli.StringFlag{Name: "node-token-file", Usage: "read the node's token from this `FILE`"},
 			&cli.StringFlag{Name: "db-type", Usage: "sqlite (default) or mysql"},
 			&cli.StringFlag{Name: "mysql-dsn", Usage: "user:password@tcp(host:3306)/database?parseTime=true", Sources: cli.EnvVars("VENUS_MESSAGER_MYSQL_DSN")},
@@ -52,14 +51,11 @@ func run(ctx context.Context, cmd *cli.Command) error {
 	var c messager.Config
 	c.API.ListenAddress = cmd.String("listen")
 	c.Auth.URL = cmd.String("auth-url")
-	c.Node.URL, c.Node.Token = cmd.String("node-url"), cmd.String("node-token")
+	c.Node.URL = cmd.String("node-url")
 	c.DB.Type, c.DB.DSN = cmd.String("db-type"), cmd.String("mysql-dsn")
-	if name := cmd.String("node-token-file"); name != "" {
-		raw, err := os.ReadFile(name)
-		if err != nil {
-			return render.Usage("read the node's token: %s", err)
-		}
-		c.Node.Token = strings.TrimSpace(string(raw))
+	var err error
+	if c.Node.Token, err = connect.Given(cmd, "node-token"); err != nil {
+		return err
 	}
 	return messager.Run(ctx, messager.DaemonOptions{Repo: cmd.String(msgcli.FlagRepo), Config: c, Version: version, Clock: clock.Real()})
 }

@@ -8,6 +8,7 @@ import (
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/urfave/cli/v3"
 
+	"github.com/filecoin-venus/venus/cli/connect"
 	minercli "github.com/filecoin-venus/venus/cli/miner"
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/internal/clock"
@@ -39,7 +40,7 @@ func initCommand() *cli.Command {
 		},
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			_ = logging.SetLogLevel("*", "info") // "info" exists
-			token, err := minercli.Secret(cmd.String("token"))
+			token, err := connect.Secret("token", cmd.String("token"))
 			if err != nil {
 				return err
 			}
