@@ -44,6 +44,25 @@ func (b Binary) Open(leaf uint64) (Proof, error) {
 	return p, err
 }
 
+// Nodes reads count nodes from number first on of a row; row 0 are the leaves.
+func (b Binary) Nodes(row int, first, count uint64) ([]fr32.Node, error) {
+	nodes, at := b.Leaves, uint64(0)
+	for range row {
+		at, nodes = at+nodes, nodes/2
+	}
+	if first+count > nodes {
+		return nil, fmt.Errorf("%d nodes from %d of a row of %d", count, first, nodes)
+	}
+	out := make([]fr32.Node, count)
+	for i := range out {
+		var err error
+		if out[i], err = readNode(b.File, int64(at+first+uint64(i))*nodeSize); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
 // BinaryArities are the path arities of a binary tree.
 func BinaryArities(leaves uint64) (out []int) {
 	for ; leaves > 1; leaves /= 2 {

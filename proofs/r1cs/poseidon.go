@@ -39,10 +39,16 @@ type combination struct {
 var poseidonPrograms = func() map[int]func() *poseidonProgram {
 	m := make(map[int]func() *poseidonProgram)
 	for _, arity := range []int{2, 4, 8, 11, 16, 24, 36} {
-		m[arity] = sync.OnceValue(func() *poseidonProgram { return compilePoseidon(arity) })
+		m[arity] = sync.OnceValue(func() *poseidonProgram { return compilePoseidon(arity, poseidon.TreeTag(arity)) })
 	}
 	return m
 }()
+
+// pairProgram is the pair hash of sector updates, poseidon.HashPair.
+var pairProgram = sync.OnceValue(func() *poseidonProgram { return compilePoseidon(2, poseidon.CustomTag(1)) })
+
+// PoseidonPair hashes two numbers with the tag of sector updates.
+func (s *System) PoseidonPair(a, b Num) Num { return s.runPoseidon(pairProgram(), []Num{a, b}) }
 
 // Poseidon hashes 2, 4, 8, 11, 16, 24 or 36 numbers with the Merkle-tree tag.
 func (s *System) Poseidon(in []Num) Num {
@@ -89,14 +95,14 @@ type compiler struct {
 	next  int // next compressed round constant
 }
 
-func compilePoseidon(arity int) *poseidonProgram {
+func compilePoseidon(arity int, tag fr.Element) *poseidonProgram {
 	k, err := poseidon.ForArity(arity)
 	if err != nil {
 		panic(err) // the arities above are all defined
 	}
 	c := &compiler{k: k, p: &poseidonProgram{arity: arity}, state: make([]symbolic, k.Width)}
 	half := k.Full / 2
-	c.firstRound()
+	c.firstRound(tag)
 	for r := 1; r < half; r++ {
 		c.substitute(k.Width, true)
 		c.mix(c.matrix(r, half))
@@ -126,11 +132,10 @@ func (c *compiler) constant() fr.Element {
 }
 
 // firstRound folds the tag's S-box into a constant and puts the pre-added keys into the S-boxes of the inputs.
-func (c *compiler) firstRound() {
+func (c *compiler) firstRound(tag fr.Element) {
 	w := c.k.Width
 	pre := c.k.Compressed[:w]
 	c.next = w
-	tag := poseidon.TreeTag(c.k.Arity)
 	var x, x2 fr.Element
 	x.Add(&tag, &pre[0])
 	x2.Square(&x)
