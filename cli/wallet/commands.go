@@ -9,14 +9,13 @@ import (
 	"os"
 	"strings"
 
-	"github.com/filecoin-project/go-address"
 	"github.com/urfave/cli/v3"
 
 	"github.com/filecoin-venus/venus/api"
 	walletapi "github.com/filecoin-venus/venus/api/wallet"
+	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/repo"
-	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -33,80 +32,35 @@ type Env struct {
 func Commands(e Env) []*cli.Command {
 	return []*cli.Command{
 		e.setPassword(), e.changePassword(), e.unlock(), e.lock(), e.lockState(), e.newKey(), e.list(), e.importKey(), e.exportKey(), e.sign(), e.deleteKey(),
-		e.auth(), e.logs(),
+		e.program().Tokens("tokens for other programs"), e.program().Logs("the running wallet"),
 	}
 }
 
-// client is a connection to the running daemon.
-type client struct {
-	*walletapi.WalletProxy
-	dir   repo.Dir
-	maddr string
-	close func()
-}
+// client asks the running daemon.
+type client = walletapi.WalletProxy
 
-func (e Env) dial(cmd *cli.Command) (*client, error) {
-	const hint = "start the wallet first: venus-wallet run"
-	dir, err := repo.Read(cmd.String(FlagRepo))
-	if err != nil {
-		return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
+func (e Env) program() connect.Program[*client] {
+	return connect.Program[*client]{
+		Name: "venus-wallet", New: func() *client { return new(client) }, Namespace: walletapi.Namespace,
+		Directory: FlagRepo, Start: "start the wallet first: venus-wallet run", PrintAs: e.PrintFor,
 	}
-	if err := e.PrintFor(dir); err != nil {
-		return nil, err
-	}
-	maddr, err := dir.API()
-	if err != nil {
-		return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
-	}
-	token, err := dir.Token()
-	if err != nil {
-		return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
-	}
-	c := &client{WalletProxy: new(walletapi.WalletProxy), dir: dir, maddr: maddr}
-	c.close, err = rpc.Dial(maddr, token, walletapi.Namespace, c.WalletProxy, rpc.DialOptions{Service: "venus-wallet"})
-	return c, err
 }
 
 // call makes a command out of a function that uses a client; what it returns is printed on a line.
-func (e Env) call(c *cli.Command, f func(ctx context.Context, cmd *cli.Command, w *client) (string, error)) *cli.Command {
-	c.Action = func(ctx context.Context, cmd *cli.Command) error {
-		w, err := e.dial(cmd)
-		if err != nil {
-			return err
-		}
-		defer w.close()
+func (e Env) call(c *cli.Command, args []string, f func(ctx context.Context, cmd *cli.Command, w *client) (string, error)) *cli.Command {
+	return e.program().Call(c, args, func(ctx context.Context, cmd *cli.Command, w *client, p *render.Printer) error {
 		out, err := f(ctx, cmd, w)
-		if err != nil {
-			return err
+		if err == nil && out != "" {
+			p.Line("%s", out)
 		}
-		if out != "" {
-			render.From(cmd).Line("%s", out)
-		}
-		return nil
-	}
-	return c
-}
-
-// args returns exactly the named arguments.
-func args(cmd *cli.Command, names ...string) ([]string, error) {
-	if cmd.Args().Len() != len(names) {
-		return nil, api.Errorf(api.CodeInvalid, "usage: venus-wallet %s %s", cmd.Name, strings.Join(names, " "))
-	}
-	return cmd.Args().Slice(), nil
-}
-
-func parseAddress(s string) (address.Address, error) {
-	a, err := address.NewFromString(s)
-	if err != nil {
-		return address.Undef, api.Errorf(api.CodeInvalid, "%q is no address: %w", s, err)
-	}
-	return a, nil
+		return err
+	})
 }
 
 func (e Env) setPassword() *cli.Command {
 	return e.call(&cli.Command{
 		Name: "setpwd", Aliases: []string{"set-password"}, Usage: "set the password of a new wallet and unlock it", Flags: PasswordFlags(),
-	}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+	}, nil, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
 		pw, err := askPassword(cmd, true)
 		if err != nil {
 			return "", err
@@ -119,7 +73,7 @@ func (e Env) changePassword() *cli.Command {
 	return e.call(&cli.Command{
 		Name: "changepwd", Usage: "replace the password", Flags: append(PasswordFlags(),
 			&cli.StringFlag{Name: flagNewPasswordFile, Usage: "read the new password from the first line of this `FILE`"}),
-	}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+	}, nil, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
 		old, err := askPassword(cmd, false)
 		if err != nil {
 			return "", err
@@ -135,7 +89,7 @@ func (e Env) changePassword() *cli.Command {
 func (e Env) unlock() *cli.Command {
 	return e.call(&cli.Command{
 		Name: "unlock", Usage: "make the keys usable until lock or the end of the program", Flags: PasswordFlags(),
-	}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+	}, nil, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
 		pw, err := askPassword(cmd, false)
 		if err != nil {
 			return "", err
@@ -145,14 +99,14 @@ func (e Env) unlock() *cli.Command {
 }
 
 func (e Env) lock() *cli.Command {
-	return e.call(&cli.Command{Name: "lock", Usage: "wipe the keys from memory"},
+	return e.call(&cli.Command{Name: "lock", Usage: "wipe the keys from memory"}, nil,
 		func(ctx context.Context, _ *cli.Command, w *client) (string, error) {
-			return "wallet lock successfully", w.WalletProxy.Lock(ctx)
+			return "wallet lock successfully", w.Lock(ctx)
 		})
 }
 
 func (e Env) lockState() *cli.Command {
-	return e.call(&cli.Command{Name: "lock-state", Aliases: []string{"lockState", "lockstate"}, Usage: "tell whether the wallet is locked"},
+	return e.call(&cli.Command{Name: "lock-state", Aliases: []string{"lockState", "lockstate"}, Usage: "tell whether the wallet is locked"}, nil,
 		func(ctx context.Context, _ *cli.Command, w *client) (string, error) {
 			locked, err := w.LockState(ctx)
 			if locked {
@@ -163,15 +117,11 @@ func (e Env) lockState() *cli.Command {
 }
 
 func (e Env) newKey() *cli.Command {
-	return e.call(&cli.Command{Name: "new", Usage: "make a key and print its address", ArgsUsage: "[bls|secp256k1]"},
+	return e.call(&cli.Command{Name: "new", Usage: "make a key and print its address"}, []string{"[bls|secp256k1]"},
 		func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
 			kind := types.KeySecp256k1
-			switch cmd.Args().Len() {
-			case 0:
-			case 1:
+			if cmd.Args().Present() {
 				kind = types.KeyType(cmd.Args().First())
-			default:
-				return "", api.Errorf(api.CodeInvalid, "usage: venus-wallet new [bls|secp256k1]")
 			}
 			if _, err := kind.SigType(); err != nil {
 				return "", api.Errorf(api.CodeInvalid, "%w", err)
@@ -184,7 +134,7 @@ func (e Env) newKey() *cli.Command {
 func (e Env) list() *cli.Command {
 	return e.call(&cli.Command{
 		Name: "list", Aliases: []string{"ls"}, Usage: "print the addresses of all keys, with --json as a list",
-	}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+	}, nil, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
 		addrs, err := w.WalletList(ctx)
 		if err != nil {
 			return "", err
@@ -201,13 +151,9 @@ func (e Env) list() *cli.Command {
 }
 
 func (e Env) exportKey() *cli.Command {
-	return e.call(&cli.Command{Name: "export", Usage: "print a private key as the field's tools read it", ArgsUsage: "ADDRESS"},
+	return e.call(&cli.Command{Name: "export", Usage: "print a private key as the field's tools read it"}, []string{"ADDRESS"},
 		func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
-			a, err := args(cmd, "ADDRESS")
-			if err != nil {
-				return "", err
-			}
-			addr, err := parseAddress(a[0])
+			addr, err := connect.Address(cmd.Args().First())
 			if err != nil {
 				return "", err
 			}
@@ -222,9 +168,9 @@ func (e Env) exportKey() *cli.Command {
 
 func (e Env) importKey() *cli.Command {
 	return e.call(&cli.Command{
-		Name: "import", Usage: "store a private key", ArgsUsage: "[FILE|-]",
+		Name: "import", Usage: "store a private key",
 		Flags: []cli.Flag{&cli.StringFlag{Name: "format", Value: "hex-lotus", Usage: "hex-lotus (or hex-venus), json-lotus (or json-venus)"}},
-	}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+	}, []string{"[FILE|-]"}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
 		raw, err := readKey(cmd)
 		if err != nil {
 			return "", err
@@ -245,8 +191,6 @@ const maxKeyFile = 64 << 10
 func readKey(cmd *cli.Command) ([]byte, error) {
 	in := cmd.Root().Reader
 	switch name := cmd.Args().First(); {
-	case cmd.Args().Len() > 1:
-		return nil, api.Errorf(api.CodeInvalid, "usage: venus-wallet import [FILE|-]")
 	case name != "" && name != "-":
 		f, err := os.Open(name)
 		if err != nil {
@@ -293,21 +237,17 @@ func decodeKey(raw []byte, format string) (*types.KeyInfo, error) {
 
 func (e Env) sign() *cli.Command {
 	return e.call(&cli.Command{
-		Name: "sign", Usage: "sign an object with a key and print type and signature in hex", ArgsUsage: "ADDRESS HEX",
+		Name: "sign", Usage: "sign an object with a key and print type and signature in hex",
 		Flags: []cli.Flag{&cli.StringFlag{
 			Name: "type", Aliases: []string{"msg-type"}, Value: string(walletapi.TypeMessage),
 			Usage: "what HEX is: message (CBOR of an unsigned message), block, dealproposal, signedvoucher, drawrandomparam, or text (any bytes, signed in the envelope of FRC-0102)",
 		}},
-	}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
-		a, err := args(cmd, "ADDRESS", "HEX")
+	}, []string{"ADDRESS", "HEX"}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+		signer, err := connect.Address(cmd.Args().First())
 		if err != nil {
 			return "", err
 		}
-		signer, err := parseAddress(a[0])
-		if err != nil {
-			return "", err
-		}
-		object, err := hex.DecodeString(a[1])
+		object, err := hex.DecodeString(cmd.Args().Get(1))
 		if err != nil {
 			return "", api.Errorf(api.CodeInvalid, "what to sign is not hex: %w", err)
 		}
@@ -325,21 +265,20 @@ func (e Env) sign() *cli.Command {
 
 func (e Env) deleteKey() *cli.Command {
 	return e.call(&cli.Command{
-		Name: "delete", Aliases: []string{"del"}, Usage: "delete a key; its encrypted file is kept below deleted/", ArgsUsage: "ADDRESS",
-	}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
-		a, err := args(cmd, "ADDRESS")
+		Name: "delete", Aliases: []string{"del"}, Usage: "delete a key; its encrypted file is kept below deleted/",
+	}, []string{"ADDRESS"}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
+		addr, err := connect.Address(cmd.Args().First())
 		if err != nil {
 			return "", err
 		}
-		addr, err := parseAddress(a[0])
+		dir, err := e.program().Dir(cmd)
 		if err != nil {
 			return "", err
 		}
 		if err := w.WalletDelete(ctx, addr); err != nil {
 			return "", err
 		}
-		render.From(cmd).Note("its encrypted file is kept in %s; moving it back into keys/ before the next start restores the key",
-			w.dir.Path("wallet", "deleted"))
+		render.From(cmd).Note("its encrypted file is kept in %s; moving it back into keys/ before the next start restores the key", dir.Path("wallet", "deleted"))
 		return "success", nil
 	})
 }
