@@ -10,9 +10,9 @@ import (
 
 	"github.com/filecoin-venus/venus/api"
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
+	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/repo"
-	"github.com/filecoin-venus/venus/rpc"
 )
 
 // Names of the flags all commands share.
@@ -55,49 +55,24 @@ func App(d Deps) *cli.Command {
 			&cli.StringFlag{Name: FlagData, Aliases: []string{"repo"}, Usage: "the sealer's `DIR`", Value: DefaultData, Sources: cli.EnvVars(DataEnv)},
 		},
 		Commands: []*cli.Command{
-			initCommand(d), runCommand(d), stopCommand(d), infoCommand(d), sectorsCommand(d), storageCommand(d), provingCommand(d), sealingCommand(d), tokenCommand(), logCommand(d),
+			initCommand(d), runCommand(d), stopCommand(d), infoCommand(d), sectorsCommand(d), storageCommand(d), provingCommand(d), sealingCommand(d), tokenCommand(d), program(d).Logs("the running sealer"),
 		},
 	}
 }
 
-// client is a connection to the running sealer.
-type client struct {
-	*sealerapi.SealerProxy
-	close func()
-}
+// client asks the running sealer.
+type client = sealerapi.SealerProxy
 
-// dial connects to the sealer that runs in the directory.
-func dial(cmd *cli.Command) (*client, error) {
-	const hint = "start the sealer first: venus-sealer run"
-	dir, err := repo.Read(cmd.String(FlagData))
-	if err != nil {
-		return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint("set it up with: venus-sealer init")
+func program(d Deps) connect.Program[*client] {
+	return connect.Program[*client]{
+		Name: "venus-sealer", New: func() *client { return new(client) }, Namespace: sealerapi.Namespace,
+		Directory: FlagData, Start: "start the sealer first: venus-sealer run", SetUp: "set it up with: venus-sealer init",
+		PrintAs: func(dir repo.Dir) error { d.Network(dir.Root()); return nil },
 	}
-	maddr, err := dir.API()
-	if err != nil {
-		return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
-	}
-	token, err := dir.Token()
-	if err != nil {
-		return nil, api.Errorf(api.CodePrecondition, "%w", err).WithHint(hint)
-	}
-	c := &client{SealerProxy: new(sealerapi.SealerProxy)}
-	c.close, err = rpc.Dial(maddr, token, sealerapi.Namespace, c.SealerProxy, rpc.DialOptions{Service: "venus-sealer"})
-	return c, err
 }
 
 // action is a command that asks a running sealer.
-func action(d Deps, f func(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error) cli.ActionFunc {
-	return func(ctx context.Context, cmd *cli.Command) error {
-		d.Network(cmd.String(FlagData))
-		c, err := dial(cmd)
-		if err != nil {
-			return err
-		}
-		defer c.close()
-		return f(ctx, cmd, render.From(cmd), c)
-	}
-}
+func action(d Deps, f connect.Action[*client]) cli.ActionFunc { return program(d).Action(f) }
 
 // number reads a sector number.
 func number(s string) (abi.SectorNumber, error) {
@@ -164,46 +139,22 @@ func runCommand(d Deps) *cli.Command {
 }
 
 func stopCommand(d Deps) *cli.Command {
-	return &cli.Command{Name: "stop", Usage: "stop the running sealer", Action: action(d, func(ctx context.Context, _ *cli.Command, _ *render.Printer, c *client) error {
+	return &cli.Command{Name: "stop", Usage: "stop the running sealer", Action: action(d, func(ctx context.Context, _ *cli.Command, c *client, _ *render.Printer) error {
 		return c.Shutdown(ctx)
 	})}
 }
 
-func tokenCommand() *cli.Command {
+func tokenCommand(d Deps) *cli.Command {
 	return &cli.Command{Name: "token", Usage: "print the token that other programs need for this sealer", Action: func(_ context.Context, cmd *cli.Command) error {
-		dir, err := repo.Read(cmd.String(FlagData))
+		dir, err := program(d).Dir(cmd)
 		if err != nil {
-			return api.Errorf(api.CodePrecondition, "%w", err).WithHint("set it up with: venus-sealer init")
+			return err
 		}
 		t, err := dir.Token()
 		if err != nil {
 			return api.Errorf(api.CodePrecondition, "%w", err).WithHint("start the sealer once: venus-sealer run")
 		}
 		return render.From(cmd).Result(map[string]string{"token": t}, func() { render.From(cmd).Line("%s", t) })
-	}}
-}
-
-func logCommand(d Deps) *cli.Command {
-	return &cli.Command{Name: "log", Usage: "log levels of the running sealer", Commands: []*cli.Command{
-		{Name: "list", Usage: "name the log systems", Action: action(d, func(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
-			l, err := c.LogList(ctx)
-			if err != nil {
-				return err
-			}
-			return p.Result(l, func() {
-				for _, s := range l {
-					p.Line("%s", s)
-				}
-			})
-		})},
-		{Name: "set-level", Usage: "set a level: debug, info, warn, error", ArgsUsage: "LEVEL", Flags: []cli.Flag{
-			&cli.StringFlag{Name: "system", Usage: "one log `SYSTEM` instead of all", Value: "*"},
-		}, Action: action(d, func(ctx context.Context, cmd *cli.Command, _ *render.Printer, c *client) error {
-			if cmd.Args().Len() != 1 {
-				return render.Usage("name a level: venus-sealer log set-level LEVEL")
-			}
-			return c.LogSetLevel(ctx, cmd.String("system"), cmd.Args().First())
-		})},
 	}}
 }
 

@@ -18,7 +18,7 @@ func infoCommand(d Deps) *cli.Command {
 	return &cli.Command{
 		Name: "info", Usage: "the miner's power, money and sectors",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "hide-sectors-info", Usage: "leave the count of sectors by state out"}},
-		Action: action(d, func(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+		Action: action(d, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 			i, err := c.Info(ctx)
 			if err != nil {
 				return err

@@ -30,7 +30,7 @@ func provingCommand(d Deps) *cli.Command {
 	}}
 }
 
-func provingInfo(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
+func provingInfo(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
 	i, err := c.ProvingInfo(ctx)
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func provingInfo(ctx context.Context, _ *cli.Command, p *render.Printer, c *clie
 	})
 }
 
-func deadlines(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
+func deadlines(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
 	list, err := c.ProvingDeadlines(ctx)
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func deadlineState(p *render.Printer, s string) string {
 	return s
 }
 
-func faults(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
+func faults(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
 	list, err := c.ProvingDeadlines(ctx)
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ func printBad(p *render.Printer, bad map[abi.SectorNumber]string) {
 	}
 }
 
-func check(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+func check(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 	var numbers []abi.SectorNumber
 	for _, s := range cmd.Args().Slice() {
 		n, err := number(s)
@@ -160,7 +160,7 @@ func check(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) 
 	})
 }
 
-func history(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+func history(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 	list, err := c.WindowPoStHistory(ctx, cmd.Int("limit"))
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func sealingCommand(d Deps) *cli.Command {
 	return &cli.Command{Name: "sealing", Usage: "who seals what", Commands: []*cli.Command{
 		{Name: "jobs", Usage: "list the tasks that wait and run", Action: action(d, jobs)},
 		{Name: "workers", Usage: "list the workers", Action: action(d, workers)},
-		{Name: "abort", Usage: "give a task up; its sector tries again later", ArgsUsage: "ID", Action: action(d, func(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+		{Name: "abort", Usage: "give a task up; its sector tries again later", ArgsUsage: "ID", Action: action(d, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 			if cmd.Args().Len() != 1 {
 				return render.Usage("name one task: sealing abort ID")
 			}
@@ -188,7 +188,7 @@ func sealingCommand(d Deps) *cli.Command {
 			p.Note("aborted task %s", cmd.Args().First())
 			return nil
 		})},
-		{Name: "sched-diag", Usage: "print the inner state of queue and planner as JSON", Action: action(d, func(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
+		{Name: "sched-diag", Usage: "print the inner state of queue and planner as JSON", Action: action(d, func(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
 			v, err := c.SealingSchedDiag(ctx)
 			if err != nil {
 				return err
@@ -198,7 +198,7 @@ func sealingCommand(d Deps) *cli.Command {
 	}}
 }
 
-func jobs(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
+func jobs(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
 	m, err := c.WorkerJobs(ctx)
 	if err != nil {
 		return err
@@ -235,7 +235,7 @@ func jobState(wait int) string {
 	return "returned"
 }
 
-func workers(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
+func workers(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
 	m, err := c.WorkerStats(ctx)
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ func sectorsCommand(d Deps) *cli.Command {
 			&cli.BoolFlag{Name: "on-chain-info", Usage: "show what the chain knows"},
 		}, Action: action(d, sectorStatus)},
 		{Name: "why", Usage: "what a sector waits for", ArgsUsage: "NUMBER", Action: action(d, sectorWhy)},
-		{Name: "retry", Usage: "take up a waiting or failed sector now", ArgsUsage: "NUMBER", Action: action(d, func(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+		{Name: "retry", Usage: "take up a waiting or failed sector now", ArgsUsage: "NUMBER", Action: action(d, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 			n, err := oneNumber(cmd)
 			if err != nil {
 				return err
@@ -50,7 +50,7 @@ func sectorsCommand(d Deps) *cli.Command {
 		{Name: "update-state", Usage: "force a sector into a state", ArgsUsage: "NUMBER STATE", Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "really-do-it", Usage: "confirm"},
 		}, Action: action(d, updateState)},
-		{Name: "refs", Usage: "count sectors by state", Aliases: []string{"summary"}, Action: action(d, func(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
+		{Name: "refs", Usage: "count sectors by state", Aliases: []string{"summary"}, Action: action(d, func(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
 			m, err := c.SectorsSummary(ctx)
 			if err != nil {
 				return err
@@ -60,7 +60,7 @@ func sectorsCommand(d Deps) *cli.Command {
 	}}
 }
 
-func pledge(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+func pledge(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 	var made []abi.SectorID
 	for range max(cmd.Int("count"), 1) {
 		id, err := c.PledgeSector(ctx)
@@ -76,7 +76,7 @@ func pledge(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client)
 	})
 }
 
-func updateState(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+func updateState(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 	if cmd.Args().Len() != 2 {
 		return render.Usage("name a sector and a state: sectors update-state NUMBER STATE")
 	}
@@ -100,7 +100,7 @@ type row struct {
 	OnChain bool
 }
 
-func listSectors(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+func listSectors(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 	var (
 		numbers []abi.SectorNumber
 		err     error
@@ -190,7 +190,7 @@ func shortError(s sealerapi.SectorInfo) string {
 	return line
 }
 
-func sectorStatus(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+func sectorStatus(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 	n, err := oneNumber(cmd)
 	if err != nil {
 		return err
@@ -270,7 +270,7 @@ func printLog(p *render.Printer, s sealerapi.SectorInfo) {
 	}
 }
 
-func sectorWhy(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+func sectorWhy(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 	n, err := oneNumber(cmd)
 	if err != nil {
 		return err

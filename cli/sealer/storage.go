@@ -24,7 +24,7 @@ func storageCommand(d Deps) *cli.Command {
 			&cli.BoolFlag{Name: "store", Usage: "with --init: keep sealed sectors in it"},
 			&cli.Uint64Flag{Name: "weight", Usage: "with --init: preference over other paths", Value: 10},
 		}, Action: func(ctx context.Context, cmd *cli.Command) error { return attach(ctx, cmd, d) }},
-		{Name: "detach", Usage: "forget a storage path; deletes nothing", ArgsUsage: "ID", Action: action(d, func(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+		{Name: "detach", Usage: "forget a storage path; deletes nothing", ArgsUsage: "ID", Action: action(d, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 			if cmd.Args().Len() != 1 {
 				return render.Usage("name one storage path by its id: storage detach ID")
 			}
@@ -64,9 +64,9 @@ func attach(ctx context.Context, cmd *cli.Command, d Deps) error {
 
 // attachAnywhere asks the running sealer, or attaches itself when none runs.
 func attachAnywhere(ctx context.Context, cmd *cli.Command, d Deps, spec sealerapi.StorageSpec) (sealerapi.StorageInfo, error) {
-	c, err := dial(cmd)
+	c, _, stop, err := program(d).Dial(cmd)
 	if err == nil {
-		defer c.close()
+		defer stop()
 		info, err := c.StorageAttach(ctx, spec)
 		if err == nil || api.Explain(err).Code != api.CodeUnavailable {
 			return info, err
@@ -97,7 +97,7 @@ type storagePath struct {
 	Files []sealerapi.StorageDecl
 }
 
-func listStorage(ctx context.Context, _ *cli.Command, p *render.Printer, c *client) error {
+func listStorage(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
 	local, err := c.StorageLocal(ctx)
 	if err != nil {
 		return err
@@ -161,7 +161,7 @@ func printPath(p *render.Printer, x storagePath) {
 	p.Line("")
 }
 
-func findSector(ctx context.Context, cmd *cli.Command, p *render.Printer, c *client) error {
+func findSector(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 	n, err := oneNumber(cmd)
 	if err != nil {
 		return err

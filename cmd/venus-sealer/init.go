@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
@@ -15,12 +14,14 @@ import (
 	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/api/messager"
 	"github.com/filecoin-venus/venus/api/node"
+	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
 	clisealer "github.com/filecoin-venus/venus/cli/sealer"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
+	"github.com/filecoin-venus/venus/rpc/daemon"
 	"github.com/filecoin-venus/venus/sealer/config"
 	"github.com/filecoin-venus/venus/sealer/setup"
 )
@@ -152,36 +153,15 @@ func services(c *config.Config, o clisealer.InitOptions) error {
 	if o.MessagerURL == "" {
 		return render.Usage("--messager-url is missing; write for example http://127.0.0.1:39812/rpc/v0")
 	}
-	if c.Node.Token, err = secret("--node-token", o.NodeToken); err != nil {
+	if c.Node.Token, err = connect.Secret("node-token", o.NodeToken); err != nil {
 		return err
 	}
 	c.Messager.URL, c.Messager.Wallet = o.MessagerURL, o.WalletName
-	if c.Messager.Token, err = secret("--messager-token", o.MessagerToken); err != nil {
+	if c.Messager.Token, err = connect.Secret("messager-token", o.MessagerToken); err != nil {
 		return err
 	}
 	if o.API != "" {
-		c.API.ListenAddress = o.API
-		if _, err := strconv.ParseUint(o.API, 10, 16); err == nil {
-			c.API.ListenAddress = "/ip4/127.0.0.1/tcp/" + o.API + "/http"
-		}
+		c.API.ListenAddress = daemon.PortAlone(o.API)
 	}
 	return nil
-}
-
-// secret returns a token given as itself, or as @FILE so that it shows in no
-// list of processes.
-func secret(flag, text string) (string, error) {
-	file, ok := strings.CutPrefix(text, "@")
-	if !ok {
-		return text, nil
-	}
-	path, err := repo.Expand(file)
-	if err != nil {
-		return "", err
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "", api.Errorf(api.CodeInvalid, "%s: %w", flag, err)
-	}
-	return strings.TrimSpace(string(b)), nil
 }

@@ -16,11 +16,11 @@ import (
 	"github.com/shirou/gopsutil/v4/mem"
 
 	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
 	cliworker "github.com/filecoin-venus/venus/cli/worker"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/params"
-	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/worker"
@@ -36,9 +36,9 @@ func main() { render.Main(cliworker.App(version, run)) }
 // signal gives them back.
 func run(ctx context.Context, o cliworker.RunOptions) error {
 	_ = logging.SetLogLevel("*", "info") // "info" exists
-	token, err := readToken(o.Token)
+	token, err := connect.Secret("token", o.Token)
 	if err != nil {
-		return err
+		return api.Errorf(api.CodeInvalid, "%w", err).WithHint("on the sealer's machine the token is in its directory, file token")
 	}
 	kinds, err := kindsOf(o.Tasks)
 	if err != nil {
@@ -130,21 +130,4 @@ func kindsOf(names []string) ([]sector.TaskKind, error) {
 		}
 	}
 	return out, nil
-}
-
-// readToken returns a token given as itself, or as @FILE.
-func readToken(text string) (string, error) {
-	file, ok := strings.CutPrefix(text, "@")
-	if !ok {
-		return text, nil
-	}
-	path, err := repo.Expand(file)
-	if err != nil {
-		return "", err
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "", api.Errorf(api.CodeInvalid, "--token: %w", err).WithHint("on the sealer's machine the token is in its directory, file token")
-	}
-	return strings.TrimSpace(string(b)), nil
 }
