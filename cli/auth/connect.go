@@ -2,14 +2,13 @@ package auth
 
 import (
 	"context"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
 
 	"github.com/filecoin-venus/venus/api"
 	authapi "github.com/filecoin-venus/venus/api/auth"
+	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/repo"
@@ -23,9 +22,9 @@ const (
 	retry    = 100 * time.Millisecond
 )
 
-// connect finds the service and the admin token: those of --auth-url and
+// dial finds the service and the admin token: those of --auth-url and
 // --token-file, or of the local directory.
-func connect(ctx context.Context, cmd *cli.Command) (*authapi.Client, *render.Printer, error) {
+func dial(ctx context.Context, cmd *cli.Command) (*authapi.Client, *render.Printer, error) {
 	p := render.From(cmd)
 	if u := cmd.String("auth-url"); u != "" {
 		c, err := remoteClient(u, cmd.String("token-file"))
@@ -60,11 +59,7 @@ func localClient(ctx context.Context, dir string) (*authapi.Client, error) {
 	if err != nil {
 		return nil, fail(err)
 	}
-	maddr, err := r.API()
-	if err != nil {
-		return nil, fail(err)
-	}
-	token, err := r.Token()
+	maddr, token, err := connect.Running(r)
 	if err != nil {
 		return nil, fail(err)
 	}
@@ -91,9 +86,9 @@ func remoteClient(u, tokenFile string) (*authapi.Client, error) {
 	if tokenFile == "" {
 		return nil, render.Usage("managing the service at %s needs an admin token", base).WithHint("pass the file that holds it with --token-file")
 	}
-	b, err := os.ReadFile(tokenFile)
+	token, err := connect.SecretFile("token-file", tokenFile)
 	if err != nil {
-		return nil, render.Usage("read the admin token: %w", err)
+		return nil, err
 	}
-	return authapi.New(base, strings.TrimSpace(string(b)))
+	return authapi.New(base, token)
 }

@@ -28,7 +28,7 @@ func genCommand(name string, aliases ...string) *cli.Command {
 			if err != nil {
 				return render.Usage("%v", err)
 			}
-			c, p, err := connect(ctx, cmd)
+			c, p, err := dial(ctx, cmd)
 			if err != nil {
 				return err
 			}
@@ -53,7 +53,7 @@ func listCommand(name string, aliases ...string) *cli.Command {
 			&cli.BoolFlag{Name: "removed", Usage: "also removed ones"},
 		},
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			c, p, err := connect(ctx, cmd)
+			c, p, err := dial(ctx, cmd)
 			if err != nil {
 				return err
 			}
@@ -97,7 +97,7 @@ func changeCommand(name string, aliases []string, usage, done string, removed bo
 			if cmd.Args().Len() != 1 {
 				return render.Usage("name one token: by id, by name or by its text").WithHint("`venus-auth token list` shows ids and names")
 			}
-			c, p, err := connect(ctx, cmd)
+			c, p, err := dial(ctx, cmd)
 			if err != nil {
 				return err
 			}

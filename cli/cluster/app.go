@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/filecoin-project/go-address"
 	"github.com/urfave/cli/v3"
 
 	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/cluster"
 	"github.com/filecoin-venus/venus/internal/clock"
@@ -225,9 +225,9 @@ func faucet(ctx context.Context, cmd *cli.Command) error {
 	if cmd.Args().Len() != 2 {
 		return render.Usage("faucet takes an address and an amount, such as t3... 100")
 	}
-	to, err := address.NewFromString(cmd.Args().Get(0))
+	to, err := connect.Address(cmd.Args().Get(0))
 	if err != nil {
-		return render.Usage("%q is no address: %s", cmd.Args().Get(0), err)
+		return err
 	}
 	amount, err := types.ParseFIL(cmd.Args().Get(1))
 	if err != nil {
