@@ -3,10 +3,10 @@ package chain
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/filecoin-project/go-state-types/abi"
-	"github.com/ipfs/go-cid"
 
 	"github.com/filecoin-venus/venus/types"
 )
@@ -36,7 +36,7 @@ func (x *siblingIndex) of(h *types.BlockHeader) []*types.BlockHeader {
 	miners := map[string]struct{}{string(h.Miner.Bytes()): {}}
 	var out []*types.BlockHeader
 	for _, o := range x.byHeight[h.Height] {
-		if _, dup := miners[string(o.Miner.Bytes())]; dup || !sameParents(o.Parents, h.Parents) || !o.ParentWeight.Equals(h.ParentWeight) {
+		if _, dup := miners[string(o.Miner.Bytes())]; dup || !slices.Equal(o.Parents, h.Parents) || !o.ParentWeight.Equals(h.ParentWeight) {
 			continue
 		}
 		miners[string(o.Miner.Bytes())] = struct{}{}
@@ -53,18 +53,6 @@ func (x *siblingIndex) forget(below abi.ChainEpoch) {
 			delete(x.byHeight, h)
 		}
 	}
-}
-
-func sameParents(a, b []cid.Cid) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // Accept takes in a block that validation has passed: it is stored, joins its siblings, and the tipset of all of them is

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strings"
 
@@ -161,7 +162,7 @@ func NewTipSet(blocks []*BlockHeader) (*TipSet, error) {
 	cidOfBlock := make(map[*BlockHeader]cid.Cid, len(sorted))
 	first := sorted[0]
 	for _, b := range sorted {
-		if b.Height != first.Height || !b.ParentWeight.Equals(first.ParentWeight) || !sameCids(b.Parents, first.Parents) {
+		if b.Height != first.Height || !b.ParentWeight.Equals(first.ParentWeight) || !slices.Equal(b.Parents, first.Parents) {
 			return nil, fmt.Errorf("blocks %s and %s differ in height, parents or parent weight", first.Cid(), b.Cid())
 		}
 		if b.Ticket == nil && len(sorted) > 1 {
@@ -185,18 +186,6 @@ func NewTipSet(blocks []*BlockHeader) (*TipSet, error) {
 	}
 	ts.key = NewTipSetKey(ts.cids...)
 	return ts, nil
-}
-
-func sameCids(a, b []cid.Cid) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // Key returns the tipset's name.

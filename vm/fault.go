@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/miner"
 	"github.com/filecoin-project/specs-actors/v7/actors/runtime"
-	"github.com/ipfs/go-cid"
 
 	"github.com/filecoin-venus/venus/crypto"
 	"github.com/filecoin-venus/venus/ipld"
@@ -70,7 +70,7 @@ func faultKind(a, b *types.BlockHeader, extra []byte) (runtime.ConsensusFaultTyp
 	found := false
 	if a.Height == b.Height {
 		kind, found = runtime.ConsensusFaultDoubleForkMining, true
-	} else if sameCids(a.Parents, b.Parents) {
+	} else if slices.Equal(a.Parents, b.Parents) {
 		kind, found = runtime.ConsensusFaultTimeOffsetMining, true
 	}
 	if len(extra) > 0 {
@@ -78,8 +78,8 @@ func faultKind(a, b *types.BlockHeader, extra []byte) (runtime.ConsensusFaultTyp
 		if err != nil {
 			return 0, err
 		}
-		if a.Height == c.Height && sameCids(a.Parents, c.Parents) &&
-			hasCid(b.Parents, c.Cid()) && !hasCid(b.Parents, a.Cid()) {
+		if a.Height == c.Height && slices.Equal(a.Parents, c.Parents) &&
+			slices.Contains(b.Parents, c.Cid()) && !slices.Contains(b.Parents, a.Cid()) {
 			kind, found = runtime.ConsensusFaultParentGrinding, true
 		}
 	}
@@ -87,27 +87,6 @@ func faultKind(a, b *types.BlockHeader, extra []byte) (runtime.ConsensusFaultTyp
 		return 0, errNoFault
 	}
 	return kind, nil
-}
-
-func sameCids(a, b []cid.Cid) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
-
-func hasCid(list []cid.Cid, c cid.Cid) bool {
-	for _, l := range list {
-		if l == c {
-			return true
-		}
-	}
-	return false
 }
 
 func (m machineSyscalls) verifyBlockSignature(h *types.BlockHeader) error {
