@@ -11,6 +11,8 @@ import (
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/market"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/miner"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/multisig"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin/power"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin/reward"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/verifreg"
 	"github.com/filecoin-project/specs-actors/v7/actors/util/adt"
 )
@@ -42,18 +44,24 @@ func (v *View) offeredPower(ctx context.Context, maddr address.Address, o Sector
 	return miner.QAPowerForWeight(size, o.Expiration-now, deals, verified), nil
 }
 
-// PreCommitDeposit is the deposit, in attoFIL, that pre-committing an offer
-// locks by the estimates of this state (actors-v7-miner.md 5.3).
-func (v *View) PreCommitDeposit(ctx context.Context, maddr address.Address, o SectorOffer, now abi.ChainEpoch) (abi.TokenAmount, error) {
+// estimates are the power of an offer and the states that its costs follow from.
+func (v *View) estimates(ctx context.Context, maddr address.Address, o SectorOffer, now abi.ChainEpoch) (abi.StoragePower, *reward.State, *power.State, error) {
 	qa, err := v.offeredPower(ctx, maddr, o, now)
 	if err != nil {
-		return abi.TokenAmount{}, err
+		return qa, nil, nil, err
 	}
 	rew, err := v.RewardState(ctx)
 	if err != nil {
-		return abi.TokenAmount{}, err
+		return qa, nil, nil, err
 	}
 	pow, err := v.PowerState(ctx)
+	return qa, rew, pow, err
+}
+
+// PreCommitDeposit is the deposit, in attoFIL, that pre-committing an offer
+// locks by the estimates of this state (actors-v7-miner.md 5.3).
+func (v *View) PreCommitDeposit(ctx context.Context, maddr address.Address, o SectorOffer, now abi.ChainEpoch) (abi.TokenAmount, error) {
+	qa, rew, pow, err := v.estimates(ctx, maddr, o, now)
 	if err != nil {
 		return abi.TokenAmount{}, err
 	}
@@ -63,15 +71,7 @@ func (v *View) PreCommitDeposit(ctx context.Context, maddr address.Address, o Se
 // InitialPledge is the pledge, in attoFIL, that proving an offer locks by the
 // estimates of this state and the circulating supply (actors-v7-miner.md 5.4).
 func (v *View) InitialPledge(ctx context.Context, maddr address.Address, o SectorOffer, now abi.ChainEpoch, supply abi.TokenAmount) (abi.TokenAmount, error) {
-	qa, err := v.offeredPower(ctx, maddr, o, now)
-	if err != nil {
-		return abi.TokenAmount{}, err
-	}
-	rew, err := v.RewardState(ctx)
-	if err != nil {
-		return abi.TokenAmount{}, err
-	}
-	pow, err := v.PowerState(ctx)
+	qa, rew, pow, err := v.estimates(ctx, maddr, o, now)
 	if err != nil {
 		return abi.TokenAmount{}, err
 	}
