@@ -1,8 +1,9 @@
-// Package seal is the door for sealers and workers: sealing a sector as phases over files, unsealing, pieces, and both
-// proofs of spacetime from sealed sectors.
+// Package seal is the door for sealers and workers: sealing a sector as phases over files, unsealing, pieces, replica
+// updates, and both proofs of spacetime from sealed sectors.
 //
 // Start at Sealer: AddPiece, PreCommit1, PreCommit2, Commit1, Commit2, Finalize in this order, then WindowPoSt and
-// WinningPoSt for as long as the sector lives.
+// WinningPoSt for as long as the sector lives. A sector sealed without data takes some in by AddPiece, ReplicaUpdate,
+// ProveReplicaUpdate1, ProveReplicaUpdate2.
 //
 // Invariants: each phase checks what it reads and names the file that is wrong; each file appears complete (temporary
 // name, fsync, rename) or not at all; each phase may be repeated after a crash at any moment and gives the same result;
@@ -11,6 +12,7 @@ package seal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -18,11 +20,13 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/ipfs/go-cid"
 
+	"github.com/filecoin-venus/venus/internal/lazy"
 	"github.com/filecoin-venus/venus/proofs/fr32"
 	"github.com/filecoin-venus/venus/proofs/porep"
 	"github.com/filecoin-venus/venus/proofs/post"
 	"github.com/filecoin-venus/venus/proofs/sdr"
 	"github.com/filecoin-venus/venus/proofs/shape"
+	"github.com/filecoin-venus/venus/proofs/update"
 )
 
 // Sector names a sector and how it is sealed.
@@ -60,6 +64,8 @@ type SectorCids struct {
 type Prover interface {
 	// ProvePoRep proves all partitions of a proof of replication; the statement is in v.
 	ProvePoRep(ctx context.Context, v porep.Vanilla) ([]byte, error)
+	// ProveUpdate proves all partitions of a replica update; the statement is in v.
+	ProveUpdate(ctx context.Context, v update.Vanilla) ([]byte, error)
 	// ProveWindowPoSt proves the partitions of one window PoSt in order. Randomness is already a field element.
 	ProveWindowPoSt(ctx context.Context, randomness fr32.Node, partitions []post.Partition) ([]byte, error)
 	// ProveWinningPoSt proves a winning PoSt of one sector.
@@ -87,31 +93,22 @@ type Config struct {
 // Sealer runs the phases. Safe for concurrent use with different sectors.
 type Sealer struct {
 	cfg     Config
-	mu      sync.Mutex
-	parents map[abi.RegisteredSealProof]*parentEntry
-}
-
-type parentEntry struct {
-	mu    sync.Mutex
-	cache *sdr.Cache
+	parents lazy.Map[abi.RegisteredSealProof, *sdr.Cache]
 }
 
 // New makes a Sealer.
 func New(cfg Config) *Sealer {
-	return &Sealer{cfg: cfg, parents: make(map[abi.RegisteredSealProof]*parentEntry)}
+	return &Sealer{cfg: cfg}
 }
 
 // Close gives the parent caches back; no phase may be running.
 func (s *Sealer) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for t, e := range s.parents {
-		if e.cache != nil {
-			if err := e.cache.Close(); err != nil {
-				return fmt.Errorf("close parent cache: %w", err)
-			}
-		}
-		delete(s.parents, t)
+	var errs []error
+	for _, c := range s.parents.Clear() {
+		errs = append(errs, c.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close parent cache: %w", err)
 	}
 	return nil
 }
@@ -121,34 +118,23 @@ const maxMemoryNodes = 8 << 20 / fr32.NodeSize
 
 // parentsOf returns the parents of a proof type, made at first use and shared by all sectors.
 func (s *Sealer) parentsOf(ctx context.Context, sh shape.Seal) (*sdr.Cache, error) {
-	s.mu.Lock()
-	e, ok := s.parents[sh.Type]
-	if !ok {
-		e = &parentEntry{}
-		s.parents[sh.Type] = e
-	}
-	s.mu.Unlock()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.cache != nil {
-		return e.cache, nil
-	}
-	graph := sdr.NewGraph(sh)
-	var c *sdr.Cache
-	var err error
-	switch {
-	case s.cfg.ParentCache != "":
-		c, err = sdr.OpenCache(ctx, s.cfg.ParentCache, graph)
-	case graph.Nodes() <= maxMemoryNodes:
-		c, err = sdr.NewMemoryCache(ctx, graph)
-	default:
-		err = fmt.Errorf("sectors of %d bytes need a parent cache folder", sh.Size)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("parent cache: %w", err)
-	}
-	e.cache = c
-	return c, nil
+	return s.parents.Get(sh.Type, func() (*sdr.Cache, error) {
+		graph := sdr.NewGraph(sh)
+		var c *sdr.Cache
+		var err error
+		switch {
+		case s.cfg.ParentCache != "":
+			c, err = sdr.OpenCache(ctx, s.cfg.ParentCache, graph)
+		case graph.Nodes() <= maxMemoryNodes:
+			c, err = sdr.NewMemoryCache(ctx, graph)
+		default:
+			err = fmt.Errorf("sectors of %d bytes need a parent cache folder", sh.Size)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("parent cache: %w", err)
+		}
+		return c, nil
+	})
 }
 
 // meter reports the progress of one phase.
