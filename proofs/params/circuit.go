@@ -47,6 +47,16 @@ func PoSt(p shape.PoSt) Circuit {
 	}
 }
 
+// Update is the parameter set of a replica update type.
+func Update(u shape.Update) Circuit {
+	return Circuit{
+		Title:      "replica update " + u.Size.ShortString(),
+		Prefix:     fmt.Sprintf("empty-sector-update-merkletree-poseidon_hasher-%s", u.Tree),
+		Identifier: fmt.Sprintf("empty_sector_update::PublicParams{ sector_nodes: %d }", u.Nodes()),
+		blank:      func() groth16.Circuit { return circuit.BlankUpdate(u) },
+	}
+}
+
 // Name is the file name without extension.
 func (c Circuit) Name() string {
 	sum := sha256.Sum256([]byte(c.Identifier))

@@ -3,6 +3,16 @@ package params
 // officialDigests are the digests of Filecoin's parameter files by name: the first 16 bytes, in hex, of the file's
 // blake2b-512.
 var officialDigests = map[string]string{
+	"v28-empty-sector-update-merkletree-poseidon_hasher-8-0-0-61fa69f38b9cc771ba27b670124714b4ea77fbeae05e377fb859c4a43b73a30c.params":                        "c3ad7bb549470b82ad52ed070aebb4f4",
+	"v28-empty-sector-update-merkletree-poseidon_hasher-8-0-0-61fa69f38b9cc771ba27b670124714b4ea77fbeae05e377fb859c4a43b73a30c.vk":                            "994c5b7d450ca9da348c910689f2dc7f",
+	"v28-empty-sector-update-merkletree-poseidon_hasher-8-0-0-92180959e1918d26350b8e6cfe217bbdd0a2d8de51ebec269078b364b715ad63.params":                        "5aedd2cf3e5c0a15623d56a1b43110ad",
+	"v28-empty-sector-update-merkletree-poseidon_hasher-8-0-0-92180959e1918d26350b8e6cfe217bbdd0a2d8de51ebec269078b364b715ad63.vk":                            "abd80269054d391a734febdac0d2e687",
+	"v28-empty-sector-update-merkletree-poseidon_hasher-8-0-0-fb9e095bebdd77511c0269b967b4d87ba8b8a525edaa0e165de23ba454510194.params":                        "311f92a3e75036ced01b1c0025f1fa0c",
+	"v28-empty-sector-update-merkletree-poseidon_hasher-8-0-0-fb9e095bebdd77511c0269b967b4d87ba8b8a525edaa0e165de23ba454510194.vk":                            "eadad9784969890d30f2749708c79771",
+	"v28-empty-sector-update-merkletree-poseidon_hasher-8-8-0-3b7f44a9362e3985369454947bc94022e118211e49fd672d52bec1cbfd599d18.params":                        "1b3cfd761a961543f9eb273e435a06a2",
+	"v28-empty-sector-update-merkletree-poseidon_hasher-8-8-0-3b7f44a9362e3985369454947bc94022e118211e49fd672d52bec1cbfd599d18.vk":                            "3a6941983754737fde880d29c7094905",
+	"v28-empty-sector-update-merkletree-poseidon_hasher-8-8-2-102e1444a7e9a97ebf1e3d6855dcc77e66c011ea66f936d9b2c508f87f2f83a7.params":                        "1a392e7b759fb18e036c7559b5ece816",
+	"v28-empty-sector-update-merkletree-poseidon_hasher-8-8-2-102e1444a7e9a97ebf1e3d6855dcc77e66c011ea66f936d9b2c508f87f2f83a7.vk":                            "80e366df2f1011953c2d01c7b7c9ee8e",
 	"v28-proof-of-spacetime-fallback-merkletree-poseidon_hasher-8-0-0-0170db1f394b35d995252228ee359194b13199d259380541dc529fb0099096b0.params":                "7610b9f82bfc88405b7a832b651ce2f6",
 	"v28-proof-of-spacetime-fallback-merkletree-poseidon_hasher-8-0-0-0170db1f394b35d995252228ee359194b13199d259380541dc529fb0099096b0.vk":                    "0e0958009936b9d5e515ec97b8cb792d",
 	"v28-proof-of-spacetime-fallback-merkletree-poseidon_hasher-8-0-0-0cfb4f178bbb71cf2ecfcd42accce558b27199ab4fb59cb78f2483fe21ef36d9.params":                "1a7d4a9c8a502a497ed92a54366af33f",

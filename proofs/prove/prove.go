@@ -23,6 +23,7 @@ import (
 	"github.com/filecoin-venus/venus/proofs/porep"
 	"github.com/filecoin-venus/venus/proofs/post"
 	"github.com/filecoin-venus/venus/proofs/shape"
+	"github.com/filecoin-venus/venus/proofs/update"
 )
 
 // Backend names a way to make proofs.
@@ -125,6 +126,31 @@ func (p *Prover) ProvePoRep(ctx context.Context, v porep.Vanilla) ([]byte, error
 			return nil, err
 		}
 		b, err := p.prove(ctx, keys.PoRep(sh), c, public)
+		if err != nil {
+			return nil, fmt.Errorf("partition %d: %w", k, err)
+		}
+		out = append(out, b...)
+	}
+	return out, nil
+}
+
+// ProveUpdate proves all partitions of a replica update, 192 bytes each.
+func (p *Prover) ProveUpdate(ctx context.Context, v update.Vanilla) ([]byte, error) {
+	sh, err := shape.OfUpdate(v.UpdateProof)
+	if err != nil {
+		return nil, err
+	}
+	var out []byte
+	for k := range sh.UpdatePartitions {
+		c, err := circuit.NewUpdate(v, k)
+		if err != nil {
+			return nil, err
+		}
+		public, err := v.PublicInputs(k)
+		if err != nil {
+			return nil, err
+		}
+		b, err := p.prove(ctx, keys.Update(sh), c, public)
 		if err != nil {
 			return nil, fmt.Errorf("partition %d: %w", k, err)
 		}

@@ -71,18 +71,11 @@ func (s *Sealer) preCommit2(ctx context.Context, sector Sector, paths Paths, out
 	if err != nil {
 		return SectorCids{}, fmt.Errorf("replica tree: %w", err)
 	}
-	commR, err := porep.CommR(commC, commRLast)
+	commR, err := finishCache(sh, paths, commC, commRLast)
 	if err != nil {
 		return SectorCids{}, err
 	}
-	if err := fsutil.WriteFileAtomic(paths.cache(tAuxName), tAux(sh, paths.Cache), 0o644); err != nil {
-		return SectorCids{}, err
-	}
-	// p_aux comes last: where it stands, everything before it is complete.
-	if err := fsutil.WriteFileAtomic(paths.cache(pAuxName), append(commC[:], commRLast[:]...), 0o644); err != nil {
-		return SectorCids{}, err
-	}
-	return SectorCids{Unsealed: commp.CID(out.CommD), Sealed: commp.SealedCID(commR)}, durable("p_aux")
+	return SectorCids{Unsealed: commp.CID(out.CommD), Sealed: commp.SealedCID(commR)}, nil
 }
 
 func checkLayers(sh shape.Seal, paths Paths, want []string) error {
@@ -143,27 +136,7 @@ func treeC(ctx context.Context, sh shape.Seal, paths Paths, layers []*os.File, m
 // encode writes the sealed file: data (the leaves of tree-d) plus the labels of the last layer.
 func encode(ctx context.Context, sh shape.Seal, paths Paths, data, labels *os.File, m *meter) error {
 	err := fsutil.Fill(paths.Sealed, 0o644, func(f *os.File) error {
-		return merkle.EachChunk(ctx, sh.Nodes(), func() (func(start, count uint64) error, error) {
-			var d, l []byte
-			return func(start, count uint64) error {
-				n, at := int(count*fr32.NodeSize), int64(start*fr32.NodeSize)
-				if len(d) < n {
-					d, l = make([]byte, n), make([]byte, n)
-				}
-				if _, err := data.ReadAt(d[:n], at); err != nil {
-					return fileError(data.Name(), "%w", err)
-				}
-				if _, err := labels.ReadAt(l[:n], at); err != nil {
-					return fileError(labels.Name(), "%w", err)
-				}
-				if err := porep.Encode(d[:n], d[:n], l[:n]); err != nil {
-					return fmt.Errorf("from node %d: %w", start, err)
-				}
-				m.add(count * fr32.NodeSize)
-				_, err := f.WriteAt(d[:n], at)
-				return err
-			}, nil
-		})
+		return mix(ctx, sh, f, data, labels, func(dst, d, l []byte, _ uint64) error { return porep.Encode(dst, d, l) }, m)
 	})
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ import (
 	"github.com/filecoin-venus/venus/proofs/fr32"
 	"github.com/filecoin-venus/venus/proofs/porep"
 	"github.com/filecoin-venus/venus/proofs/post"
+	"github.com/filecoin-venus/venus/proofs/update"
 )
 
 // checkingProver stands in for the SNARK: it checks what it is given as a circuit would and keeps it.
@@ -36,6 +37,10 @@ func (p *checkingProver) ProvePoRep(_ context.Context, v porep.Vanilla) ([]byte,
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.vanilla = v
+	return make([]byte, 192*len(v.Partitions)), v.Check()
+}
+
+func (p *checkingProver) ProveUpdate(_ context.Context, v update.Vanilla) ([]byte, error) {
 	return make([]byte, 192*len(v.Partitions)), v.Check()
 }
 

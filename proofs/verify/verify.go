@@ -1,4 +1,5 @@
-// Package verify is the door through which nodes check proofs: seals one by one and in batches, window and winning PoSt.
+// Package verify is the door through which nodes check proofs: seals one by one and in batches, window and winning PoSt,
+// replica updates.
 //
 // Start at [New]. Verdicts are booleans: false means that the proof does not hold, for whatever reason lies in the proof
 // or in its statement; an error means that this machine cannot tell, because a verifying key is missing or the context
@@ -32,6 +33,7 @@ import (
 	"github.com/filecoin-venus/venus/proofs/porep"
 	"github.com/filecoin-venus/venus/proofs/post"
 	"github.com/filecoin-venus/venus/proofs/shape"
+	"github.com/filecoin-venus/venus/proofs/update"
 )
 
 var log = logging.Logger("proofs/verify")
@@ -105,6 +107,11 @@ func circuitsOf(size abi.SectorSize) (out []keys.Circuit) {
 	for t := abi.RegisteredSealProof_StackedDrg2KiBV1; t <= abi.RegisteredSealProof_StackedDrg64GiBV1; t++ {
 		if s, err := shape.OfSeal(t); err == nil && s.Size == size {
 			out = append(out, keys.PoRep(s))
+		}
+	}
+	for t := abi.RegisteredUpdateProof_StackedDrg2KiBV1; t <= abi.RegisteredUpdateProof_StackedDrg64GiBV1; t++ {
+		if u, err := shape.OfUpdate(t); err == nil && u.Size == size {
+			out = append(out, keys.Update(u))
 		}
 	}
 	return out
@@ -198,9 +205,21 @@ func (v *Verifier) VerifyAggregateSeals(context.Context, proof.AggregateSealVeri
 	return false, v.unsupported("aggregated seal proofs")
 }
 
-// VerifyReplicaUpdate answers ErrUnsupported, on a devnet false.
-func (v *Verifier) VerifyReplicaUpdate(context.Context, proof.ReplicaUpdateInfo) (bool, error) {
-	return false, v.unsupported("replica update proofs")
+// VerifyReplicaUpdate checks the proof that a sector's replica took new data in.
+func (v *Verifier) VerifyReplicaUpdate(ctx context.Context, info proof.ReplicaUpdateInfo) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	c, err := guard(func() (*claim, error) { return updateClaim(info) })
+	if err != nil {
+		log.Debugw("replica update refused", "replica", info.OldSealedSectorCID, "reason", err)
+		return false, nil
+	}
+	verdicts, err := v.judge(ctx, []*claim{c})
+	if err != nil {
+		return false, err
+	}
+	return verdicts[0], nil
 }
 
 func (v *Verifier) unsupported(what string) error {
@@ -256,6 +275,30 @@ func sealClaim(info proof.SealVerifyInfo) (*claim, error) {
 		return nil, err
 	}
 	c := &claim{circuit: keys.PoRep(sh)}
+	for k := range proofs {
+		inputs, err := st.PublicInputs(k)
+		if err != nil {
+			return nil, err
+		}
+		c.add(proofs[k], inputs)
+	}
+	return c, nil
+}
+
+func updateClaim(info proof.ReplicaUpdateInfo) (*claim, error) {
+	st, err := update.StatementOf(info)
+	if err != nil {
+		return nil, err
+	}
+	sh, err := shape.OfUpdate(st.UpdateProof)
+	if err != nil {
+		return nil, err
+	}
+	proofs, err := groth16.ParseProofs(info.Proof, sh.UpdatePartitions)
+	if err != nil {
+		return nil, err
+	}
+	c := &claim{circuit: keys.Update(sh)}
 	for k := range proofs {
 		inputs, err := st.PublicInputs(k)
 		if err != nil {

@@ -60,8 +60,6 @@ func TestNotYetSupported(t *testing.T) {
 	v := NewWithKeys(keys.NewOfficial(t.TempDir()))
 	_, err := v.VerifyAggregateSeals(context.Background(), proof.AggregateSealVerifyProofAndInfos{})
 	require.ErrorIs(t, err, ErrUnsupported)
-	_, err = v.VerifyReplicaUpdate(context.Background(), proof.ReplicaUpdateInfo{})
-	require.ErrorIs(t, err, ErrUnsupported)
 }
 
 func TestPublicSectorsCountOnce(t *testing.T) {
@@ -94,7 +92,44 @@ func TestDevnetRefusesWhatItCannotCheck(t *testing.T) {
 	ok, err := v.VerifyAggregateSeals(context.Background(), proof.AggregateSealVerifyProofAndInfos{})
 	require.NoError(t, err)
 	require.False(t, ok)
-	ok, err = v.VerifyReplicaUpdate(context.Background(), proof.ReplicaUpdateInfo{})
+}
+
+func TestReplicaUpdatesHaveVerdicts(t *testing.T) {
+	ctx := context.Background()
+	sh, err := shape.OfUpdate(abi.RegisteredUpdateProof_StackedDrg2KiBV1)
+	require.NoError(t, err)
+	seal := wellFormed(t)
+	info := proof.ReplicaUpdateInfo{
+		UpdateProofType: sh.Type, OldSealedSectorCID: seal.SealedCID, NewSealedSectorCID: commp.SealedCID(fr32.Node{3}),
+		NewUnsealedSectorCID: seal.UnsealedCID, Proof: seal.Proof,
+	}
+	devnet, err := params.ByName("local")
+	require.NoError(t, err)
+	ok, err := New(devnet, t.TempDir()).VerifyReplicaUpdate(ctx, info)
 	require.NoError(t, err)
 	require.False(t, ok)
+
+	mainnet, err := params.ByName("mainnet")
+	require.NoError(t, err)
+	v := New(mainnet, t.TempDir())
+	_, err = v.VerifyReplicaUpdate(ctx, info)
+	require.ErrorIs(t, err, keys.ErrMissing)
+	require.ErrorContains(t, err, "eadad9784969890d30f2749708c79771")
+	for name, bad := range map[string]func(i *proof.ReplicaUpdateInfo){
+		"nothing": func(i *proof.ReplicaUpdateInfo) { *i = proof.ReplicaUpdateInfo{} },
+		"type":    func(i *proof.ReplicaUpdateInfo) { i.UpdateProofType = 5 },
+		"length":  func(i *proof.ReplicaUpdateInfo) { i.Proof = i.Proof[:191] },
+		"node":    func(i *proof.ReplicaUpdateInfo) { i.NewSealedSectorCID = commp.SealedCID(fr32.Node{31: 0xff}) },
+		"CID":     func(i *proof.ReplicaUpdateInfo) { i.NewUnsealedSectorCID = i.OldSealedSectorCID },
+	} {
+		wrong := info
+		bad(&wrong)
+		ok, err := v.VerifyReplicaUpdate(ctx, wrong)
+		require.NoError(t, err, name)
+		require.False(t, ok, name)
+	}
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err = v.VerifyReplicaUpdate(cancelled, info)
+	require.ErrorIs(t, err, context.Canceled)
 }
