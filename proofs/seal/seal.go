@@ -1,8 +1,9 @@
-// Package seal is the door for sealers and workers: sealing a sector as phases over files, unsealing, pieces, and both
-// proofs of spacetime from sealed sectors.
+// Package seal is the door for sealers and workers: sealing a sector as phases over files, unsealing, pieces, replica
+// updates, and both proofs of spacetime from sealed sectors.
 //
 // Start at Sealer: AddPiece, PreCommit1, PreCommit2, Commit1, Commit2, Finalize in this order, then WindowPoSt and
-// WinningPoSt for as long as the sector lives.
+// WinningPoSt for as long as the sector lives. A sector sealed without data takes some in by AddPiece, ReplicaUpdate,
+// ProveReplicaUpdate1, ProveReplicaUpdate2.
 //
 // Invariants: each phase checks what it reads and names the file that is wrong; each file appears complete (temporary
 // name, fsync, rename) or not at all; each phase may be repeated after a crash at any moment and gives the same result;
@@ -25,6 +26,7 @@ import (
 	"github.com/filecoin-venus/venus/proofs/post"
 	"github.com/filecoin-venus/venus/proofs/sdr"
 	"github.com/filecoin-venus/venus/proofs/shape"
+	"github.com/filecoin-venus/venus/proofs/update"
 )
 
 // Sector names a sector and how it is sealed.
@@ -62,6 +64,8 @@ type SectorCids struct {
 type Prover interface {
 	// ProvePoRep proves all partitions of a proof of replication; the statement is in v.
 	ProvePoRep(ctx context.Context, v porep.Vanilla) ([]byte, error)
+	// ProveUpdate proves all partitions of a replica update; the statement is in v.
+	ProveUpdate(ctx context.Context, v update.Vanilla) ([]byte, error)
 	// ProveWindowPoSt proves the partitions of one window PoSt in order. Randomness is already a field element.
 	ProveWindowPoSt(ctx context.Context, randomness fr32.Node, partitions []post.Partition) ([]byte, error)
 	// ProveWinningPoSt proves a winning PoSt of one sector.
