@@ -298,7 +298,8 @@ func (g *guideWalk) runSealer(t *testing.T) {
 	g.sealer = g.starts(startSealer)
 	g.sealer.answers(fmt.Sprintf("http://127.0.0.1:%d/livez", g.ports.Sealer))
 	require.Regexp(t, `^Created CC sector:  \d+\n$`, g.gets(pledge))
-	row := regexp.MustCompile(`(?m)^\d+\s+Proving\s+YES\s+YES\s+\d+ \(in .+\)\s+CC$`)
+	// Active once its first WindowPoSt has given it power.
+	row := regexp.MustCompile(`(?m)^\d+\s+Proving\s+YES\s+(?:YES|NO)\s+\d+ \(in .+\)\s+CC$`)
 	var out string
 	eventually(t, 3*time.Minute, "the sector proves", func() error {
 		out = g.shell(g.filled(listSectors)).out
