@@ -14,7 +14,8 @@
 //	circuit   openings -> rows and witness (r1cs has the gadgets, poseidon the constants, shape the numbers per size)
 //	groth16   rows -> 192 bytes per partition; public inputs and a verifying key -> yes or no
 //
-// A proof of spacetime (post) opens tree R alone and takes the same last two steps.
+// A proof of spacetime (post) opens tree R alone and takes the same last two steps. A replica update (update) encodes data
+// into a sector sealed without any, opens both replicas and the data, and takes them too.
 //
 // Keys come from package params. Public networks use Filecoin's files, by name and digest. Private networks derive
 // everything from a seed that all members share: verifying keys in the node; in the prover either the secret itself

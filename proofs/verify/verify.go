@@ -62,8 +62,8 @@ type entry struct {
 }
 
 // New makes the verifier of a network. Dir is the parameter cache; empty means the machine's, see package proofs/params.
-// On a devnet, where every node runs this implementation, proofs of a kind it cannot check count as invalid: were they an
-// error, one message carrying such a proof would stop every node's execution for good.
+// On a devnet, where every node runs this implementation, proofs of a kind it cannot check (aggregated seals) count as
+// invalid: were they an error, one message carrying such a proof would stop every node's execution for good.
 func New(network params.Network, dir string) *Verifier {
 	if dir == "" {
 		dir = keys.CacheDir()
@@ -82,7 +82,8 @@ func NewWithKeys(source KeySource) *Verifier {
 }
 
 // Warm loads or derives the keys of the given sector sizes, so that no later verification waits for them; an error names
-// the first that cannot be had. Meant for a goroutine at start.
+// the first that cannot be had. Keys of replica updates come last, and the log tells if one is missing: miners can live
+// without. Meant for a goroutine at start.
 func (v *Verifier) Warm(ctx context.Context, sizes ...abi.SectorSize) error {
 	for _, size := range sizes {
 		for _, c := range circuitsOf(size) {
@@ -94,10 +95,20 @@ func (v *Verifier) Warm(ctx context.Context, sizes ...abi.SectorSize) error {
 			}
 		}
 	}
+	for _, size := range sizes {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if c, ok := updateOf(size); ok {
+			if _, err := v.key(c); err != nil {
+				log.Warnw("replica updates cannot be judged yet", "reason", err)
+			}
+		}
+	}
 	return nil
 }
 
-// circuitsOf lists the circuits of a sector size, the most urgent first.
+// circuitsOf lists the circuits that sectors of a size cannot live without, the most urgent first.
 func circuitsOf(size abi.SectorSize) (out []keys.Circuit) {
 	for t := abi.RegisteredPoStProof_StackedDrgWinning2KiBV1; t <= abi.RegisteredPoStProof_StackedDrgWindow64GiBV1; t++ {
 		if p, err := shape.OfPoSt(t); err == nil && p.Size == size {
@@ -109,12 +120,17 @@ func circuitsOf(size abi.SectorSize) (out []keys.Circuit) {
 			out = append(out, keys.PoRep(s))
 		}
 	}
+	return out
+}
+
+// updateOf is the circuit of replica updates of a sector size.
+func updateOf(size abi.SectorSize) (keys.Circuit, bool) {
 	for t := abi.RegisteredUpdateProof_StackedDrg2KiBV1; t <= abi.RegisteredUpdateProof_StackedDrg64GiBV1; t++ {
 		if u, err := shape.OfUpdate(t); err == nil && u.Size == size {
-			out = append(out, keys.Update(u))
+			return keys.Update(u), true
 		}
 	}
-	return out
+	return keys.Circuit{}, false
 }
 
 // key is the prepared key of c; a failure is not remembered, so that a file put into the cache is found.
