@@ -10,12 +10,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 
 	logging "github.com/ipfs/go-log/v2"
 	"golang.org/x/crypto/blake2b"
 
 	"github.com/filecoin-venus/venus/internal/fsutil"
+	"github.com/filecoin-venus/venus/internal/lazy"
 	"github.com/filecoin-venus/venus/proofs/groth16"
 )
 
@@ -128,21 +128,18 @@ type Devnet struct {
 	seed []byte
 	dir  string
 
-	mu      sync.Mutex
-	derived map[string]*derivation
+	derived lazy.Map[string, derivation]
 }
 
 type derivation struct {
-	once   sync.Once
 	secret groth16.Secret
 	result *groth16.Derived
-	err    error
 }
 
 // NewDevnet derives parameters from seed. Verifying keys are kept in a folder of their own inside dir, so that the next
 // start need not derive them; with an empty dir nothing is kept.
 func NewDevnet(seed []byte, dir string) *Devnet {
-	d := &Devnet{seed: seed, derived: map[string]*derivation{}}
+	d := &Devnet{seed: seed}
 	if dir != "" {
 		tag := blake2b.Sum256(seed)
 		d.dir = filepath.Join(dir, "private-"+hex.EncodeToString(tag[:8]))
@@ -153,21 +150,14 @@ func NewDevnet(seed []byte, dir string) *Devnet {
 // Derive is everything about c that follows from the seed; the first call per circuit takes from 0.05 to 0.5 seconds at
 // sizes up to 512 MiB.
 func (d *Devnet) Derive(c Circuit) (groth16.Secret, *groth16.Derived, error) {
-	d.mu.Lock()
-	e, ok := d.derived[c.Identifier]
-	if !ok {
-		e = &derivation{}
-		d.derived[c.Identifier] = e
-	}
-	d.mu.Unlock()
-	e.once.Do(func() {
-		if e.secret, e.err = groth16.SecretFromSeed(d.seed, c.Identifier); e.err != nil {
-			return
+	e, err := d.derived.Get(c.Identifier, func() (e derivation, err error) {
+		if e.secret, err = groth16.SecretFromSeed(d.seed, c.Identifier); err == nil {
+			e.result, err = groth16.Derive(e.secret, c.Blank())
 		}
-		e.result, e.err = groth16.Derive(e.secret, c.Blank())
+		return e, err
 	})
-	if e.err != nil {
-		return groth16.Secret{}, nil, fmt.Errorf("parameters of %s from the network's proof seed: %w", c.Title, e.err)
+	if err != nil {
+		return groth16.Secret{}, nil, fmt.Errorf("parameters of %s from the network's proof seed: %w", c.Title, err)
 	}
 	return e.secret, e.result, nil
 }

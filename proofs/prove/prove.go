@@ -10,10 +10,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 
+	"github.com/filecoin-venus/venus/internal/lazy"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/proofs/circuit"
 	"github.com/filecoin-venus/venus/proofs/fr32"
@@ -44,8 +44,7 @@ var ErrRefused = errors.New("proof backend refused")
 // Prover makes the proofs of one network. Safe for concurrent use.
 type Prover struct {
 	start func(ctx context.Context, id keys.Circuit) (system, *groth16.VerifyingKey, error)
-	mu    sync.Mutex
-	ready map[string]*machine
+	ready lazy.Map[string, *machine]
 }
 
 // system is a Groth16 prover of one circuit.
@@ -55,7 +54,6 @@ type system interface {
 
 // machine proves one circuit and checks what it made.
 type machine struct {
-	mu       sync.Mutex
 	prover   system
 	verifier *groth16.PreparedKey
 }
@@ -68,7 +66,7 @@ func New(network params.Network, backend Backend) (*Prover, error) {
 
 // NewIn is New with the parameter cache in dir.
 func NewIn(dir string, network params.Network, backend Backend) (*Prover, error) {
-	p := &Prover{ready: map[string]*machine{}}
+	p := new(Prover)
 	devnet := keys.NewDevnet(network.ProofSeed, dir)
 	switch {
 	case backend == Trapdoor && !network.Devnet:
@@ -214,22 +212,11 @@ func (p *Prover) prove(ctx context.Context, id keys.Circuit, c groth16.Circuit, 
 
 // machine is the ready prover of a circuit; a failure is not remembered, so that a file put into the cache is found.
 func (p *Prover) machine(ctx context.Context, id keys.Circuit) (*machine, error) {
-	p.mu.Lock()
-	m, ok := p.ready[id.Identifier]
-	if !ok {
-		m = &machine{}
-		p.ready[id.Identifier] = m
-	}
-	p.mu.Unlock()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.prover != nil {
-		return m, nil
-	}
-	made, key, err := p.start(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	m.prover, m.verifier = made, groth16.Prepare(key)
-	return m, nil
+	return p.ready.Get(id.Identifier, func() (*machine, error) {
+		made, key, err := p.start(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		return &machine{prover: made, verifier: groth16.Prepare(key)}, nil
+	})
 }

@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"sync"
 
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 	"github.com/filecoin-project/go-state-types/abi"
@@ -26,6 +25,7 @@ import (
 	logging "github.com/ipfs/go-log/v2"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/filecoin-venus/venus/internal/lazy"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/proofs/commp"
 	"github.com/filecoin-venus/venus/proofs/groth16"
@@ -52,13 +52,7 @@ type Verifier struct {
 	// refuseUnknown turns "cannot check" into "does not hold", see New.
 	refuseUnknown bool
 
-	mu   sync.Mutex
-	keys map[string]*entry
-}
-
-type entry struct {
-	mu  sync.Mutex
-	key *groth16.PreparedKey
+	keys lazy.Map[string, *groth16.PreparedKey]
 }
 
 // New makes the verifier of a network. Dir is the parameter cache; empty means the machine's, see package proofs/params.
@@ -78,7 +72,7 @@ func New(network params.Network, dir string) *Verifier {
 
 // NewWithKeys makes a verifier that takes its keys from source.
 func NewWithKeys(source KeySource) *Verifier {
-	return &Verifier{source: source, keys: map[string]*entry{}}
+	return &Verifier{source: source}
 }
 
 // Warm loads or derives the keys of the given sector sizes, so that no later verification waits for them; an error names
@@ -135,24 +129,13 @@ func updateOf(size abi.SectorSize) (keys.Circuit, bool) {
 
 // key is the prepared key of c; a failure is not remembered, so that a file put into the cache is found.
 func (v *Verifier) key(c keys.Circuit) (*groth16.PreparedKey, error) {
-	v.mu.Lock()
-	e, ok := v.keys[c.Identifier]
-	if !ok {
-		e = &entry{}
-		v.keys[c.Identifier] = e
-	}
-	v.mu.Unlock()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.key != nil {
-		return e.key, nil
-	}
-	vk, err := v.source.VerifyingKey(c)
-	if err != nil {
-		return nil, err
-	}
-	e.key = groth16.Prepare(vk)
-	return e.key, nil
+	return v.keys.Get(c.Identifier, func() (*groth16.PreparedKey, error) {
+		vk, err := v.source.VerifyingKey(c)
+		if err != nil {
+			return nil, err
+		}
+		return groth16.Prepare(vk), nil
+	})
 }
 
 // VerifySeal checks one proof of replication.
