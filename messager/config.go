@@ -1,18 +1,15 @@
 package messager
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-
-	"github.com/pelletier/go-toml/v2"
 
 	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/internal/fsutil"
 	"github.com/filecoin-venus/venus/messager/store"
 	"github.com/filecoin-venus/venus/repo"
+	"github.com/filecoin-venus/venus/rpc/daemon"
 )
 
 // Defaults of the directory and its environment variable.
@@ -75,15 +72,10 @@ DSN = %q
 func loadConfig(r *repo.Repo, given Config) (Config, error) {
 	path := r.Path(configName)
 	var c Config
-	raw, err := os.ReadFile(path)
+	err := daemon.ReadConfig(path, &c, "correct the file, or move it away to have a fresh one written")
 	first := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !first {
-		return c, fmt.Errorf("read configuration: %w", err)
-	}
-	dec := toml.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil && !first {
-		return c, api.Errorf(api.CodeInvalid, "configuration %s: %w", path, err).WithHint("correct the file, or move it away to have a fresh one written")
+		return c, err
 	}
 	for _, x := range []struct {
 		into   *string

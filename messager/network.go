@@ -52,15 +52,7 @@ func PrintFor(d repo.Dir) error {
 	if err != nil {
 		return fmt.Errorf("read network: %w", err)
 	}
-	main, err := params.ByName("mainnet")
-	if err != nil {
-		return err
-	}
-	prefix := address.Testnet
-	if strings.TrimSpace(string(raw)) == main.GenesisName {
-		prefix = address.Mainnet
-	}
-	if address.CurrentNetwork != prefix {
+	if prefix := params.AddressNetworkOf(strings.TrimSpace(string(raw))); address.CurrentNetwork != prefix {
 		address.CurrentNetwork = prefix
 	}
 	return nil

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/filecoin-project/go-address"
-	"github.com/pelletier/go-toml/v2"
 
 	"github.com/filecoin-venus/venus/api"
 	nodeapi "github.com/filecoin-venus/venus/api/node"
@@ -18,6 +16,7 @@ import (
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
+	"github.com/filecoin-venus/venus/rpc/daemon"
 )
 
 // DefaultRepo is the directory of venus-miner; PathEnv overrides it.
@@ -90,17 +89,12 @@ func (c *config) write(r *repo.Repo) error {
 // readConfig reads the configuration of an initialised directory.
 func readConfig(d repo.Dir) (config, error) {
 	var c config
-	raw, err := os.ReadFile(d.Path(configName))
+	err := daemon.ReadConfig(d.Path(configName), &c, "correct the file")
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, errNotInitialised(d.Root())
 	}
 	if err != nil {
-		return c, fmt.Errorf("read configuration: %w", err)
-	}
-	dec := toml.NewDecoder(strings.NewReader(string(raw)))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
-		return c, api.Errorf(api.CodeInvalid, "configuration %s: %w", d.Path(configName), err).WithHint("correct the file")
+		return c, err
 	}
 	if c.Network.BlockDelay.Duration <= 0 || c.Network.PropagationDelay.Duration < 0 || c.Network.PropagationDelay.Duration >= c.Network.BlockDelay.Duration {
 		return c, api.Errorf(api.CodeInvalid, "configuration %s: PropagationDelay must be shorter than BlockDelay", d.Path(configName)).WithHint("correct the file")
@@ -123,11 +117,7 @@ func PrintFor(d repo.Dir) error {
 }
 
 func printAs(network string) {
-	prefix := address.Testnet
-	if main, err := params.ByName("mainnet"); err == nil && main.GenesisName == network {
-		prefix = address.Mainnet
-	}
-	if address.CurrentNetwork != prefix {
+	if prefix := params.AddressNetworkOf(network); address.CurrentNetwork != prefix {
 		address.CurrentNetwork = prefix
 	}
 }

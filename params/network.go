@@ -205,6 +205,15 @@ func (n *Network) AddressNetwork() address.Network {
 	return address.Testnet
 }
 
+// AddressNetworkOf is the prefix of addresses on the network that nodes call
+// genesisName; networks that are not known here are test networks.
+func AddressNetworkOf(genesisName string) address.Network {
+	if main, err := ByName("mainnet"); err == nil && main.GenesisName == genesisName {
+		return address.Mainnet
+	}
+	return address.Testnet
+}
+
 // BeaconAt is the beacon in force at an epoch.
 func (n *Network) BeaconAt(h abi.ChainEpoch) (Beacon, error) {
 	for i := len(n.Beacons) - 1; i >= 0; i-- {

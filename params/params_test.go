@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/network"
 	"github.com/stretchr/testify/require"
@@ -70,4 +71,13 @@ func TestSealProof(t *testing.T) {
 	require.Equal(t, abi.RegisteredSealProof_StackedDrg2KiBV1_1, p)
 	_, err = n.SealProof(32 << 30)
 	require.Error(t, err)
+}
+
+func TestAddressNetworkOf(t *testing.T) {
+	for _, name := range Names() {
+		n, err := ByName(name)
+		require.NoError(t, err)
+		require.Equal(t, n.AddressNetwork(), AddressNetworkOf(n.GenesisName), name)
+	}
+	require.Equal(t, address.Testnet, AddressNetworkOf("of nobody"))
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/filecoin-project/go-address"
-	"github.com/pelletier/go-toml/v2"
 
 	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/internal/fsutil"
@@ -61,20 +60,11 @@ func loadConfig(r *repo.Repo) (config, error) {
 	var c config
 	c.API.ListenAddress, c.Factor.ScryptN, c.Factor.ScryptR, c.Factor.ScryptP = DefaultListen, d.N, d.R, d.P
 	path := r.Path(configName)
-	raw, err := os.ReadFile(path)
+	err := daemon.ReadConfig(path, &c, "correct the file, or move it away to have a fresh one written")
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, fsutil.WriteFileAtomic(path, fmt.Appendf(nil, configText, DefaultListen, d.N, d.R, d.P), 0o600)
 	}
-	if err != nil {
-		return c, fmt.Errorf("read configuration: %w", err)
-	}
-	dec := toml.NewDecoder(strings.NewReader(string(raw)))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
-		return c, api.Errorf(api.CodeInvalid, "configuration %s: %w", path, err).
-			WithHint("correct the file, or move it away to have a fresh one written")
-	}
-	return c, nil
+	return c, err
 }
 
 // listenAddress accepts a port alone, as the original's --api did, or a multiaddr.
@@ -102,10 +92,7 @@ func networkPrefix(name string) (address.Network, error) {
 	if err != nil {
 		return 0, api.Errorf(api.CodeInvalid, "%w", err).WithHint("for a network without a name here say test or main, or give the path of its network file")
 	}
-	if n.AddressPrefix == address.TestnetPrefix {
-		return address.Testnet, nil
-	}
-	return address.Mainnet, nil
+	return n.AddressNetwork(), nil
 }
 
 // storedNetwork is the network that the wallet was started for last, "" before the first start.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -123,4 +126,19 @@ func TestClosersGoBackwards(t *testing.T) {
 	require.ErrorIs(t, c.Close(), broken)
 	require.NoError(t, c.Close())
 	require.Equal(t, "cba", order)
+}
+
+func TestReadConfig(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.toml")
+	c := struct{ Kept, Read string }{Kept: "default"}
+	require.ErrorIs(t, ReadConfig(path, &c, "help"), fs.ErrNotExist)
+	require.NoError(t, os.WriteFile(path, []byte("Read = 'it'\n"), 0o600))
+	require.NoError(t, ReadConfig(path, &c, "help"))
+	require.Equal(t, "default", c.Kept)
+	require.Equal(t, "it", c.Read)
+	require.NoError(t, os.WriteFile(path, []byte("Unknown = 1\n"), 0o600))
+	err := ReadConfig(path, &c, "help")
+	require.Equal(t, api.CodeInvalid, api.Explain(err).Code)
+	require.Equal(t, "help", api.Explain(err).Hint)
+	require.ErrorContains(t, err, path)
 }
