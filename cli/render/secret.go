@@ -20,20 +20,28 @@ const maxSecret = 4096
 // Secret reads a secret: typed at the terminal and shown as stars, or the next
 // line of stdin when that is no terminal. The prompt goes to stderr.
 func (p *Printer) Secret(prompt string) (string, error) {
-	fd := int(os.Stdin.Fd())
-	fmt.Fprint(p.err, prompt)
-	if !term.IsTerminal(fd) {
-		s, err := readLine(os.Stdin)
-		fmt.Fprintln(p.err)
-		return s, err
+	if IsTerminal(os.Stdin) {
+		return p.SecretAt(os.Stdin, prompt)
 	}
-	old, err := term.MakeRaw(fd)
+	fmt.Fprint(p.err, prompt)
+	s, err := readLine(os.Stdin)
+	fmt.Fprintln(p.err)
+	return s, err
+}
+
+// IsTerminal tells whether a person may type into f.
+func IsTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+// SecretAt lets a person type a secret at a terminal; it shows as stars.
+func (p *Printer) SecretAt(tty *os.File, prompt string) (string, error) {
+	old, err := term.MakeRaw(int(tty.Fd())) // before the prompt: what is typed at once must not show
 	if err != nil {
 		return "", fmt.Errorf("prepare the terminal: %w", err)
 	}
+	fmt.Fprint(p.err, prompt)
 	defer fmt.Fprintln(p.err)
-	defer term.Restore(fd, old)
-	return readStars(os.Stdin, p.err)
+	defer term.Restore(int(tty.Fd()), old) //nolint:errcheck // there is nothing left to do about it
+	return readStars(tty, p.err)
 }
 
 // readLine takes one byte at a time, so that a second prompt finds its line.
@@ -73,18 +81,24 @@ func readStars(in io.Reader, echo io.Writer) (string, error) {
 		if !utf8.FullRune(pending) {
 			continue
 		}
-		c, _ := utf8.DecodeRune(pending)
+		c, size := utf8.DecodeRune(pending)
+		if c == utf8.RuneError && size < 2 {
+			return "", api.Errorf(api.CodeInvalid, "the secret is not UTF-8")
+		}
 		pending = pending[:0]
-		switch c {
-		case '\r', '\n':
+		switch {
+		case c == '\r' || c == '\n':
 			return string(s), nil
-		case 3, 4: // Ctrl-C, Ctrl-D
+		case c == 3 || c == 4: // Ctrl-C, Ctrl-D
 			return "", context.Canceled
-		case 8, 127: // backspace
-			if len(s) > 0 {
-				s = s[:len(s)-1]
-				fmt.Fprint(echo, "\b \b")
-			}
+		case (c == 8 || c == 127) && len(s) > 0: // backspace
+			s = s[:len(s)-1]
+			fmt.Fprint(echo, "\b \b")
+		case c == 21: // Ctrl-U
+			fmt.Fprint(echo, strings.Repeat("\b \b", len(s)))
+			s = s[:0]
+		case c < 32 || c == 127:
+			// Other control keys are no characters.
 		default:
 			s = append(s, c)
 			fmt.Fprint(echo, "*")

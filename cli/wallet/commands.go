@@ -200,7 +200,7 @@ func readKey(cmd *cli.Command) ([]byte, error) {
 		in = f
 	default:
 		if tty, ok := terminal(cmd); ok {
-			line, err := prompt(tty, cmd.Root().ErrWriter, "Enter private key: ")
+			line, err := render.From(cmd).SecretAt(tty, "Enter private key: ")
 			return []byte(line), err
 		}
 	}
@@ -281,9 +281,4 @@ func (e Env) deleteKey() *cli.Command {
 		render.From(cmd).Note("its encrypted file is kept in %s; moving it back into keys/ before the next start restores the key", dir.Path("wallet", "deleted"))
 		return "success", nil
 	})
-}
-
-func terminal(cmd *cli.Command) (*os.File, bool) {
-	f, ok := cmd.Root().Reader.(*os.File)
-	return f, ok && isTerminal(f)
 }

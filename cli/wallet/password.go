@@ -2,13 +2,11 @@ package wallet
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/urfave/cli/v3"
-	"golang.org/x/term"
 
 	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/cli/render"
@@ -108,11 +106,11 @@ func typePassword(cmd *cli.Command, label string, again bool) (string, error) {
 		return "", api.Errorf(api.CodeInvalid, "no password given and no terminal to ask on").
 			WithHint("use --%s, --%s or the environment variable %s", flagPasswordFile, flagPasswordFD, PasswordEnv)
 	}
-	first, err := prompt(tty, cmd.Root().ErrWriter, label)
+	first, err := typed(cmd, tty, label)
 	if err != nil || !again {
 		return first, err
 	}
-	second, err := prompt(tty, cmd.Root().ErrWriter, "Enter Password again:")
+	second, err := typed(cmd, tty, "Enter Password again:")
 	if err != nil {
 		return "", err
 	}
@@ -122,63 +120,16 @@ func typePassword(cmd *cli.Command, label string, again bool) (string, error) {
 	return first, nil
 }
 
-var errInterrupted = errors.New("interrupted")
-
-// prompt reads a line without showing it: a star for each character.
-func prompt(tty *os.File, w io.Writer, label string) (string, error) {
-	old, err := term.MakeRaw(int(tty.Fd()))
-	if err != nil {
-		return "", fmt.Errorf("prepare terminal: %w", err)
+func typed(cmd *cli.Command, tty *os.File, label string) (string, error) {
+	pw, err := render.From(cmd).SecretAt(tty, label)
+	if err == nil && len(pw) > maxPassword {
+		return "", api.Errorf(api.CodeInvalid, "the password is longer than %d bytes", maxPassword)
 	}
-	defer term.Restore(int(tty.Fd()), old) //nolint:errcheck // there is nothing left to do about it
-	fmt.Fprint(w, label)
-	defer fmt.Fprint(w, "\r\n")
-	return readMasked(tty, w)
+	return pw, err
 }
 
-func readMasked(r io.Reader, w io.Writer) (string, error) {
-	var typed []rune
-	var pending []byte
-	one := make([]byte, 1)
-	for {
-		if _, err := io.ReadFull(r, one); err != nil {
-			return "", fmt.Errorf("read password: %w", err)
-		}
-		switch c := one[0]; {
-		case c == '\r' || c == '\n':
-			return string(typed), nil
-		case c == 3: // Ctrl-C
-			return "", errInterrupted
-		case c == 4: // Ctrl-D
-			return "", fmt.Errorf("read password: %w", io.EOF)
-		case c == 127 || c == 8:
-			if len(typed) > 0 {
-				typed = typed[:len(typed)-1]
-				fmt.Fprint(w, "\b \b")
-			}
-		case c == 21: // Ctrl-U
-			for range typed {
-				fmt.Fprint(w, "\b \b")
-			}
-			typed = typed[:0]
-		case c < 32:
-			// Other control keys are no characters.
-		default:
-			pending = append(pending, c)
-			if s := string(pending); c < 0x80 || validRune(pending) {
-				typed = append(typed, []rune(s)...)
-				pending = pending[:0]
-				fmt.Fprint(w, "*")
-			} else if len(pending) >= 4 {
-				return "", errors.New("read password: not UTF-8")
-			}
-			if len(typed) > maxPassword {
-				return "", fmt.Errorf("read password: longer than %d characters", maxPassword)
-			}
-		}
-	}
+// terminal is what a person types at, if any.
+func terminal(cmd *cli.Command) (*os.File, bool) {
+	f, ok := cmd.Root().Reader.(*os.File)
+	return f, ok && render.IsTerminal(f)
 }
-
-func validRune(b []byte) bool { return len(bytes.Runes(b)) == 1 && bytes.Runes(b)[0] != '\uFFFD' }
-
-func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
