@@ -340,7 +340,7 @@ func (e *Executor) open(ctx context.Context, ts *types.TipSet, blocks ipld.Block
 	if err != nil {
 		return nil, err
 	}
-	cfg.Trace = trace
+	cfg.Trace, cfg.TraceGas = trace, trace
 	return e.machine(ctx, cfg)
 }
 
@@ -376,7 +376,7 @@ func (e *Executor) OpenMachine(ctx context.Context, ts *types.TipSet, trace bool
 	if cfg.BaseFee, err = e.store.NextBaseFee(ctx, ts); err != nil {
 		return nil, err
 	}
-	cfg.Trace = trace
+	cfg.Trace, cfg.TraceGas = trace, trace
 	return e.machine(ctx, cfg)
 }
 
