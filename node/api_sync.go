@@ -52,7 +52,9 @@ type ownKey struct {
 // ownMemory bounds the heights remembered.
 const ownMemory = 2048
 
-func (o *ownBlocks) admit(h *types.BlockHeader) error {
+// claim notes a block before it is judged, so that of two at once only one goes
+// on.
+func (o *ownBlocks) claim(h *types.BlockHeader) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	k := ownKey{h.Miner, int64(h.Height)}
@@ -60,12 +62,29 @@ func (o *ownBlocks) admit(h *types.BlockHeader) error {
 		return api.Errorf(api.CodeConflict, "miner %s already submitted block %s at height %d: a second one would be slashed", h.Miner, old, h.Height)
 	}
 	o.seen[k] = h.Cid()
+	return nil
+}
+
+// release forgets a block that was refused for good: nobody else has seen it,
+// and a stranger's forgery must not keep the miner from its height.
+func (o *ownBlocks) release(h *types.BlockHeader) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if k := (ownKey{h.Miner, int64(h.Height)}); o.seen[k] == h.Cid() {
+		delete(o.seen, k)
+	}
+}
+
+// keep forgets heights far below a block that was accepted; one that was not
+// could claim any height.
+func (o *ownBlocks) keep(h *types.BlockHeader) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for key := range o.seen {
 		if key.height < int64(h.Height)-ownMemory {
 			delete(o.seen, key)
 		}
 	}
-	return nil
 }
 
 // SyncSubmitBlock judges the block like any other, makes it part of our chain
@@ -85,15 +104,20 @@ func (a syncAPI) SyncSubmitBlock(ctx context.Context, b *types.BlockMsg) error {
 	if root != b.Header.Messages {
 		return api.Errorf(api.CodeInvalid, "submit block %s: its messages make the root %s, the header says %s", b.Cid(), root, b.Header.Messages)
 	}
-	if err := a.own.admit(b.Header); err != nil {
+	if err := a.own.claim(b.Header); err != nil {
 		return err
 	}
 	if err := a.sync.Submit(ctx, full); err != nil {
-		if _, broken := consensus.IsReject(err); broken || errors.Is(err, chainsync.ErrBad) {
+		_, broken := consensus.IsReject(err)
+		if broken || errors.Is(err, chainsync.ErrBad) || errors.Is(err, chainsync.ErrFuture) {
+			a.own.release(b.Header)
+		}
+		if broken || errors.Is(err, chainsync.ErrBad) {
 			return api.Errorf(api.CodeInvalid, "%w", err) // for good: the miner need not send it again
 		}
 		return err
 	}
+	a.own.keep(b.Header)
 	return a.gossip.publishBlock(ctx, b)
 }
 
@@ -109,6 +133,9 @@ func (a syncAPI) SyncCheckBad(_ context.Context, c cid.Cid) (string, error) {
 }
 
 func (a syncAPI) SyncMarkBad(_ context.Context, c cid.Cid) error {
+	if !c.Defined() {
+		return api.Errorf(api.CodeInvalid, "mark bad: name a block")
+	}
 	a.sync.MarkBad(c, "marked by the operator")
 	return nil
 }
@@ -130,6 +157,9 @@ func (a syncAPI) SyncValidateTipset(ctx context.Context, key types.TipSetKey) (b
 	ts, err := a.tipset(ctx, key)
 	if err != nil {
 		return false, err
+	}
+	if ts.Key() == a.store.Genesis().Key() {
+		return true, nil // what the network starts from follows no rules but its own
 	}
 	for _, h := range ts.Blocks() {
 		full, err := a.store.FullBlock(ctx, h)

@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
@@ -23,10 +25,35 @@ import (
 type gossip struct {
 	reader
 	// life bounds the work that goes on after a validator has answered.
-	life   context.Context
-	topics *p2p.Gossip // nil when offline
+	life context.Context
+	// topics is nil when offline, and until we have joined: the pool may publish
+	// before.
+	topics atomic.Pointer[p2p.Gossip]
 	sync   *chainsync.Syncer
 	pool   *mpool.Pool
+
+	mu     sync.Mutex
+	ended  bool
+	taking sync.WaitGroup
+}
+
+// begin asks to work on beside a validator's answer; false once the node ends.
+func (g *gossip) begin() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ended {
+		return false
+	}
+	g.taking.Add(1)
+	return true
+}
+
+// end waits for that work: the stores below are about to close.
+func (g *gossip) end() {
+	g.mu.Lock()
+	g.ended = true
+	g.mu.Unlock()
+	g.taking.Wait()
 }
 
 // nearSynced is how old our head may be for us to call a stranger's block
@@ -53,11 +80,15 @@ func (g *gossip) block(ctx context.Context, from peer.ID, data []byte, self bool
 		g.sync.Hear(chainsync.Target{Key: types.NewTipSetKey(b.Cid()), Height: b.Header.Height, From: from})
 		return verdict
 	}
+	if !g.begin() {
+		return p2p.Ignore
+	}
 	go g.takeBlock(from, b)
 	return p2p.Accept
 }
 
 func (g *gossip) takeBlock(from peer.ID, b *types.BlockMsg) {
+	defer g.taking.Done()
 	defer func() {
 		if r := recover(); r != nil {
 			log.Errorw("taking in a gossiped block panicked", "block", b.Cid(), "panic", r)
@@ -134,32 +165,35 @@ func (g *gossip) message(ctx context.Context, _ peer.ID, data []byte, self bool)
 }
 
 func (g *gossip) publishBlock(ctx context.Context, b *types.BlockMsg) error {
-	if g.topics == nil {
+	topics := g.topics.Load()
+	if topics == nil {
 		return nil
 	}
 	data, err := b.Serialize()
 	if err != nil {
 		return err
 	}
-	return g.topics.PublishBlock(ctx, data)
+	return topics.PublishBlock(ctx, data)
 }
 
 func (g *gossip) publishMessage(ctx context.Context, m *types.SignedMessage) error {
-	if g.topics == nil {
+	topics := g.topics.Load()
+	if topics == nil {
 		return nil
 	}
 	data, err := m.Serialize()
 	if err != nil {
 		return err
 	}
-	return g.topics.PublishMessage(ctx, data)
+	return topics.PublishMessage(ctx, data)
 }
 
 func (g *gossip) peers() apinode.NodePeerStatus {
-	if g.topics == nil {
+	topics := g.topics.Load()
+	if topics == nil {
 		return apinode.NodePeerStatus{}
 	}
-	return apinode.NodePeerStatus{PeersToPublishMsgs: len(g.topics.MessagePeers()), PeersToPublishBlocks: len(g.topics.BlockPeers())}
+	return apinode.NodePeerStatus{PeersToPublishMsgs: len(topics.MessagePeers()), PeersToPublishBlocks: len(topics.BlockPeers())}
 }
 
 // followHead keeps the pool on the chain's head until the context ends.

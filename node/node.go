@@ -1,11 +1,9 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -21,9 +19,7 @@ import (
 	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/chainsync"
 	"github.com/filecoin-venus/venus/consensus"
-	"github.com/filecoin-venus/venus/genesis"
 	"github.com/filecoin-venus/venus/internal/clock"
-	"github.com/filecoin-venus/venus/ipld"
 	"github.com/filecoin-venus/venus/mpool"
 	"github.com/filecoin-venus/venus/p2p"
 	"github.com/filecoin-venus/venus/p2p/exchange"
@@ -169,76 +165,6 @@ func (n *Node) warm(v *verify.Verifier) {
 	}
 }
 
-// openChain opens the stores and, on the first start, imports the genesis.
-func (n *Node) openChain(ctx context.Context, r *repo.Repo, o Options) (*chain.Store, error) {
-	blocks, err := ipld.OpenBadger(r.Path("badger"))
-	if err != nil {
-		return nil, err
-	}
-	n.opened.Add(blocks.Close)
-	meta, err := chain.OpenMeta(r.Path("chain"))
-	if err != nil {
-		return nil, err
-	}
-	n.opened.Add(meta.Close)
-	header, fromFile, err := loadGenesis(ctx, o, blocks)
-	if err != nil {
-		return nil, err
-	}
-	if n.Network, err = chooseNetwork(r, o, fromFile); err != nil {
-		return nil, err
-	}
-	if header != nil && n.Network.GenesisCID != "" && n.Network.GenesisCID != header.Cid().String() {
-		return nil, fmt.Errorf("genesis file %s holds %s; network %s has genesis %s", o.GenesisFile, header.Cid(), n.Network.Name, n.Network.GenesisCID)
-	}
-	if err := params.ApplyActorPolicy(n.Network); err != nil {
-		return nil, err
-	}
-	store, err := chain.Open(ctx, chain.Config{Network: n.Network, Blocks: blocks, Meta: meta})
-	if errors.Is(err, chain.ErrNoGenesis) {
-		if header == nil {
-			return nil, api.Errorf(api.CodePrecondition, "network %s has no genesis here yet", n.Network.Name).
-				WithHint("%s", genesisHint(n.Network))
-		}
-		err = store.SetGenesis(ctx, header)
-	} else if err == nil && header != nil && store.Genesis().Cids()[0] != header.Cid() {
-		err = fmt.Errorf("%s holds the chain of genesis %s; the file has %s: use another --repo", r.Root(), store.Genesis().Cids()[0], header.Cid())
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := n.Network.CanExecute(store.Head().Height() + 1); err != nil {
-		return nil, fmt.Errorf("%w; its data is kept", err)
-	}
-	n.Network.GenesisCID = store.Genesis().Cids()[0].String()
-	return store, saveJSON(r.Path(networkName), n.Network)
-}
-
-// wholeFile is what to do about a genesis file that cannot be used.
-const wholeFile = "give the whole file as `venus genesis new` wrote it, or as the network's makers publish it"
-
-func genesisHint(net params.Network) string {
-	if net.Devnet {
-		return "make one with `venus genesis new --network " + net.Name + " --out FOLDER`, or give the CAR of an existing network with --genesisfile FILE"
-	}
-	return "get the network's genesis CAR, " + net.GenesisCID + ", and give it with --genesisfile FILE"
-}
-
-func loadGenesis(ctx context.Context, o Options, into ipld.Blockstore) (*types.BlockHeader, *params.Network, error) {
-	if o.GenesisFile == "" {
-		return nil, nil, nil
-	}
-	raw, err := os.ReadFile(o.GenesisFile)
-	if err != nil {
-		return nil, nil, api.Errorf(api.CodeInvalid, "read genesis file: %w", err).WithHint(wholeFile)
-	}
-	h, net, err := genesis.LoadFile(ctx, bytes.NewReader(raw), into)
-	if err != nil {
-		return nil, nil, api.Errorf(api.CodeInvalid, "%s: %w", o.GenesisFile, err).WithHint(wholeFile)
-	}
-	return h, net, nil
-}
-
 func (n *Node) openPool(ctx context.Context, r *repo.Repo, base reader, talk *gossip, c clock.Clock) (*mpool.Pool, error) {
 	kept, err := mpool.OpenStore(r.Path("mpool"))
 	if err != nil {
@@ -290,6 +216,7 @@ func (n *Node) joinPeers(ctx context.Context, r *repo.Repo, cfg FileConfig, o Op
 	if err != nil {
 		return nil, err
 	}
+	n.opened.Then(talk.end) // after the peers are gone
 	n.opened.Add(host.Close)
 	client := exchange.NewClient(host, o.Clock)
 	talk.sync, err = chainsync.New(chainsync.Config{
@@ -311,9 +238,11 @@ func (n *Node) joinPeers(ctx context.Context, r *repo.Repo, cfg FileConfig, o Op
 		talk.sync.Hear(chainsync.Target{Key: types.NewTipSetKey(h.Head...), Height: h.Height, From: p})
 	})
 	if !o.Offline {
-		if talk.topics, err = host.Join(ctx, talk.handlers()); err != nil {
+		topics, err := host.Join(ctx, talk.handlers())
+		if err != nil {
 			return nil, err
 		}
+		talk.topics.Store(topics)
 	}
 	return host, nil
 }
