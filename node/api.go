@@ -10,7 +10,6 @@ import (
 	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/internal/clock"
-	"github.com/filecoin-venus/venus/ipld"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/state"
 	"github.com/filecoin-venus/venus/types"
@@ -46,8 +45,11 @@ func (r reader) tipset(ctx context.Context, key types.TipSetKey) (*types.TipSet,
 		return r.store.Head(), nil
 	}
 	ts, err := r.store.TipSet(ctx, key)
-	if errors.Is(err, ipld.ErrNotFound) {
+	switch {
+	case errors.Is(err, chain.ErrMissingBlock):
 		return nil, api.Errorf(api.CodeNotFound, "tipset %s is not in this node's chain: %w", key, err)
+	case errors.Is(err, chain.ErrNotATipSet):
+		return nil, api.Errorf(api.CodeInvalid, "%w", err)
 	}
 	return ts, err
 }

@@ -75,7 +75,7 @@ func (a chainAPI) ChainGetTipSetAfterHeight(ctx context.Context, h abi.ChainEpoc
 
 func (a chainAPI) ChainGetBlock(ctx context.Context, c cid.Cid) (*types.BlockHeader, error) {
 	h, err := a.store.Header(ctx, c)
-	if errors.Is(err, ipld.ErrNotFound) {
+	if errors.Is(err, chain.ErrMissingBlock) {
 		return nil, api.Errorf(api.CodeNotFound, "block %s is not in this node's chain", c)
 	}
 	return h, err
@@ -228,6 +228,9 @@ func (a chainAPI) ChainStatObj(ctx context.Context, obj, base cid.Cid) (apinode.
 			return apinode.ObjStat{}, fmt.Errorf("walk base: %w", err)
 		}
 	}
+	if !obj.Defined() {
+		return apinode.ObjStat{}, api.Errorf(api.CodeInvalid, "stat: name an object")
+	}
 	var out apinode.ObjStat
 	err := ipld.Walk(ctx, a.store.Blocks(), func(c cid.Cid, data []byte) error {
 		if _, ok := known[c]; !ok {
@@ -236,6 +239,9 @@ func (a chainAPI) ChainStatObj(ctx context.Context, obj, base cid.Cid) (apinode.
 		}
 		return nil
 	}, obj)
+	if errors.Is(err, ipld.ErrNotFound) {
+		return apinode.ObjStat{}, api.Errorf(api.CodeNotFound, "object %s, or a part of it, is not in this node's store: %w", obj, err)
+	}
 	if err != nil {
 		return apinode.ObjStat{}, fmt.Errorf("walk object: %w", err)
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"math"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/ipfs/go-cid"
@@ -86,7 +87,7 @@ func (a messageAPI) StateWaitMsg(ctx context.Context, c cid.Cid, confidence uint
 				}
 				first = false
 			}
-			if found != nil && head.Height() >= found.Height+abi.ChainEpoch(confidence) {
+			if found != nil && uint64(max(head.Height()-found.Height, 0)) >= confidence {
 				return found, nil
 			}
 		case <-ctx.Done():
@@ -97,10 +98,11 @@ func (a messageAPI) StateWaitMsg(ctx context.Context, c cid.Cid, confidence uint
 
 // deeper looks a little further back than the tipsets that are new, for null rounds.
 func deeper(n abi.ChainEpoch) abi.ChainEpoch {
-	if n == chain.NoLimit {
-		return n
+	const nullRounds = 20
+	if n == chain.NoLimit || n > math.MaxInt64-nullRounds {
+		return chain.NoLimit
 	}
-	return n + 20
+	return n + nullRounds
 }
 
 func reverted(changes []chain.HeadChange) bool {

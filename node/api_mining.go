@@ -22,7 +22,12 @@ type miningAPI struct {
 
 func (a miningAPI) BeaconGetEntry(ctx context.Context, epoch abi.ChainEpoch) (*types.BeaconEntry, error) {
 	src := a.beacons.At(epoch)
-	e, err := src.Entry(ctx, src.MaxRoundForEpoch(epoch))
+	round := src.MaxRoundForEpoch(epoch)
+	if round == 0 {
+		// Rounds start at 1: this one would be waited for without end.
+		return nil, api.Errorf(api.CodeInvalid, "the beacon had no round yet for epoch %d", epoch)
+	}
+	e, err := src.Entry(ctx, round)
 	if err != nil {
 		return nil, err
 	}

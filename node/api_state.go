@@ -142,8 +142,8 @@ func (a stateAPI) StateAccountKey(ctx context.Context, addr address.Address, key
 
 // StateCall runs the message as an implicit one: no fee, no nonce.
 func (a stateAPI) StateCall(ctx context.Context, msg *types.Message, key types.TipSetKey) (*apinode.InvocResult, error) {
-	if msg == nil {
-		return nil, api.Errorf(api.CodeInvalid, "call: no message")
+	if msg == nil || msg.To == address.Undef || msg.From == address.Undef {
+		return nil, api.Errorf(api.CodeInvalid, "call: no message with sender and receiver")
 	}
 	ts, err := a.tipset(ctx, key)
 	if err != nil {
@@ -170,10 +170,13 @@ func (a stateAPI) StateCall(ctx context.Context, msg *types.Message, key types.T
 	if err != nil {
 		return nil, err
 	}
-	cfg.BaseFee, cfg.Trace = big.Zero(), true
+	cfg.BaseFee, cfg.Trace, cfg.TraceGas = big.Zero(), true, true
 	machine, err := vm.New(ctx, cfg)
 	if err != nil {
 		return nil, err
+	}
+	if m.Value.Sign() < 0 {
+		return nil, api.Errorf(api.CodeInvalid, "call: the value %s is negative", m.Value)
 	}
 	res, err := machine.ApplyImplicit(ctx, &m)
 	if err != nil {
@@ -201,7 +204,7 @@ func (a stateAPI) StateReplay(ctx context.Context, key types.TipSetKey, c cid.Ci
 	}
 	if key.IsEmpty() {
 		found, err := a.store.SearchMessage(ctx, ts, c, chain.NoLimit, false)
-		if err != nil {
+		if err != nil && !errors.Is(err, chain.ErrMissingMessage) {
 			return nil, err
 		}
 		if found == nil {
