@@ -64,8 +64,7 @@ func secpSign(priv, msg []byte) ([]byte, error) {
 	}
 	defer k.Zero()
 	digest := blake2b.Sum256(msg)
-	compact := ecdsa.SignCompact(k, digest[:], false)
-	return append(compact[1:], compact[0]-compactBase), nil
+	return secpSignDigest(&k.Key, &digest), nil
 }
 
 func secpVerify(sig []byte, signer address.Address, msg []byte) error {
