@@ -15,6 +15,7 @@ import (
 	apinode "github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/ipld"
+	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/state"
 	"github.com/filecoin-venus/venus/types"
 	"github.com/filecoin-venus/venus/vm"
@@ -23,6 +24,11 @@ import (
 type stateAPI struct{ reader }
 
 func (a stateAPI) StateNetworkName(context.Context) (string, error) { return a.net.GenesisName, nil }
+
+func (a stateAPI) StateNetwork(context.Context) (*params.Network, error) {
+	net := a.net
+	return &net, nil
+}
 
 func (a stateAPI) StateNetworkVersion(ctx context.Context, key types.TipSetKey) (network.Version, error) {
 	ts, err := a.tipset(ctx, key)

@@ -61,7 +61,7 @@ func (n *Node) openChain(ctx context.Context, r *repo.Repo, o Options) (*chain.S
 		return nil, fmt.Errorf("%w; its data is kept", err)
 	}
 	n.Network.GenesisCID = store.Genesis().Cids()[0].String()
-	return store, saveJSON(r.Path(networkName), n.Network)
+	return store, n.Network.Save(r.Path(networkName))
 }
 
 // wholeFile is what to do about a genesis file that cannot be used.

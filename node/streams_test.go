@@ -225,3 +225,38 @@ func TestTheOlderDialect(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, x.saver.addr, a)
 }
+
+// TestNullRounds: asking for an epoch without a block gives the tipset before
+// it, or after it, and a long gap hides no message from a waiter.
+func TestNullRounds(t *testing.T) {
+	w := theWorld(t)
+	n := w.first(t, alone)
+	ctx := t.Context()
+	before := n.mine(t, 1)
+	m := w.faucet.transfer(t, w.worker.addr, 0, 1)
+	_, err := n.v1.MpoolPush(ctx, m)
+	require.NoError(t, err)
+	included := n.mine(t, 1)
+	found := make(chan *apinode.MsgLookup, 1)
+	go func() {
+		f, err := n.v1.StateWaitMsg(ctx, m.Cid(), 0, 0, false)
+		if err == nil {
+			found <- f
+		}
+		close(found)
+	}()
+	gap := included.Height() + 30
+	b := n.block(t, included, gap)
+	require.NoError(t, n.v1.SyncSubmitBlock(ctx, b))
+	got := <-found
+	require.NotNil(t, got)
+	require.Equal(t, types.NewTipSetKey(b.Cid()), got.TipSet)
+	require.Equal(t, b.Header.Height, got.Height)
+	ts, err := n.v1.ChainGetTipSetByHeight(ctx, gap-5, types.EmptyTSK)
+	require.NoError(t, err)
+	require.Equal(t, included.Key(), ts.Key())
+	ts, err = n.v1.ChainGetTipSetAfterHeight(ctx, gap-5, types.EmptyTSK)
+	require.NoError(t, err)
+	require.Equal(t, got.TipSet, ts.Key())
+	require.Less(t, before.Height(), included.Height())
+}

@@ -203,6 +203,11 @@ var stateTable = map[string]func(*testing.T, *tour){
 		require.NoError(t, err)
 		require.Equal(t, x.net.GenesisName, name)
 	},
+	"StateNetwork": func(t *testing.T, x *tour) {
+		n, err := x.v1.StateNetwork(x.ctx)
+		require.NoError(t, err)
+		require.Equal(t, x.net, *n, "whoever asks can check and make this network's proofs")
+	},
 	"StateNetworkVersion": func(t *testing.T, x *tour) {
 		v, err := x.v1.StateNetworkVersion(x.ctx, types.EmptyTSK)
 		require.NoError(t, err)

@@ -11,6 +11,8 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/go-state-types/network"
+
+	"github.com/filecoin-venus/venus/internal/fsutil"
 )
 
 const (
@@ -66,6 +68,15 @@ func Load(path string) (Network, error) {
 		return Network{}, fmt.Errorf("network file %s: %w", path, err)
 	}
 	return n, nil
+}
+
+// Save writes a network file.
+func (n *Network) Save(path string) error {
+	b, err := json.MarshalIndent(n, "", "\t")
+	if err != nil {
+		return fmt.Errorf("encode network %s: %w", n.Name, err)
+	}
+	return fsutil.WriteFileAtomic(path, append(b, '\n'), 0o644)
 }
 
 // public is what mainnet and its test networks share (node.md 7,

@@ -12,6 +12,7 @@ import (
 	"github.com/filecoin-project/go-state-types/dline"
 	"github.com/filecoin-project/go-state-types/network"
 	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/types"
 	"github.com/ipfs/go-cid"
 )
@@ -116,6 +117,7 @@ type FullNodeProxy struct {
 		StateMinerSectorSize               func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (abi.SectorSize, error)                                          `perm:"read"`
 		StateMinerSectors                  func(p0 context.Context, p1 address.Address, p2 *bitfield.BitField, p3 types.TipSetKey) ([]*SectorOnChainInfo, error)             `perm:"read"`
 		StateMinerWorkerAddress            func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                         `perm:"read"`
+		StateNetwork                       func(p0 context.Context) (*params.Network, error)                                                                                 `perm:"read"`
 		StateNetworkName                   func(p0 context.Context) (string, error)                                                                                          `perm:"read"`
 		StateNetworkVersion                func(p0 context.Context, p1 types.TipSetKey) (network.Version, error)                                                             `perm:"read"`
 		StateReadState                     func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*ActorState, error)                                             `perm:"read"`
@@ -913,6 +915,14 @@ func (s *FullNodeProxy) StateMinerWorkerAddress(p0 context.Context, p1 address.A
 	return s.Internal.StateMinerWorkerAddress(p0, p1, p2)
 }
 
+// StateNetwork forwards to the function of the same name.
+func (s *FullNodeProxy) StateNetwork(p0 context.Context) (r *params.Network, err error) {
+	if s.Internal.StateNetwork == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateNetwork(p0)
+}
+
 // StateNetworkName forwards to the function of the same name.
 func (s *FullNodeProxy) StateNetworkName(p0 context.Context) (r string, err error) {
 	if s.Internal.StateNetworkName == nil {
@@ -1224,6 +1234,7 @@ type FullNodeV0Proxy struct {
 		StateMinerSectorSize               func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (abi.SectorSize, error)                                          `perm:"read"`
 		StateMinerSectors                  func(p0 context.Context, p1 address.Address, p2 *bitfield.BitField, p3 types.TipSetKey) ([]*SectorOnChainInfo, error)             `perm:"read"`
 		StateMinerWorkerAddress            func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                         `perm:"read"`
+		StateNetwork                       func(p0 context.Context) (*params.Network, error)                                                                                 `perm:"read"`
 		StateNetworkName                   func(p0 context.Context) (string, error)                                                                                          `perm:"read"`
 		StateNetworkVersion                func(p0 context.Context, p1 types.TipSetKey) (network.Version, error)                                                             `perm:"read"`
 		StateReadState                     func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*ActorState, error)                                             `perm:"read"`
@@ -2029,6 +2040,14 @@ func (s *FullNodeV0Proxy) StateMinerWorkerAddress(p0 context.Context, p1 address
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.StateMinerWorkerAddress(p0, p1, p2)
+}
+
+// StateNetwork forwards to the function of the same name.
+func (s *FullNodeV0Proxy) StateNetwork(p0 context.Context) (r *params.Network, err error) {
+	if s.Internal.StateNetwork == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateNetwork(p0)
 }
 
 // StateNetworkName forwards to the function of the same name.

@@ -11,6 +11,7 @@ import (
 	"github.com/filecoin-project/go-state-types/network"
 	"github.com/ipfs/go-cid"
 
+	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -19,6 +20,9 @@ type State interface {
 	// StateNetworkName returns the name all peers of the network share.
 	//perm:read
 	StateNetworkName(ctx context.Context) (string, error)
+	// StateNetwork returns the network's parameters, as its network file holds them.
+	//perm:read
+	StateNetwork(ctx context.Context) (*params.Network, error)
 	// StateNetworkVersion returns the network version in force at a tipset.
 	//perm:read
 	StateNetworkVersion(ctx context.Context, tsk types.TipSetKey) (network.Version, error)

@@ -304,7 +304,7 @@ func build(ctx context.Context, l Layout, net params.Network, tmpl genesis.Templ
 		return net, err
 	}
 	net.GenesisCID = h.Cid().String()
-	if err := saveJSON(l.Network(), net, 0o644); err != nil {
+	if err := net.Save(l.Network()); err != nil {
 		return net, err
 	}
 	tmp := l.Genesis() + ".tmp"

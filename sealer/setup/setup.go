@@ -47,7 +47,7 @@ type Reads interface {
 type Node interface {
 	Reads
 	Version(ctx context.Context) (api.Version, error)
-	StateNetworkName(ctx context.Context) (string, error)
+	StateNetwork(ctx context.Context) (*params.Network, error)
 }
 
 // Messager is the part of the messager that is used.
@@ -113,6 +113,9 @@ type Wanted struct {
 	SectorSize uint64 `json:",omitempty"`
 }
 
+// networkFile holds the parameters of the network that the node served.
+const networkFile = "network.json"
+
 // progressFile is the record's name in the directory.
 const progressFile = "init.json"
 
@@ -175,7 +178,7 @@ func Run(ctx context.Context, req Request, p Parts) (address.Address, error) {
 		return address.Undef, api.Errorf(api.CodeConflict, "%s is set up already, for miner %s", p.Repo.Root(), l.Miner).
 			WithHint("start it with 'venus-sealer run', or choose another directory with --data")
 	}
-	if err := checkNode(ctx, req, p); err != nil {
+	if req.Network, err = checkNode(ctx, req, p); err != nil {
 		return address.Undef, err
 	}
 	if req, err = fill(ctx, req, p); err != nil {
@@ -231,31 +234,38 @@ func (l *ledger) begin(req Request) error {
 	return nil
 }
 
-// checkNode looks at version, network and synchronization.
-func checkNode(ctx context.Context, req Request, p Parts) error {
+// checkNode looks at version, network and synchronization, and returns the
+// parameters of the network that the node serves. A private network's name does
+// not tell its proof seed and beacon; the node does.
+func checkNode(ctx context.Context, req Request, p Parts) (params.Network, error) {
 	p.Log("Checking full node version")
 	v, err := p.Node.Version(ctx)
 	if err != nil {
-		return fmt.Errorf("ask the node for its version: %w", err)
+		return req.Network, fmt.Errorf("ask the node for its version: %w", err)
 	}
 	major, minor, _ := v.APIVersion.Parts()
 	wantMajor, wantMinor, _ := node.VersionV1.Parts()
 	if major != wantMajor || minor != wantMinor {
-		return api.Errorf(api.CodePrecondition, "the node speaks API version %d.%d, this sealer %d.%d", major, minor, wantMajor, wantMinor).
+		return req.Network, api.Errorf(api.CodePrecondition, "the node speaks API version %d.%d, this sealer %d.%d", major, minor, wantMajor, wantMinor).
 			WithHint("use programs of the same release")
 	}
-	name, err := p.Node.StateNetworkName(ctx)
-	if err != nil {
-		return fmt.Errorf("ask the node for its network: %w", err)
+	served, err := p.Node.StateNetwork(ctx)
+	if err == nil {
+		err = served.Validate()
 	}
-	if name != req.Network.GenesisName {
-		return api.Errorf(api.CodeInvalid, "the node serves network %q, but --network %s is %q", name, req.Network.Name, req.Network.GenesisName).
+	if err != nil {
+		return req.Network, fmt.Errorf("ask the node for its network: %w", err)
+	}
+	wanted := req.Network
+	if served.GenesisName != wanted.GenesisName || (wanted.GenesisCID != "" && served.GenesisCID != wanted.GenesisCID) {
+		return wanted, api.Errorf(api.CodeInvalid, "the node serves network %q with genesis %s, but --network %s is %q with genesis %s",
+			served.GenesisName, served.GenesisCID, wanted.Name, wanted.GenesisName, wanted.GenesisCID).
 			WithHint("pass the network's name or its network file with --network")
 	}
 	if req.NoSync || req.Genesis || req.Actor != address.Undef {
-		return nil
+		return *served, nil
 	}
-	return waitSync(ctx, req, p)
+	return *served, waitSync(ctx, req, p)
 }
 
 // waitSync waits until the head is as young as blocks are.
@@ -359,6 +369,10 @@ func prepare(req Request, p Parts) error {
 	cfg := req.Config
 	if cfg.DB.Path == "" {
 		cfg.DB.Path = p.Repo.Path("sealer.db")
+	}
+	cfg.Network.File = p.Repo.Path(networkFile)
+	if err := req.Network.Save(cfg.Network.File); err != nil {
+		return err
 	}
 	if err := cfg.Save(p.Repo.Path(config.FileName)); err != nil {
 		return err

@@ -114,7 +114,11 @@ func (w *world) WalletBalance(context.Context, address.Address) (abi.TokenAmount
 func (w *world) Version(context.Context) (api.Version, error) {
 	return api.Version{APIVersion: api.NewAPIVersion(w.apiMajor, 2, 0)}, nil
 }
-func (w *world) StateNetworkName(context.Context) (string, error) { return w.genesis, nil }
+func (w *world) StateNetwork(context.Context) (*params.Network, error) {
+	n, err := params.ByName("local")
+	n.GenesisName = w.genesis
+	return &n, err
+}
 
 func (w *world) PushMessageWithId(_ context.Context, id string, m *types.Message, _ *messager.MsgMeta, wallet string) (string, error) { //nolint:revive // the field's spelling
 	if w.down {

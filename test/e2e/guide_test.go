@@ -92,10 +92,8 @@ func (g *guideWalk) choosePorts() {
 	require.NoError(g.t, err)
 	for from, to := range map[string]string{
 		"<IP1>": "127.0.0.1", "<IP2>": "127.0.0.1", "<IP3>": "127.0.0.1", "<IP4>": "127.0.0.1", "<IP6>": "127.0.0.1",
-		"--network nerpa": "--network local",
-		// A sealer must know the keys of its private network's proofs.
-		"--network nerpa \\\n--node-url": "--network " + g.cluster.net().Network() + " --node-url",
-		"--sector-size 512M":             "--sector-size 2KiB", "& <absolute path>": "&",
+		"--network nerpa":    "--network local",
+		"--sector-size 512M": "--sector-size 2KiB", "& <absolute path>": "&",
 	} {
 		g.fill[from] = to
 	}
