@@ -16,13 +16,6 @@ import (
 	"github.com/filecoin-venus/venus/types"
 )
 
-func mustCid(t *testing.T, s string) cid.Cid {
-	t.Helper()
-	c, err := cid.Decode(s)
-	require.NoError(t, err)
-	return c
-}
-
 // TestSecondNode: it has the genesis file and one peer, fetches the chain, then
 // follows by gossip; messages reach it too.
 func TestSecondNode(t *testing.T) {

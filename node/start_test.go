@@ -104,6 +104,7 @@ func TestRefusedStarts(t *testing.T) {
 		{"genesis cut short", func(o *Options) { o.GenesisFile = cut }, cut, "whole file"},
 		{"genesis file absent", func(o *Options) { o.GenesisFile = cut + "x" }, cut + "x", "give the whole file"},
 		{"port taken", func(o *Options) { o.API, o.GenesisFile = port, w.layout.Genesis() }, port, "--api"},
+		{"auth address that is none", func(o *Options) { o.AuthURL, o.GenesisFile = "nowhere at all", w.layout.Genesis() }, "nowhere at all", ""},
 		{"no such network", func(o *Options) { o.Network = "atlantis" }, "atlantis", ""},
 		{"peer without an id", func(o *Options) {
 			o.Offline, o.GenesisFile, o.Bootstrap = false, w.layout.Genesis(), []string{"/ip4/127.0.0.1/tcp/1"}
@@ -139,9 +140,11 @@ func TestRefusedStarts(t *testing.T) {
 		t.Run("old/"+r.name, func(t *testing.T) { refuse(t, w, n.repo, r) })
 	}
 	n = w.start(t, n.repo, alone)
-	stranger, err := n.v1.ChainHasObj(t.Context(), mustCid(t, otherNet.GenesisCID))
+	strange, err := readGenesis(t.Context(), other.Genesis())
 	require.NoError(t, err)
-	require.False(t, stranger)
+	kept, err := n.v1.ChainHasObj(t.Context(), strange.header.ParentStateRoot)
+	require.NoError(t, err)
+	require.False(t, kept, "nothing of a refused genesis is stored")
 	requireLived(t, n, id, head, pending)
 }
 

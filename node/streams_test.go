@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin/market"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/stretchr/testify/require"
 
@@ -259,4 +262,27 @@ func TestNullRounds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, got.TipSet, ts.Key())
 	require.Less(t, before.Height(), included.Height())
+}
+
+// TestReturnValuesAreReadable: what a method returned is decoded beside the raw bytes.
+func TestReturnValuesAreReadable(t *testing.T) {
+	w := theWorld(t)
+	x := &tour{running: w.first(t, alone), ctx: t.Context(), net: w.net}
+	x.mine(t, 1)
+	escrow := x.call(t, w.faucet, 0, builtin.StorageMarketActorAddr, 1000, builtin.MethodsMarket.AddBalance, &w.faucet.addr)
+	back := x.call(t, w.faucet, 1, builtin.StorageMarketActorAddr, 0, builtin.MethodsMarket.WithdrawBalance,
+		&market.WithdrawBalanceParams{ProviderOrClientAddress: w.faucet.addr, Amount: big.NewInt(400)})
+	x.push(t, escrow, back)
+	x.mine(t, 2)
+	found, err := x.v1.StateSearchMsg(x.ctx, types.EmptyTSK, back.Cid(), -1, false)
+	require.NoError(t, err)
+	require.Zero(t, found.Receipt.ExitCode)
+	require.NotEmpty(t, found.Receipt.Return)
+	require.Equal(t, "400", found.ReturnDec)
+	res, err := x.v1.StateReplay(x.ctx, types.EmptyTSK, back.Cid())
+	require.NoError(t, err)
+	require.Equal(t, found.Receipt, *res.MsgRct)
+	found, err = x.v1.StateSearchMsg(x.ctx, types.EmptyTSK, escrow.Cid(), -1, false)
+	require.NoError(t, err)
+	require.Nil(t, found.ReturnDec, "it returned nothing")
 }
