@@ -9,6 +9,7 @@ import (
 	"github.com/filecoin-venus/venus/internal/fsutil"
 	"github.com/filecoin-venus/venus/messager/store"
 	"github.com/filecoin-venus/venus/repo"
+	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/rpc/daemon"
 )
 
@@ -108,6 +109,18 @@ func loadConfig(r *repo.Repo, given Config) (Config, error) {
 func (c Config) validate() error {
 	if c.Node.URL == "" {
 		return api.Errorf(api.CodeInvalid, "no node is given").WithHint("pass --node-url, for example --node-url /ip4/127.0.0.1/tcp/3453")
+	}
+	// What cannot be an address is refused before it is written down.
+	if _, err := rpc.ParseEndpoint(c.Node.URL, "/rpc/v1"); err != nil {
+		return err
+	}
+	if c.Auth.URL != "" {
+		if _, err := rpc.ParseEndpoint(c.Auth.URL, "/"); err != nil {
+			return err
+		}
+	}
+	if _, err := rpc.ListenAddress(c.API.ListenAddress); err != nil {
+		return err
 	}
 	if c.DB.Type == store.MySQL && c.DB.DSN == "" {
 		return api.Errorf(api.CodeInvalid, "--db-type mysql needs --mysql-dsn").WithHint("its form is user:password@tcp(host:3306)/database?parseTime=true")
