@@ -90,7 +90,7 @@ func checkNetwork(net *params.Network, tmpl *Template) error {
 		market.DealMinDuration != net.DealMinDuration,
 		!verifreg.MinVerifiedDealSize.Equals(net.MinVerifiedDealSize),
 		!minPower.Equals(net.MinConsensusPower):
-		return fmt.Errorf("the actors' policy of this process is not that of network %s: call params.ApplyActorPolicy first", net.Name)
+		return fmt.Errorf("the actors' policy of this process is not that of network %s: call policy.Apply first", net.Name)
 	}
 	return nil
 }

@@ -11,5 +11,5 @@
 //
 // Invariants: the sum of all balances is 2e9 FIL; sectors of the template are
 // active from the first epoch; the actors' policy of the process must be that
-// of the network (params.ApplyActorPolicy), which Build checks.
+// of the network (params/policy.Apply), which Build checks.
 package genesis

@@ -30,6 +30,7 @@ import (
 	"github.com/filecoin-venus/venus/internal/vectors"
 	"github.com/filecoin-venus/venus/ipld"
 	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/params/policy"
 	"github.com/filecoin-venus/venus/state"
 	"github.com/filecoin-venus/venus/types"
 	"github.com/filecoin-venus/venus/vm"
@@ -49,7 +50,7 @@ func policyNetwork() string {
 func TestMain(m *testing.M) {
 	net, err := policyParams(policyNetwork())
 	if err == nil {
-		err = params.ApplyActorPolicy(net)
+		err = policy.Apply(net)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -293,7 +294,7 @@ func TestRefusals(t *testing.T) {
 	require.NoError(t, err)
 	tmpl := testTemplate(t, other, 1, 2, 0)
 	_, err = Build(ctx, ipld.NewMemory(), other, tmpl)
-	require.ErrorContains(t, err, "ApplyActorPolicy")
+	require.ErrorContains(t, err, "policy.Apply")
 }
 
 // TestTwoKProcess checks the sheet's tables under the usual durations, in a

@@ -12,6 +12,7 @@ import (
 	"github.com/filecoin-venus/venus/genesis"
 	"github.com/filecoin-venus/venus/ipld"
 	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/params/policy"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/types"
 )
@@ -40,7 +41,7 @@ func (n *Node) openChain(ctx context.Context, r *repo.Repo, o Options) (*chain.S
 		return nil, api.Errorf(api.CodePrecondition, "genesis file %s holds %s; network %s has genesis %s", o.GenesisFile, given.header.Cid(), n.Network.Name, n.Network.GenesisCID).
 			WithHint("give the genesis file of network %s, or use another --repo for another network", n.Network.Name)
 	}
-	if err := params.ApplyActorPolicy(n.Network); err != nil {
+	if err := policy.Apply(n.Network); err != nil {
 		return nil, err
 	}
 	store, err := chain.Open(ctx, chain.Config{Network: n.Network, Blocks: blocks, Meta: meta})

@@ -4,7 +4,7 @@
 // network parameters of its own, and one binary serves every network.
 //
 // The one exception is forced by the actors' library, whose policy lives in
-// package variables: [ApplyActorPolicy] sets them, once, before anything else.
+// package variables: params/policy sets them, once, before anything else.
 //
 // Invariant: a value that passes [Network.Validate] satisfies every relation
 // between parameters that actors and consensus rely on.

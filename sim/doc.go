@@ -8,5 +8,5 @@
 // package is the only place where that happens, and no program but the simulator imports it.
 //
 // Invariants: the same Config gives the same chain, bit for bit; the actors' policy of the process must be that of
-// Network(cfg), set once by the caller (params.ApplyActorPolicy).
+// Network(cfg), set once by the caller (params/policy.Apply).
 package sim

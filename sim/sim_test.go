@@ -18,7 +18,7 @@ import (
 	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/consensus"
 	"github.com/filecoin-venus/venus/ipld"
-	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/params/policy"
 	"github.com/filecoin-venus/venus/types"
 	"github.com/filecoin-venus/venus/vm"
 )
@@ -26,7 +26,7 @@ import (
 func TestMain(m *testing.M) {
 	net, err := Network(Config{})
 	if err == nil {
-		err = params.ApplyActorPolicy(net)
+		err = policy.Apply(net)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -18,7 +18,7 @@ import (
 	"github.com/filecoin-venus/venus/cli/render"
 	clisealer "github.com/filecoin-venus/venus/cli/sealer"
 	"github.com/filecoin-venus/venus/internal/clock"
-	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/params/policy"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/rpc/daemon"
@@ -35,7 +35,7 @@ func setUp(ctx context.Context, _ *render.Printer, o clisealer.InitOptions) erro
 		return err
 	}
 	address.CurrentNetwork = req.Network.AddressNetwork()
-	if err := params.ApplyActorPolicy(req.Network); err != nil {
+	if err := policy.Apply(req.Network); err != nil {
 		return err
 	}
 	dir, err := repo.Open(o.Dir)

@@ -14,6 +14,7 @@ import (
 	clisealer "github.com/filecoin-venus/venus/cli/sealer"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/params/policy"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/sealer/config"
 	"github.com/filecoin-venus/venus/sealer/service"
@@ -40,7 +41,7 @@ func run(ctx context.Context, o clisealer.RunOptions) error {
 	printAs(o.Dir)
 	network, err := networkOf(o.Dir)
 	if err == nil {
-		err = params.ApplyActorPolicy(network)
+		err = policy.Apply(network)
 	}
 	if err != nil && api.Explain(err).Code != api.CodePrecondition {
 		return err

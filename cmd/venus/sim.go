@@ -9,7 +9,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/filecoin-venus/venus/cli/render"
-	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/params/policy"
 	"github.com/filecoin-venus/venus/sim"
 	"github.com/filecoin-venus/venus/types"
 )
@@ -32,7 +32,7 @@ func simCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if err := params.ApplyActorPolicy(net); err != nil {
+			if err := policy.Apply(net); err != nil {
 				return err
 			}
 			r, err := sim.Run(ctx, cfg)

@@ -31,6 +31,7 @@ import (
 	"github.com/filecoin-venus/venus/internal/fsutil"
 	"github.com/filecoin-venus/venus/ipld"
 	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/params/policy"
 	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/types"
 )
@@ -295,7 +296,7 @@ func preSeal(ctx context.Context, sealer *seal.Sealer, sector seal.Sector, root 
 // build makes the genesis and writes the files that name it; the genesis file
 // comes last, it makes the folder a network.
 func build(ctx context.Context, l Layout, net params.Network, tmpl genesis.Template) (params.Network, error) {
-	if err := params.ApplyActorPolicy(net); err != nil {
+	if err := policy.Apply(net); err != nil {
 		return net, err
 	}
 	bs := ipld.NewMemory()

@@ -1,4 +1,9 @@
-package params
+// Package policy writes a network's values into the policy variables of the
+// actors' library, the one place where this process has mutable parameters.
+//
+// Start at [Apply]. It stands apart from package params so that contracts and
+// clients, which only speak of a network, do not link the actors.
+package policy
 
 import (
 	"fmt"
@@ -8,13 +13,15 @@ import (
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/market"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/miner"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/verifreg"
+
+	"github.com/filecoin-venus/venus/params"
 )
 
-// ApplyActorPolicy writes the network's values into the policy variables of the
+// Apply writes the network's values into the policy variables of the
 // actors' library. They are global to the process: call it once, from a main
 // or a TestMain, before any actor runs, and never for two networks in one
 // process.
-func ApplyActorPolicy(n Network) error {
+func Apply(n params.Network) error {
 	if err := n.Validate(); err != nil {
 		return err
 	}
@@ -30,7 +37,10 @@ func ApplyActorPolicy(n Network) error {
 	miner.WindowPoStProofTypes = map[abi.RegisteredPoStProof]struct{}{}
 	miner.PreCommitSealProofTypesV8 = map[abi.RegisteredSealProof]struct{}{}
 	for _, size := range n.SectorSizes {
-		seal := sealProofs[size]
+		seal, err := n.SealProof(size)
+		if err != nil {
+			return err
+		}
 		window, err := seal.RegisteredWindowPoStProof()
 		if err != nil {
 			return fmt.Errorf("window proof of %d byte sectors: %w", size, err)
