@@ -208,20 +208,27 @@ func exitText(err error) string {
 	return err.Error()
 }
 
-// watch asks a program for its health until it dies.
+// watch asks a program for its health until it dies; ctx is the process's life.
+// What it learns late must not be told of a process that is dead by then.
 func (s *Supervisor) watch(ctx context.Context, p Program, c *child) {
-	if p.Health == "" {
-		s.update(c, func(st *Status) { st.Phase = Healthy })
-		return
-	}
-	for {
-		reason := ask(ctx, p.Health)
+	tell := func(reason string) {
 		s.update(c, func(st *Status) {
+			if ctx.Err() != nil {
+				return
+			}
 			st.Health = reason
 			if reason == "" {
 				st.Phase = Healthy
 			}
 		})
+	}
+	if p.Health == "" {
+		tell("")
+		return
+	}
+	for {
+		reason := ask(ctx, p.Health)
+		tell(reason)
 		rest := healthEvery
 		if reason == "" {
 			rest = healthRest
