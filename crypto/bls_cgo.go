@@ -1,0 +1,148 @@
+//go:build cgo
+
+package crypto
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	blst "github.com/supranational/blst/bindings/go"
+)
+
+func blsGenerate() ([]byte, error) {
+	seed := make([]byte, 32)
+	if _, err := rand.Read(seed); err != nil {
+		return nil, fmt.Errorf("read randomness: %w", err)
+	}
+	return blsFromSeed(seed)
+}
+
+func blsFromSeed(seed []byte) ([]byte, error) {
+	sk := blst.KeyGen(seed)
+	if sk == nil {
+		return nil, ErrBadKey
+	}
+	defer sk.Zeroize()
+	return reverse(sk.Serialize()), nil
+}
+
+func blsSecret(priv []byte) (*blst.SecretKey, error) {
+	if len(priv) != PrivateKeySize {
+		return nil, fmt.Errorf("%d bytes: %w", len(priv), ErrBadKey)
+	}
+	be := reverse(priv)
+	sk := new(blst.SecretKey).Deserialize(be)
+	clear(be)
+	if sk == nil {
+		return nil, ErrBadKey
+	}
+	return sk, nil
+}
+
+func blsPublic(priv []byte) ([]byte, error) {
+	sk, err := blsSecret(priv)
+	if err != nil {
+		return nil, err
+	}
+	defer sk.Zeroize()
+	return new(blst.P1Affine).From(sk).Compress(), nil
+}
+
+func blsSign(priv, msg []byte) ([]byte, error) {
+	sk, err := blsSecret(priv)
+	if err != nil {
+		return nil, err
+	}
+	defer sk.Zeroize()
+	return new(blst.P2Affine).Sign(sk, msg, blsDomain).Compress(), nil
+}
+
+// blsPublicPoint decodes and checks a public key; infinity is refused, it
+// would verify anything.
+func blsPublicPoint(b []byte) (*blst.P1Affine, error) {
+	if len(b) != BLSPublicKeySize {
+		return nil, fmt.Errorf("bls public key of %d bytes: %w", len(b), ErrBadSignature)
+	}
+	p := new(blst.P1Affine).Uncompress(b)
+	if p == nil || !p.KeyValidate() {
+		return nil, fmt.Errorf("bls public key is not a point of its group: %w", ErrBadSignature)
+	}
+	return p, nil
+}
+
+func blsSignaturePoint(b []byte) (*blst.P2Affine, error) {
+	if len(b) != BLSSignatureSize {
+		return nil, fmt.Errorf("bls signature of %d bytes: %w", len(b), ErrBadSignature)
+	}
+	p := new(blst.P2Affine).Uncompress(b)
+	if p == nil || !p.SigValidate(false) {
+		return nil, fmt.Errorf("bls signature is not a point of its group: %w", ErrBadSignature)
+	}
+	return p, nil
+}
+
+func blsVerify(sig, pub, msg []byte) error {
+	s, err := blsSignaturePoint(sig)
+	if err != nil {
+		return err
+	}
+	p, err := blsPublicPoint(pub)
+	if err != nil {
+		return err
+	}
+	if !s.Verify(false, p, false, msg, blsDomain) {
+		return ErrBadSignature
+	}
+	return nil
+}
+
+// AggregateBLS adds signatures into one. The aggregate of none is the point at
+// infinity, as blocks without BLS messages carry it.
+func AggregateBLS(sigs [][]byte) ([]byte, error) {
+	if len(sigs) == 0 {
+		return new(blst.P2Affine).Compress(), nil
+	}
+	points := make([]*blst.P2Affine, len(sigs))
+	for i, b := range sigs {
+		p, err := blsSignaturePoint(b)
+		if err != nil {
+			return nil, fmt.Errorf("signature %d: %w", i, err)
+		}
+		points[i] = p
+	}
+	agg := new(blst.P2Aggregate)
+	if !agg.Aggregate(points, false) {
+		return nil, errors.New("aggregate bls signatures: points do not add up")
+	}
+	return agg.ToAffine().Compress(), nil
+}
+
+// VerifyBLSAggregate checks one aggregate over pairs of public key and message.
+// With no pairs the aggregate must be the point at infinity or anything of the
+// right length: consensus does not look at it (node.md 4.6), callers decide.
+func VerifyBLSAggregate(agg []byte, pubs, msgs [][]byte) error {
+	if len(pubs) != len(msgs) {
+		return fmt.Errorf("%d keys for %d messages", len(pubs), len(msgs))
+	}
+	if len(pubs) == 0 {
+		if len(agg) != BLSSignatureSize {
+			return fmt.Errorf("bls aggregate of %d bytes: %w", len(agg), ErrBadSignature)
+		}
+		return nil
+	}
+	s, err := blsSignaturePoint(agg)
+	if err != nil {
+		return err
+	}
+	points := make([]*blst.P1Affine, len(pubs))
+	for i, b := range pubs {
+		if points[i], err = blsPublicPoint(b); err != nil {
+			return fmt.Errorf("key %d: %w", i, err)
+		}
+	}
+	if !s.AggregateVerify(false, points, false, msgs, blsDomain) {
+		return ErrBadSignature
+	}
+	return nil
+}
