@@ -18,7 +18,6 @@ type Sources struct {
 	TreeD  merkle.Binary
 	// TreeC and TreeR are the column tree and the replica tree.
 	TreeC, TreeR *merkle.Octree
-	Parents      sdr.Source
 }
 
 // CommR joins the roots of the column tree and the replica tree.
@@ -47,6 +46,7 @@ func Prove(ctx context.Context, st Statement, src Sources) (Vanilla, error) {
 	if v.CommRLast, err = src.TreeR.Root(); err != nil {
 		return Vanilla{}, fmt.Errorf("replica tree: %w", err)
 	}
+	graph := sdr.NewGraph(sh) // faster than a look at a cache for the few nodes opened
 	for k := range sh.Partitions {
 		nodes, err := st.Challenges(k)
 		if err != nil {
@@ -57,7 +57,7 @@ func Prove(ctx context.Context, st Statement, src Sources) (Vanilla, error) {
 			if err := ctx.Err(); err != nil {
 				return Vanilla{}, err
 			}
-			c, err := src.open(n)
+			c, err := src.open(graph, n)
 			if err != nil {
 				return Vanilla{}, fmt.Errorf("partition %d, challenged node %d: %w", k, n, err)
 			}
@@ -71,7 +71,7 @@ func Prove(ctx context.Context, st Statement, src Sources) (Vanilla, error) {
 	return v, nil
 }
 
-func (s Sources) open(node uint64) (c Challenge, err error) {
+func (s Sources) open(graph *sdr.Graph, node uint64) (c Challenge, err error) {
 	c.Node = node
 	if c.Data, err = s.TreeD.Open(node); err != nil {
 		return c, fmt.Errorf("data tree: %w", err)
@@ -82,7 +82,7 @@ func (s Sources) open(node uint64) (c Challenge, err error) {
 	if c.Column, err = s.column(node); err != nil {
 		return c, err
 	}
-	for i, p := range s.Parents.Parents(uint32(node)) {
+	for i, p := range graph.Parents(uint32(node)) {
 		col, err := s.column(uint64(p))
 		if err != nil {
 			return c, err

@@ -82,7 +82,7 @@ func loadGenesis(t testing.TB, number abi.SectorNumber) *genesisSector {
 	g.sources = porep.Sources{
 		Layers: []io.ReaderAt{merkle.Memory(layers[0]), merkle.Memory(layers[1])},
 		TreeD:  merkle.Binary{File: binary, Leaves: sh.Nodes()},
-		TreeC:  octree(t, sh.Tree, columns), TreeR: octree(t, sh.Tree, replica), Parents: graph,
+		TreeC:  octree(t, sh.Tree, columns), TreeR: octree(t, sh.Tree, replica),
 	}
 	g.replica = post.Replica{PublicSector: post.PublicSector{Number: number, CommR: g.statement.CommR}, Tree: g.sources.TreeR}
 	g.replica.CommC, err = g.sources.TreeC.Root()

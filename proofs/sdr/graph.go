@@ -1,6 +1,6 @@
 // Package sdr is the stacked depth-robust graph of a sector and the labels computed over it.
 //
-// Start at Graph (parents of a node), then Parents caches and Label. Invariants: base parents of a node are smaller than
+// Start at Graph (parents of a node), then Cache, and LabelLayer. Invariants: base parents of a node are smaller than
 // the node (node 0 excepted), expander parents may be any node of the layer before; results depend on the registered
 // proof type only, never on the machine.
 package sdr
@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 
 	"github.com/filecoin-venus/venus/proofs/shape"
 	"golang.org/x/crypto/blake2b"
@@ -53,6 +54,17 @@ func (g *Graph) Parents(node uint32) (p ParentList) {
 	rows := [1]ParentList{}
 	g.parentRange(node, rows[:], edges[:])
 	return rows[0]
+}
+
+// Reader implements Source.
+func (g *Graph) Reader() Read {
+	var edges []uint64
+	return func(first uint32, rows []ParentList) error {
+		n := len(rows) * shape.ExpanderDegree
+		edges = slices.Grow(edges[:0], n)[:n]
+		g.parentRange(first, rows, edges)
+		return nil
+	}
 }
 
 // base draws the bucket-sample parents.

@@ -19,10 +19,14 @@ const (
 	preimage = header + LabelParents*node32
 )
 
+// schedules is room for the message schedules of seven SHA-256 blocks, the parents of a label.
+type schedules [7 * 256]byte
+
 // labeller holds the preimage of one label.
 type labeller struct {
 	buf   [preimage]byte
 	layer int
+	kept  schedules
 }
 
 func newLabeller(replicaID fr32.Node, layer int) *labeller {
@@ -40,9 +44,11 @@ func (l *labeller) put(i, unique int, label *fr32.Node) {
 	}
 }
 
+func (l *labeller) setNode(node uint64) { binary.BigEndian.PutUint64(l.buf[36:], node) }
+
 // label hashes the preimage once the parents are in their slots.
 func (l *labeller) label(node uint64) fr32.Node {
-	binary.BigEndian.PutUint64(l.buf[36:], node)
+	l.setNode(node)
 	if node == 0 {
 		return fr32.Trunc(sha256.Sum256(l.buf[:header]))
 	}
@@ -71,21 +77,28 @@ func nodeAt(layer []byte, node uint32) *fr32.Node {
 	return (*fr32.Node)(layer[uint64(node)*node32:])
 }
 
-// first and later fill the preimage of a node of layer 1 and of a layer behind it. Constant strides let the compiler
-// turn each repetition into plain register moves.
-func (l *labeller) first(p *ParentList, cur []byte) {
+// next computes the label of a node behind the first one from parents in place; prev is nil in layer 1.
+func (l *labeller) next(node uint64, p *ParentList, prev, cur []byte) {
+	if fastLabels {
+		var before *byte
+		if prev != nil {
+			before = &prev[0]
+		}
+		l.setNode(node)
+		hashLabel(&cur[node*node32], &l.buf[0], &p[0], &cur[0], before, &l.kept)
+		return
+	}
+	unique := shape.BaseDegree
+	if prev != nil {
+		unique = shape.Degree
+		for i, e := range p[shape.BaseDegree:] {
+			l.put(shape.BaseDegree+i, unique, nodeAt(prev, e))
+		}
+	}
 	for i, b := range p[:shape.BaseDegree] {
-		l.put(i, shape.BaseDegree, nodeAt(cur, b))
+		l.put(i, unique, nodeAt(cur, b))
 	}
-}
-
-func (l *labeller) later(p *ParentList, prev, cur []byte) {
-	for i, b := range p[:shape.BaseDegree] {
-		l.put(i, shape.Degree, nodeAt(cur, b))
-	}
-	for i, e := range p[shape.BaseDegree:] {
-		l.put(shape.BaseDegree+i, shape.Degree, nodeAt(prev, e))
-	}
+	*nodeAt(cur, uint32(node)) = l.label(node)
 }
 
 // ahead is how many nodes before its use a parent label is asked for: about the time memory needs to answer.
@@ -99,12 +112,9 @@ func want(p *ParentList, prev, cur []byte) {
 	}
 }
 
-// progressNodes is how often LabelLayer looks up from its work.
-const progressNodes = 1 << 16
-
 // LabelLayer computes all labels of a layer into out (32 bytes per node). Prev is the layer before, nil for layer 1.
-// Progress, when not nil, is told now and then how many nodes are done. One layer runs on one core: each label needs the
-// one before it.
+// Progress, when not nil, is told now and then how many nodes are done. Each label needs the one before it, so a layer is
+// labelled on one core; another one reads the parents.
 func LabelLayer(ctx context.Context, parents Source, replicaID fr32.Node, layer int, prev, out []byte, progress func(nodes uint64)) error {
 	nodes := uint64(len(out) / node32)
 	if layer < 1 || (layer > 1 && len(prev) != len(out)) {
@@ -114,33 +124,23 @@ func LabelLayer(ctx context.Context, parents Source, replicaID fr32.Node, layer 
 		prev = nil
 	}
 	l := newLabeller(replicaID, layer)
-	var lists [ahead]ParentList // of the nodes to come
-	for n := range min(ahead, nodes) {
-		lists[n] = parents.Parents(uint32(n))
-	}
-	for n := uint64(0); n < nodes; n++ {
-		if n%progressNodes == 0 {
-			if err := ctx.Err(); err != nil {
-				return fmt.Errorf("label layer %d: %w", layer, err)
+	err := eachParents(ctx, parents, nodes, func(first uint64, rows []ParentList) {
+		for i := range rows {
+			if i+ahead < len(rows) {
+				want(&rows[i+ahead], prev, out)
 			}
-			if progress != nil {
-				progress(n)
+			if n := first + uint64(i); n == 0 {
+				*nodeAt(out, 0) = l.label(0)
+			} else {
+				l.next(n, &rows[i], prev, out)
 			}
 		}
-		p := &lists[n%ahead]
-		if layer == 1 {
-			l.first(p, out)
-		} else {
-			l.later(p, prev, out)
+		if progress != nil {
+			progress(first + uint64(len(rows)))
 		}
-		if n+ahead < nodes {
-			*p = parents.Parents(uint32(n + ahead))
-			want(p, prev, out)
-		}
-		*nodeAt(out, uint32(n)) = l.label(n)
-	}
-	if progress != nil {
-		progress(nodes)
+	})
+	if err != nil {
+		return fmt.Errorf("label layer %d: %w", layer, err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package sdr
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -12,8 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync/atomic"
-	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,10 +22,14 @@ import (
 	"github.com/filecoin-venus/venus/proofs/shape"
 )
 
-// Source gives the parents of a node. Graph computes them, Cache reads them.
+// Source gives the parents of nodes. Graph computes them, Cache reads them.
 type Source interface {
-	Parents(node uint32) ParentList
+	// Reader returns a Read for one goroutine.
+	Reader() Read
 }
+
+// Read fills rows with the parents of nodes first..first+len(rows), which must all exist.
+type Read func(first uint32, rows []ParentList) error
 
 // entrySize is the size of a parent list in a cache: 14 little-endian 32-bit numbers.
 const entrySize = 4 * shape.Degree
@@ -65,35 +70,43 @@ func (g *Graph) GoldenDigest() (string, bool) {
 	return d, ok
 }
 
-// Cache is a table of all parents, in memory or mapped from a file. Safe for concurrent use; not after Close.
+// Cache is a table of all parents, in a file or in memory. Safe for concurrent use; not after Close.
 type Cache struct {
-	table []byte
-	unmap func() error
+	table io.ReaderAt
+	size  int64
+	close func() error
 }
 
-// Parents reads the parents of a node below the graph's size.
-func (c *Cache) Parents(node uint32) (p ParentList) {
-	row := c.table[int(node)*entrySize : (int(node)+1)*entrySize]
-	for i := range p {
-		p[i] = binary.LittleEndian.Uint32(row[4*i:])
+// Reader implements Source. What it reads goes through the operating system's cache, which all processes share, and not
+// into memory of its own: the table of a large sector would fill it.
+func (c *Cache) Reader() Read {
+	var buf []byte
+	return func(first uint32, rows []ParentList) error {
+		buf = slices.Grow(buf[:0], len(rows)*entrySize)[:len(rows)*entrySize]
+		if _, err := c.table.ReadAt(buf, int64(first)*entrySize); err != nil {
+			return fmt.Errorf("parents from node %d: %w", first, err)
+		}
+		for n := range rows {
+			row := buf[n*entrySize : (n+1)*entrySize]
+			for i := range rows[n] {
+				rows[n][i] = binary.LittleEndian.Uint32(row[4*i:])
+			}
+		}
+		return nil
 	}
-	return p
 }
 
 // Digest is the SHA-256 of the table in hex.
-func (c *Cache) Digest() string {
-	h := sha256.Sum256(c.table)
-	return hex.EncodeToString(h[:])
+func (c *Cache) Digest() (string, error) {
+	h := sha256.New()
+	if _, err := io.CopyBuffer(h, io.NewSectionReader(c.table, 0, c.size), make([]byte, 1<<20)); err != nil {
+		return "", fmt.Errorf("digest of parent cache: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Close gives the table back.
-func (c *Cache) Close() error {
-	c.table = nil
-	if c.unmap == nil {
-		return nil
-	}
-	return c.unmap()
-}
+func (c *Cache) Close() error { return c.close() }
 
 // NewMemoryCache computes all parents on all cores and keeps them in memory (56 bytes per node).
 func NewMemoryCache(ctx context.Context, g *Graph) (*Cache, error) {
@@ -102,10 +115,10 @@ func NewMemoryCache(ctx context.Context, g *Graph) (*Cache, error) {
 		copy(table[at:], rows)
 		return nil
 	})
-	return &Cache{table: table}, err
+	return &Cache{table: bytes.NewReader(table), size: int64(len(table)), close: func() error { return nil }}, err
 }
 
-// OpenCache maps the graph's cache file in dir, shared by all processes of the machine. A missing file is computed on all
+// OpenCache opens the graph's cache file in dir, shared by all processes of the machine. A missing file is computed on all
 // cores first. A file of the wrong size or, where a digest is published, of the wrong content is an ErrCache that names
 // it; nothing is overwritten then.
 func OpenCache(ctx context.Context, dir string, g *Graph) (*Cache, error) {
@@ -115,14 +128,20 @@ func OpenCache(ctx context.Context, dir string, g *Graph) (*Cache, error) {
 			return nil, err
 		}
 	}
-	c, err := mapCache(path, g)
+	c, err := openCache(path, g)
 	if err != nil {
 		return nil, err
 	}
 	// Hashing is a hundredth of the labelling that follows, and a wrong parent would only show as a refused proof.
-	if want, ok := g.GoldenDigest(); ok && c.Digest() != want {
-		_ = c.Close()
-		return nil, fmt.Errorf("%s does not have the published digest; remove it and it will be made anew: %w", path, ErrCache)
+	if want, ok := g.GoldenDigest(); ok {
+		got, err := c.Digest()
+		if err == nil && got != want {
+			err = fmt.Errorf("%s does not have the published digest; remove it and it will be made anew: %w", path, ErrCache)
+		}
+		if err != nil {
+			_ = c.Close()
+			return nil, err
+		}
 	}
 	return c, nil
 }
@@ -139,27 +158,23 @@ func writeCache(ctx context.Context, path string, g *Graph) error {
 	})
 }
 
-func mapCache(path string, g *Graph) (*Cache, error) {
+func openCache(path string, g *Graph) (*Cache, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open parent cache: %w", err)
 	}
-	defer f.Close()
 	size, err := f.Seek(0, io.SeekEnd)
+	if want := int64(g.nodes) * entrySize; err == nil && size != want {
+		err = fmt.Errorf("%s has %d bytes, want %d; remove it and it will be made anew: %w", path, size, want, ErrCache)
+	}
 	if err != nil {
+		_ = f.Close()
 		return nil, fmt.Errorf("size of parent cache: %w", err)
 	}
-	if want := int64(g.nodes) * entrySize; size != want {
-		return nil, fmt.Errorf("%s has %d bytes, want %d; remove it and it will be made anew: %w", path, size, want, ErrCache)
-	}
-	table, err := syscall.Mmap(int(f.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("map parent cache %s: %w", path, err)
-	}
-	return &Cache{table: table, unmap: func() error { return syscall.Munmap(table) }}, nil
+	return &Cache{table: f, size: size, close: f.Close}, nil
 }
 
-// chunkNodes is how many nodes a goroutine computes between two writes.
+// chunkNodes is how many lists of parents are computed, read or used at a time.
 const chunkNodes = 1 << 12
 
 // eachChunk computes the table in chunks on all cores; put gets the byte offset of each, in no order.
@@ -170,7 +185,7 @@ func eachChunk(ctx context.Context, g *Graph, put func(at int64, rows []byte) er
 		group.Go(func() error {
 			rows := make([]byte, 0, chunkNodes*entrySize)
 			lists := make([]ParentList, chunkNodes)
-			edges := make([]uint64, chunkNodes*shape.ExpanderDegree)
+			read := g.Reader()
 			for {
 				start := next.Add(chunkNodes) - chunkNodes
 				if start >= g.nodes {
@@ -180,7 +195,9 @@ func eachChunk(ctx context.Context, g *Graph, put func(at int64, rows []byte) er
 					return err
 				}
 				count := min(chunkNodes, g.nodes-start)
-				g.parentRange(uint32(start), lists[:count], edges)
+				if err := read(uint32(start), lists[:count]); err != nil {
+					return err
+				}
 				rows = rows[:0]
 				for _, p := range lists[:count] {
 					rows = appendParents(rows, p)
@@ -200,4 +217,61 @@ func appendParents(b []byte, p ParentList) []byte {
 		b = binary.LittleEndian.AppendUint32(b, n)
 	}
 	return b
+}
+
+// buffers is how many chunks eachParents has in hand: one in use, one ready, one being read.
+const buffers = 3
+
+// eachParents calls use with the parents of all nodes, chunk by chunk in order, and reads ahead meanwhile. Lists that
+// point outside the layer are an ErrCache: use may rely on them.
+func eachParents(ctx context.Context, src Source, nodes uint64, use func(first uint64, rows []ParentList)) error {
+	group, reading := errgroup.WithContext(ctx)
+	free, full := make(chan []ParentList, buffers), make(chan []ParentList, buffers)
+	for range buffers {
+		free <- make([]ParentList, min(chunkNodes, nodes))
+	}
+	group.Go(func() error {
+		defer close(full)
+		read := src.Reader()
+		for first := uint64(0); first < nodes; first += chunkNodes {
+			var rows []ParentList
+			select {
+			case rows = <-free:
+			case <-reading.Done():
+				return reading.Err()
+			}
+			rows = rows[:min(chunkNodes, nodes-first)]
+			if err := read(uint32(first), rows); err != nil {
+				return err
+			}
+			if err := inside(rows, nodes); err != nil {
+				return fmt.Errorf("nodes from %d: %w", first, err)
+			}
+			full <- rows
+		}
+		return nil
+	})
+	first := uint64(0)
+	for rows := range full {
+		if ctx.Err() == nil {
+			use(first, rows)
+		}
+		first += uint64(len(rows))
+		free <- rows
+	}
+	return errors.Join(ctx.Err(), group.Wait())
+}
+
+// inside checks that no parent lies outside a layer.
+func inside(rows []ParentList, nodes uint64) error {
+	for i := range rows {
+		var high uint32
+		for _, p := range rows[i] {
+			high = max(high, p)
+		}
+		if uint64(high) >= nodes {
+			return fmt.Errorf("parent %d of a layer of %d nodes: %w", high, nodes, ErrCache)
+		}
+	}
+	return nil
 }

@@ -64,9 +64,6 @@ func (s *Sealer) vanilla(ctx context.Context, sector Sector, paths Paths, ticket
 	var files opened
 	defer func() { files.close() }()
 	src := porep.Sources{}
-	if src.Parents, err = s.parentsOf(ctx, sh); err != nil {
-		return porep.Vanilla{}, err
-	}
 	for l := range sh.Layers {
 		f, err := files.open(paths.layer(l+1), int64(sh.Size))
 		if err != nil {
