@@ -3,8 +3,6 @@ package merkle
 import (
 	"fmt"
 
-	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
-
 	"github.com/filecoin-venus/venus/proofs/fr32"
 	"github.com/filecoin-venus/venus/proofs/poseidon"
 )
@@ -34,14 +32,10 @@ func (shaRows) HashRow(dst, src []byte) error {
 	return nil
 }
 
-// poseidonGroup is how many digests PoseidonRows makes at a time.
-const poseidonGroup = 32
-
 // PoseidonRows joins groups of field elements by Poseidon.
 type PoseidonRows struct {
-	arity   int
-	batch   *poseidon.Batch
-	in, out []fr.Element
+	arity int
+	batch *poseidon.Batch
 }
 
 // NewPoseidonRows makes a hasher of an arity that package poseidon knows.
@@ -50,10 +44,7 @@ func NewPoseidonRows(arity int) (*PoseidonRows, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &PoseidonRows{
-		arity: arity, batch: poseidon.NewBatch(c),
-		in: make([]fr.Element, poseidonGroup*arity), out: make([]fr.Element, poseidonGroup),
-	}, nil
+	return &PoseidonRows{arity: arity, batch: poseidon.NewBatch(c)}, nil
 }
 
 // Arity is the number of nodes joined into one.
@@ -61,16 +52,7 @@ func (p *PoseidonRows) Arity() int { return p.arity }
 
 // HashRow is RowHasher's; nodes that are no canonical field elements are an error that tells their place in src.
 func (p *PoseidonRows) HashRow(dst, src []byte) error {
-	at := 0
-	return p.hash(dst, func(in []fr.Element) error {
-		for i := range in {
-			if err := decode(&in[i], src[(at+i)*nodeSize:]); err != nil {
-				return fmt.Errorf("node %d: %w", at+i, err)
-			}
-		}
-		at += len(in)
-		return nil
-	})
+	return p.hash(dst, func(i, j int) []byte { return src[(i*p.arity+j)*nodeSize:] })
 }
 
 // HashColumns writes to dst the hash of each column that stands in rows (Arity slices of as many bytes as dst): column i
@@ -79,42 +61,25 @@ func (p *PoseidonRows) HashColumns(dst []byte, rows [][]byte) error {
 	if len(rows) != p.arity {
 		return fmt.Errorf("columns of %d rows: want %d", len(rows), p.arity)
 	}
-	at := 0
-	return p.hash(dst, func(in []fr.Element) error {
-		n := len(in) / p.arity
-		for i := range n {
-			for j, row := range rows {
-				if err := decode(&in[i*p.arity+j], row[(at+i)*nodeSize:]); err != nil {
-					return fmt.Errorf("column %d: %w", at+i, err)
+	return p.hash(dst, func(i, j int) []byte { return rows[j][i*nodeSize:] })
+}
+
+// hash fills dst with digests; element j of preimage i starts where at says.
+func (p *PoseidonRows) hash(dst []byte, at func(i, j int) []byte) error {
+	total := len(dst) / nodeSize
+	for done := 0; done < total; done += poseidon.BatchSize {
+		n := min(poseidon.BatchSize, total-done)
+		for k := range n {
+			for j := range p.arity {
+				if e := at(done+k, j); !p.batch.Set(k, j, (*[nodeSize]byte)(e)) {
+					return fmt.Errorf("element %d of hash %d: %x is no canonical field element", j, done+k, e[:nodeSize])
 				}
 			}
 		}
-		at += n
-		return nil
-	})
-}
-
-// hash fills dst with digests of preimages that load supplies group by group.
-func (p *PoseidonRows) hash(dst []byte, load func(in []fr.Element) error) error {
-	for len(dst) > 0 {
-		n := min(poseidonGroup, len(dst)/nodeSize)
-		in, out := p.in[:n*p.arity], p.out[:n]
-		if err := load(in); err != nil {
-			return err
+		p.batch.Sum(n)
+		for k := range n {
+			p.batch.Digest(k, (*[nodeSize]byte)(dst[(done+k)*nodeSize:]))
 		}
-		p.batch.Hash(out, in)
-		for i := range out {
-			fr.LittleEndian.PutElement((*[nodeSize]byte)(dst[i*nodeSize:]), out[i])
-		}
-		dst = dst[n*nodeSize:]
-	}
-	return nil
-}
-
-func decode(e *fr.Element, b []byte) (err error) {
-	*e, err = fr.LittleEndian.Element((*[nodeSize]byte)(b))
-	if err != nil {
-		return fmt.Errorf("%x is no canonical field element", b[:nodeSize])
 	}
 	return nil
 }

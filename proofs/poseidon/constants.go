@@ -44,6 +44,8 @@ type Constants struct {
 	// (these carry the partial rounds' share), one per partial round, Width after each S-box of the closing full rounds
 	// but the last.
 	Compressed []fr.Element
+
+	wide func() *wideTables
 }
 
 var tables = func() map[int]func() *Constants {
@@ -89,6 +91,7 @@ func derive(width, rp int) *Constants {
 	inv := invert(c.MDS)
 	c.Compressed = compress(c, inv)
 	c.PreSparse, c.Sparse = factor(c.MDS, rp)
+	c.wide = sync.OnceValue(func() *wideTables { return newWideTables(c) })
 	return c
 }
 

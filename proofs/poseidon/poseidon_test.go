@@ -2,6 +2,7 @@ package poseidon
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
@@ -73,33 +74,74 @@ func BenchmarkHash(b *testing.B) {
 	}
 }
 
+// engines are all that this machine can run.
+func engines(c *Constants) map[string]engine {
+	out := map[string]engine{"vector": newVectorEngine(c)}
+	if wide {
+		out["wide"] = newWideEngine(c)
+	}
+	return out
+}
+
+// awkward elements are those at the ends of the field, and of the limbs of both engines.
+func awkward() []fr.Element {
+	one := fr.One()
+	out := []fr.Element{{}, one, *new(fr.Element).Neg(&one)}
+	for _, n := range []uint{51, 52, 64, 104, 128, 156, 192, 208, 254} {
+		up := powerOf2(n)
+		out = append(out, up, *new(fr.Element).Sub(&up, &one), *new(fr.Element).Neg(&up))
+	}
+	return out
+}
+
 func TestBatchEqualsSingle(t *testing.T) {
+	ends := awkward()
 	for _, arity := range []int{2, 4, 8, 11} {
 		c := mustArity(arity)
-		batch := NewBatch(c)
-		for _, n := range []int{0, 1, 3, 4, 9, 31, 32, 33, 70} {
-			in := make([]fr.Element, n*arity)
-			for i := range in {
-				in[i].MustSetRandom()
-			}
-			out := make([]fr.Element, n)
-			batch.Hash(out, in)
-			for k := range out {
-				require.Equal(t, c.Hash(in[k*arity:(k+1)*arity]), out[k], "arity %d, %d of %d", arity, k, n)
+		for name, e := range engines(c) {
+			batch := &Batch{e}
+			for _, n := range []int{0, 1, 3, 4, 8, 9, 31, 32} {
+				in := make([]fr.Element, n*arity)
+				for i := range in {
+					if in[i].MustSetRandom(); i%5 == n%5 {
+						in[i] = ends[i/5%len(ends)]
+					}
+					b := in[i].Bytes()
+					slices.Reverse(b[:])
+					require.True(t, batch.Set(i/arity, i%arity, &b))
+				}
+				batch.Sum(n)
+				for k := range n {
+					var got [32]byte
+					batch.Digest(k, &got)
+					slices.Reverse(got[:])
+					want := c.Hash(in[k*arity : (k+1)*arity])
+					require.Equal(t, want.Bytes(), got, "%s, arity %d, %d of %d", name, arity, k, n)
+				}
 			}
 		}
 	}
 }
 
+func TestBatchRefusesWhatIsNoElement(t *testing.T) {
+	b := NewBatch(mustArity(2))
+	var e [32]byte
+	copy(e[:], fr.Modulus().Bytes())
+	slices.Reverse(e[:])
+	require.False(t, b.Set(0, 0, &e))
+	e[0]-- // the modulus is odd
+	require.True(t, b.Set(0, 0, &e))
+}
+
 func BenchmarkBatch(b *testing.B) {
 	for _, arity := range []int{2, 4, 8, 11} {
-		b.Run(fmt.Sprint(arity), func(b *testing.B) {
-			batch := NewBatch(mustArity(arity))
-			in, out := counting(arity*256), make([]fr.Element, 256)
-			for b.Loop() {
-				batch.Hash(out, in)
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(out)), "ns/hash")
-		})
+		for name, e := range engines(mustArity(arity)) {
+			b.Run(fmt.Sprintf("%d/%s", arity, name), func(b *testing.B) {
+				for b.Loop() {
+					e.permute(lanes)
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*lanes), "ns/hash")
+			})
+		}
 	}
 }
