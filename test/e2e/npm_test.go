@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -19,62 +16,15 @@ import (
 
 	walletapi "github.com/filecoin-venus/venus/api/wallet"
 	"github.com/filecoin-venus/venus/cluster"
+	"github.com/filecoin-venus/venus/internal/npm"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/types"
 )
 
-// npmClients is a folder with the clients of test/e2e/npm installed: a copy, so
-// that no Go files of theirs come to lie inside the module.
-type npmClients struct{ dir string }
-
-// installClients runs `npm ci`, or says why it cannot and skips the test.
-func installClients(t *testing.T) npmClients {
-	t.Helper()
-	for _, program := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("the npm clients are not driven: %s is not installed here", program)
-		}
-	}
-	c := npmClients{t.TempDir()}
-	from := filepath.Join(shared.root, "test", "e2e", "npm")
-	files, err := os.ReadDir(from)
-	require.NoError(t, err)
-	for _, f := range files {
-		if f.IsDir() {
-			continue
-		}
-		b, err := os.ReadFile(filepath.Join(from, f.Name()))
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(c.dir, f.Name()), b, 0o600))
-	}
-	// npm finds its registry and proxies as this machine is set up.
-	cmd := exec.CommandContext(t.Context(), "npm", "ci")
-	cmd.Dir = c.dir
-	r := finish(t, cmd)
-	require.Zero(t, r.code, "npm ci: %s", r.all())
-	return c
-}
-
-// script runs one of the scripts and reads the JSON that it prints.
-func (c npmClients) script(t *testing.T, env []string, input, output any, args ...string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "node", args...)
-	cmd.Dir, cmd.Env = c.dir, environment(c.dir, env...)
-	if input != nil {
-		b, err := json.Marshal(input)
-		require.NoError(t, err)
-		cmd.Stdin = bytes.NewReader(b)
-	}
-	r := finish(t, cmd)
-	require.Zero(t, r.code, "node %v: %s", args, r.all())
-	lines := strings.Split(strings.TrimSpace(r.out), "\n")
-	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), output), "node %v: %s", args, r.out)
-}
-
 func TestNpmClients(t *testing.T) {
 	t.Parallel()
 	shared.chain.launch(t) // it comes up while npm works
-	clients := installClients(t)
+	clients := npm.Install(t, filepath.Join(shared.root, "test", "e2e", "npm"))
 	c, st := living(t)
 	t.Run("lotus", func(t *testing.T) { lotusClient(t, clients, c, st) })
 	t.Run("drand", func(t *testing.T) { drandClient(t, clients, st) })
@@ -82,7 +32,7 @@ func TestNpmClients(t *testing.T) {
 }
 
 // lotusClient reads head, notifications and a miner with the Lotus JS client.
-func lotusClient(t *testing.T, clients npmClients, c *testCluster, st *cluster.State) {
+func lotusClient(t *testing.T, clients npm.Clients, c *testCluster, st *cluster.State) {
 	for _, version := range []string{"v0", "v1"} {
 		t.Run(version, func(t *testing.T) {
 			var got struct {
@@ -102,7 +52,7 @@ func lotusClient(t *testing.T, clients npmClients, c *testCluster, st *cluster.S
 				}
 			}
 			url := fmt.Sprintf("ws://127.0.0.1:%d/rpc/%s", st.Ports.Node, version)
-			clients.script(t, []string{"VENUS_TOKEN=" + c.secret(t, "cluster.token")}, nil, &got, "lotus.mjs", url, st.GenesisMiner)
+			clients.Script(t, []string{"VENUS_TOKEN=" + c.secret(t, "cluster.token")}, nil, &got, "lotus.mjs", url, st.GenesisMiner)
 			require.NotEmpty(t, got.Version.Version)
 			require.NotEmpty(t, got.Head.Cids)
 			require.Len(t, got.Head.Blocks, len(got.Head.Cids))
@@ -125,7 +75,7 @@ func lotusClient(t *testing.T, clients npmClients, c *testCluster, st *cluster.S
 }
 
 // drandClient reads and verifies the beacon with drand's own client.
-func drandClient(t *testing.T, clients npmClients, st *cluster.State) {
+func drandClient(t *testing.T, clients npm.Clients, st *cluster.State) {
 	type beacon struct {
 		Round      uint64
 		Randomness string
@@ -135,7 +85,7 @@ func drandClient(t *testing.T, clients npmClients, st *cluster.State) {
 		Info          struct{ Hash, Public_key, SchemeID string }
 		Third, Latest beacon
 	}
-	clients.script(t, nil, nil, &got, "drand.mjs", fmt.Sprintf("http://127.0.0.1:%d", st.Ports.Beacon))
+	clients.Script(t, nil, nil, &got, "drand.mjs", fmt.Sprintf("http://127.0.0.1:%d", st.Ports.Beacon))
 	require.NotEmpty(t, got.Info.Hash)
 	require.Equal(t, uint64(3), got.Third.Round)
 	require.NotEmpty(t, got.Third.Signature)
@@ -160,9 +110,9 @@ type toolMessage struct {
 
 // signingTools sends messages that were signed there, and has signatures of
 // our wallet verified there.
-func signingTools(t *testing.T, clients npmClients, c *testCluster, st *cluster.State) {
+func signingTools(t *testing.T, clients npm.Clients, c *testCluster, st *cluster.State) {
 	var keys map[string]keyPair
-	clients.script(t, nil, nil, &keys, "zondax.mjs", "keys")
+	clients.Script(t, nil, nil, &keys, "zondax.mjs", "keys")
 	require.Len(t, keys, 2)
 	for kind, key := range keys {
 		t.Run("signed there, "+kind, func(t *testing.T) {
@@ -172,7 +122,7 @@ func signingTools(t *testing.T, clients npmClients, c *testCluster, st *cluster.
 				msg.To = st.Faucet
 			}
 			var signed struct{ Signed json.RawMessage }
-			clients.script(t, nil, map[string]any{"message": msg, "key": key.Key}, &signed, "zondax.mjs", "sign")
+			clients.Script(t, nil, map[string]any{"message": msg, "key": key.Key}, &signed, "zondax.mjs", "sign")
 			token := c.secret(t, "cluster.token")
 			pushed := callNode(t, st, token, "Filecoin.MpoolPush", signed.Signed)
 			var look struct {
@@ -202,7 +152,7 @@ func walletOf(t *testing.T, c *testCluster, st *cluster.State) *walletapi.Wallet
 	return w
 }
 
-func verifiedThere(t *testing.T, clients npmClients, w *walletapi.WalletProxy, kind types.KeyType) {
+func verifiedThere(t *testing.T, clients npm.Clients, w *walletapi.WalletProxy, kind types.KeyType) {
 	from, err := w.WalletNew(t.Context(), kind)
 	require.NoError(t, err)
 	to, err := address.NewIDAddress(1000)
@@ -219,7 +169,7 @@ func verifiedThere(t *testing.T, clients npmClients, w *walletapi.WalletProxy, k
 			To: to.String(), From: from.String(), Nonce: nonce, Value: "12345", GasLimit: msg.GasLimit, GasFeeCap: "300", GasPremium: "200",
 		}
 		var got struct{ Valid bool }
-		clients.script(t, nil, map[string]any{"message": m, "signature": sig.Data}, &got, "zondax.mjs", "verify")
+		clients.Script(t, nil, map[string]any{"message": m, "signature": sig.Data}, &got, "zondax.mjs", "verify")
 		return got.Valid
 	}
 	require.True(t, ask(7))
