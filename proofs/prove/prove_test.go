@@ -52,24 +52,40 @@ func loadGenesis(t testing.TB, number abi.SectorNumber) *genesisSector {
 	vectors.JSON(t, "proofs/genesis-sectors/pre-seal-t0106.json", &file)
 	entry := file["t0106"].Sectors[number]
 	g := &genesisSector{id: abi.SectorID{Miner: genesisMiner, Number: number}, commR: entry.CommR, commD: entry.CommD}
-	sh, err := shape.OfSeal(abi.RegisteredSealProof_StackedDrg2KiBV1)
-	require.NoError(t, err)
+	var err error
 	g.statement, err = porep.StatementOf(g.info(nil))
 	require.NoError(t, err)
 
 	name := map[abi.SectorNumber]string{0: "s-t0106-0", 1: "s-t0106-1"}[number]
 	replica, err := os.ReadFile(filepath.Join(vectors.Dir(t), "proofs/genesis-sectors/sealed", name))
 	require.NoError(t, err)
-	ctx, graph := context.Background(), sdr.NewGraph(sh)
-	layers := [][]byte{make([]byte, len(replica)), make([]byte, len(replica))}
-	require.NoError(t, sdr.LabelLayer(ctx, graph, g.statement.ReplicaID, 1, nil, layers[0], nil))
-	require.NoError(t, sdr.LabelLayer(ctx, graph, g.statement.ReplicaID, 2, layers[0], layers[1], nil))
+	layers := g.label(t)
 	data := make([]byte, len(replica))
 	require.NoError(t, porep.Decode(data, replica, layers[1]))
+	g.plant(t, layers, data, replica)
+	return g
+}
 
+// label computes the label layers of a sector whose statement is known.
+func (g *genesisSector) label(t testing.TB) [2][]byte {
+	t.Helper()
+	sh, err := shape.OfSeal(g.statement.SealProof)
+	require.NoError(t, err)
+	ctx, graph := context.Background(), sdr.NewGraph(sh)
+	layers := [2][]byte{make([]byte, 32*sh.Nodes()), make([]byte, 32*sh.Nodes())}
+	require.NoError(t, sdr.LabelLayer(ctx, graph, g.statement.ReplicaID, 1, nil, layers[0], nil))
+	require.NoError(t, sdr.LabelLayer(ctx, graph, g.statement.ReplicaID, 2, layers[0], layers[1], nil))
+	return layers
+}
+
+// plant grows the trees that proofs open.
+func (g *genesisSector) plant(t testing.TB, layers [2][]byte, data, replica []byte) {
+	t.Helper()
+	sh, err := shape.OfSeal(g.statement.SealProof)
+	require.NoError(t, err)
 	binary := make(merkle.Memory, merkle.BinarySize(sh.Nodes()))
 	copy(binary, data)
-	root, err := merkle.BuildBinary(ctx, binary, sh.Nodes())
+	root, err := merkle.BuildBinary(context.Background(), binary, sh.Nodes())
 	require.NoError(t, err)
 	require.Equal(t, g.statement.CommD, root)
 	columns := make([]byte, len(replica))
@@ -84,12 +100,11 @@ func loadGenesis(t testing.TB, number abi.SectorNumber) *genesisSector {
 		TreeD:  merkle.Binary{File: binary, Leaves: sh.Nodes()},
 		TreeC:  octree(t, sh.Tree, columns), TreeR: octree(t, sh.Tree, replica),
 	}
-	g.replica = post.Replica{PublicSector: post.PublicSector{Number: number, CommR: g.statement.CommR}, Tree: g.sources.TreeR}
+	g.replica = post.Replica{PublicSector: post.PublicSector{Number: g.id.Number, CommR: g.statement.CommR}, Tree: g.sources.TreeR}
 	g.replica.CommC, err = g.sources.TreeC.Root()
 	require.NoError(t, err)
 	g.replica.CommRLast, err = g.sources.TreeR.Root()
 	require.NoError(t, err)
-	return g
 }
 
 func octree(t testing.TB, tree shape.Tree, leaves []byte) *merkle.Octree {
