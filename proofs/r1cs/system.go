@@ -1,6 +1,8 @@
 package r1cs
 
 import (
+	"slices"
+
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 )
 
@@ -96,6 +98,13 @@ func New(b Backend) *System {
 	s := &System{backend: b, detail: b.Detail()}
 	s.inputs = append(s.inputs, fr.One())
 	return s
+}
+
+// Reserve makes room for the values of so many auxiliary variables; without it the room grows as they come.
+func (s *System) Reserve(aux int) {
+	if s.detail&WantWitness != 0 {
+		s.aux = slices.Grow(s.aux, aux)
+	}
 }
 
 // Inputs are the values of the inputs allocated so far, the constant one first.

@@ -23,6 +23,7 @@ type CRS struct {
 
 	mu      sync.Mutex
 	density *r1cs.Density
+	rows    int
 }
 
 // NewCRS makes the prover of the circuit that shape has the form of.
@@ -37,11 +38,13 @@ func (c *CRS) Prove(circuit groth16.Circuit) (*groth16.Proof, []fr.Element, erro
 	if err := c.prepare(); err != nil {
 		return nil, nil, err
 	}
-	var a, b, prod fr.Vector
+	domain := 1 << groth16.LogDomain(c.rows)
+	a, b, prod := make(fr.Vector, 0, domain), make(fr.Vector, 0, domain), make(fr.Vector, 0, domain)
 	eval := newEvaluator(r1cs.WantValues|r1cs.WantWitness, func(x, y, z fr.Vector) {
 		a, b, prod = append(a, x...), append(b, y...), append(prod, z...)
 	})
 	s := r1cs.New(eval)
+	s.Reserve(c.params.count[sectionL])
 	circuit.Synthesize(s)
 	s.Close()
 	if err := eval.finish(); err != nil {
@@ -74,11 +77,16 @@ func (c *CRS) prepare() error {
 		return fmt.Errorf("circuit has %d variables in A and %d in B, parameters have %d and %d (%d): they belong to another circuit",
 			a, b, c.params.count[sectionA], c.params.count[sectionB1], c.params.count[sectionB2])
 	}
-	c.density = d
+	c.density, c.rows = d, counter.Rows
 	return nil
 }
 
-// quotient is the polynomial (a*b-c)/Z in coefficients; a, b and c are overwritten.
+// quotient is the polynomial (a*b-c)/Z in coefficients, Z = X^m-1 over a domain of m points; a, b and c are the values of
+// the three on the domain, and are overwritten. All rows hold, so c is a*b modulo Z, and with H for the quotient
+//
+//	a*b = c + H*(X^m-1), which modulo X^m-g^m, on the coset of g, is c + H*(g^m-1):
+//
+// one transform less than dividing by Z there.
 func quotient(a, b, c fr.Vector, n int) (fr.Vector, error) {
 	log := groth16.LogDomain(len(a))
 	m := 1 << log
@@ -86,22 +94,21 @@ func quotient(a, b, c fr.Vector, n int) (fr.Vector, error) {
 		return nil, fmt.Errorf("circuit wants a domain of %d, parameters have %d points in H", m, n)
 	}
 	domain := fft.NewDomain(uint64(m))
-	grow := func(v fr.Vector) fr.Vector { return append(v, make(fr.Vector, m-len(v))...) }
 	for _, v := range []*fr.Vector{&a, &b, &c} {
-		*v = grow(*v)
+		*v = append(*v, make(fr.Vector, m-len(*v))...)
 		domain.FFTInverse(*v, fft.DIF)
-		domain.FFT(*v, fft.DIT, fft.OnCoset())
 	}
-	// Z is constant on the coset: g^m - 1.
+	domain.FFT(a, fft.DIT, fft.OnCoset())
+	domain.FFT(b, fft.DIT, fft.OnCoset())
+	a.Mul(a, b)
+	domain.FFTInverse(a, fft.DIF, fft.OnCoset())
 	var z fr.Element
 	z.Exp(domain.FrMultiplicativeGen, big.NewInt(int64(m)))
 	one := fr.One()
 	z.Sub(&z, &one)
 	z.Inverse(&z)
-	a.Mul(a, b)
 	a.Sub(a, c)
 	a.ScalarMul(a, &z)
-	domain.FFTInverse(a, fft.DIF, fft.OnCoset())
 	fft.BitReverse(a)
 	return a[:n], nil
 }
@@ -121,20 +128,20 @@ func (c *CRS) assemble(inputs, aux []fr.Element, h fr.Vector) (*groth16.Proof, e
 	rs.Mul(&r, &s).Neg(&rs)
 	vk := c.params.Key
 
-	sumC, err := c.sum(sectionH, h)
+	sumC, err := c.params.sum(sectionH, h)
 	if err != nil {
 		return nil, err
 	}
-	l, err := c.sum(sectionL, aux)
+	l, err := c.params.sum(sectionL, aux)
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.sum(sectionA, pick(inputs, aux, c.density.A))
+	a, err := c.params.sum(sectionA, pick(inputs, aux, c.density.A))
 	if err != nil {
 		return nil, err
 	}
 	inB := pick(inputs, aux, c.density.B)
-	b1, err := c.sum(sectionB1, inB)
+	b1, err := c.params.sum(sectionB1, inB)
 	if err != nil {
 		return nil, err
 	}
@@ -185,18 +192,6 @@ func pick(inputs, aux []fr.Element, occurs [2][]bool) []fr.Element {
 		}
 	}
 	return out
-}
-
-func (c *CRS) sum(s section, scalars []fr.Element) (bls.G1Jac, error) {
-	var out bls.G1Jac
-	points, err := c.params.load(s)
-	if err != nil {
-		return out, err
-	}
-	if _, err := out.MultiExp(points, scalars, ecc.MultiExpConfig{NbTasks: runtime.GOMAXPROCS(0)}); err != nil {
-		return out, fmt.Errorf("sum over %s: %w", sectionNames[s], err)
-	}
-	return out, nil
 }
 
 func (c *CRS) sumG2(scalars []fr.Element) (bls.G2Jac, error) {

@@ -8,8 +8,10 @@ import (
 	"os"
 
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
+	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 
 	"github.com/filecoin-venus/venus/proofs/groth16"
+	"github.com/filecoin-venus/venus/proofs/groth16/g1"
 )
 
 // section is a list of points in a parameter file.
@@ -90,24 +92,35 @@ func (p *Params) scan(size int64) error {
 	return nil
 }
 
-// load reads a list of G1; the library's slice encoding is the file's: a 32-bit length and uncompressed points.
-func (p *Params) load(s section) ([]bls.G1Affine, error) {
-	var out []bls.G1Affine
-	err := p.decode(s, sizeG1, &out)
-	return out, err
+// sum adds up the points of a list of G1, each times its scalar, without ever holding more than a part of the list.
+func (p *Params) sum(s section, scalars []fr.Element) (bls.G1Jac, error) {
+	if len(scalars) != p.count[s] {
+		return bls.G1Jac{}, fmt.Errorf("%d scalars for list %s of %d points", len(scalars), sectionNames[s], p.count[s])
+	}
+	sum := g1.NewSum(len(scalars))
+	raw := make([]byte, min(g1.Chunk, len(scalars))*sizeG1)
+	at := p.offset[s] + 4
+	for len(scalars) > 0 {
+		n := min(g1.Chunk, len(scalars))
+		part := raw[:n*sizeG1]
+		if _, err := p.file.ReadAt(part, at); err != nil {
+			return bls.G1Jac{}, fmt.Errorf("proof parameters, list %s: %w", sectionNames[s], err)
+		}
+		if err := sum.Add(part, scalars[:n]); err != nil {
+			return bls.G1Jac{}, fmt.Errorf("proof parameters, list %s: %w", sectionNames[s], err)
+		}
+		at, scalars = at+int64(len(part)), scalars[n:]
+	}
+	return sum.Total(), nil
 }
 
+// loadG2 reads the list of G2; the library's slice encoding is the file's: a 32-bit length and uncompressed points.
 func (p *Params) loadG2() ([]bls.G2Affine, error) {
 	var out []bls.G2Affine
-	err := p.decode(sectionB2, sizeG2, &out)
-	return out, err
-}
-
-func (p *Params) decode(s section, point int64, into any) error {
-	r := io.NewSectionReader(p.file, p.offset[s], 4+point*int64(p.count[s]))
+	r := io.NewSectionReader(p.file, p.offset[sectionB2], 4+sizeG2*int64(p.count[sectionB2]))
 	dec := bls.NewDecoder(bufio.NewReaderSize(r, 1<<20), bls.NoSubgroupChecks())
-	if err := dec.Decode(into); err != nil {
-		return fmt.Errorf("proof parameters, list %s: %w", sectionNames[s], err)
+	if err := dec.Decode(&out); err != nil {
+		return nil, fmt.Errorf("proof parameters, list %s: %w", sectionNames[sectionB2], err)
 	}
-	return nil
+	return out, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 
 	"github.com/filecoin-venus/venus/proofs/groth16"
+	"github.com/filecoin-venus/venus/proofs/groth16/g1"
 	"github.com/filecoin-venus/venus/proofs/r1cs"
 )
 
@@ -39,6 +40,10 @@ func WriteParams(ctx context.Context, w io.Writer, secret groth16.Secret, c grot
 		return err
 	}
 	out := &paramWriter{ctx: ctx, w: bufio.NewWriterSize(w, 1<<20), combs: newCombs()}
+	if g1.Available() {
+		_, _, generator, _ := bls.Generators()
+		out.wide = g1.NewComb(generator)
+	}
 	out.raw(derived.Key.Bytes())
 	if err := out.quotientPoints(&secret, groth16.LogDomain(counter.Rows)); err != nil {
 		return fmt.Errorf("write H: %w", err)
@@ -140,6 +145,7 @@ type paramWriter struct {
 	ctx   context.Context
 	w     *bufio.Writer
 	combs *combs
+	wide  *g1.Comb // nil where this processor has none
 }
 
 // paramChunk is how many points are computed before they are written.
@@ -185,11 +191,17 @@ func (p *paramWriter) points1(scalars []fr.Element) error {
 			return err
 		}
 		n := min(paramChunk, len(scalars))
-		out := make([]affine[fp.Element], n)
-		inParallel(p.combs.g1, out, scalars[:n])
-		for i := range out {
-			b := (&bls.G1Affine{X: out[i].X, Y: out[i].Y}).RawBytes()
-			p.raw(b[:])
+		if p.wide != nil {
+			raw := make([]byte, n*g1.Size)
+			p.wide.Encode(raw, scalars[:n])
+			p.raw(raw)
+		} else {
+			out := make([]affine[fp.Element], n)
+			inParallel(p.combs.g1, out, scalars[:n])
+			for i := range out {
+				b := (&bls.G1Affine{X: out[i].X, Y: out[i].Y}).RawBytes()
+				p.raw(b[:])
+			}
 		}
 		scalars = scalars[n:]
 	}

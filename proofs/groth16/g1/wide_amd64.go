@@ -1,0 +1,26 @@
+//go:build !purego
+
+package g1
+
+import "golang.org/x/sys/cpu"
+
+// wide tells whether the functions below can run.
+var wide = cpu.X86.HasAVX512F && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512IFMA
+
+// begin is the first half of eight additions dst[di[i]] += src[si[i]]: it puts what the second half needs of the x
+// coordinates into s, and the product of before and their differences into behind.
+//
+//go:noescape
+func begin(s *slot, dst, src *point, di, si *uint32, before, behind *octet)
+
+// finish is the second half; slots are finished in the reverse order of their beginning. Negative has a bit for each
+// point of src to be subtracted; before is what begin was given, rest the inverse of what it put behind, and is made the
+// inverse of before.
+//
+//go:noescape
+func finish(s *slot, dst, src *point, di, si *uint32, negative uint8, before, rest *octet, scratch *[3]octet)
+
+// multiply multiplies both coordinates of eight points by the octet.
+//
+//go:noescape
+func multiply(p *point, by *octet)
