@@ -134,6 +134,9 @@ func TestLayerAgainstDefinition(t *testing.T) {
 			require.Equal(t, want, fr32.Node(out[n*32:n*32+32]), "layer %d node %d", layer, n)
 			require.Equal(t, want, Label(id, layer, n, base, exp))
 		}
+		part := make([]byte, len(out)/4)
+		require.NoError(t, LabelLayer(context.Background(), g, id, layer, prev, part, nil))
+		require.Equal(t, out[:len(part)], part, "the first labels alone")
 		prev = out
 	}
 	require.Error(t, LabelLayer(context.Background(), g, id, 2, nil, prev, nil))
@@ -204,13 +207,16 @@ func TestFastLabelsMatch(t *testing.T) {
 }
 
 // damaged is a source of lists that point past the end.
-type damaged struct{ Source }
+type damaged struct {
+	Source
+	slot int
+}
 
 func (d damaged) Reader() Read {
 	read := d.Source.Reader()
 	return func(first uint32, rows []ParentList) error {
 		err := read(first, rows)
-		rows[len(rows)-1][13] = 1 << 20
+		rows[len(rows)-1][d.slot] = 1 << 20
 		return err
 	}
 }
@@ -218,7 +224,9 @@ func (d damaged) Reader() Read {
 func TestParentsOutsideTheLayerAreRefused(t *testing.T) {
 	g := graphOf(t, 5)
 	out := make([]byte, g.Nodes()*32)
-	require.ErrorIs(t, LabelLayer(t.Context(), damaged{g}, fr32.Node{}, 1, nil, out, nil), ErrCache)
+	require.ErrorIs(t, LabelLayer(t.Context(), damaged{g, 0}, fr32.Node{}, 1, nil, out, nil), ErrCache)
+	require.NoError(t, LabelLayer(t.Context(), damaged{g, 13}, fr32.Node{}, 1, nil, out, nil), "layer 1 has no expander parents")
+	require.ErrorIs(t, LabelLayer(t.Context(), damaged{g, 13}, fr32.Node{}, 2, out, make([]byte, len(out)), nil), ErrCache)
 }
 
 // BenchmarkLabel reports nanoseconds per label of an 8 MiB sector's second layer, and the same as a ratio of the speed of

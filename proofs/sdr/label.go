@@ -112,19 +112,19 @@ func want(p *ParentList, prev, cur []byte) {
 	}
 }
 
-// LabelLayer computes all labels of a layer into out (32 bytes per node). Prev is the layer before, nil for layer 1.
-// Progress, when not nil, is told now and then how many nodes are done. Each label needs the one before it, so a layer is
-// labelled on one core; another one reads the parents.
+// LabelLayer computes the labels of a layer into out (32 bytes per node): of all nodes, or of the first ones, as many as
+// have room. Prev is the whole layer before, nil for layer 1. Progress, when not nil, is told now and then how many nodes
+// are done. Each label needs the one before it, so a layer is labelled on one core; another one reads the parents.
 func LabelLayer(ctx context.Context, parents Source, replicaID fr32.Node, layer int, prev, out []byte, progress func(nodes uint64)) error {
-	nodes := uint64(len(out) / node32)
-	if layer < 1 || (layer > 1 && len(prev) != len(out)) {
+	if layer < 1 || (layer > 1 && len(prev) < len(out)) {
 		return fmt.Errorf("label layer %d: previous layer of %d bytes, this one of %d", layer, len(prev), len(out))
 	}
 	if layer == 1 {
 		prev = nil
 	}
 	l := newLabeller(replicaID, layer)
-	err := eachParents(ctx, parents, nodes, func(first uint64, rows []ParentList) {
+	here, before := uint64(len(out)/node32), uint64(len(prev)/node32)
+	err := eachParents(ctx, parents, here, before, func(first uint64, rows []ParentList) {
 		for i := range rows {
 			if i+ahead < len(rows) {
 				want(&rows[i+ahead], prev, out)

@@ -222,9 +222,9 @@ func appendParents(b []byte, p ParentList) []byte {
 // buffers is how many chunks eachParents has in hand: one in use, one ready, one being read.
 const buffers = 3
 
-// eachParents calls use with the parents of all nodes, chunk by chunk in order, and reads ahead meanwhile. Lists that
-// point outside the layer are an ErrCache: use may rely on them.
-func eachParents(ctx context.Context, src Source, nodes uint64, use func(first uint64, rows []ParentList)) error {
+// eachParents calls use with the parents of the first nodes, chunk by chunk in order, and reads ahead meanwhile. Lists that
+// point outside these nodes, or outside the layer before (its size 0: not looked at), are an ErrCache: use relies on them.
+func eachParents(ctx context.Context, src Source, nodes, before uint64, use func(first uint64, rows []ParentList)) error {
 	group, reading := errgroup.WithContext(ctx)
 	free, full := make(chan []ParentList, buffers), make(chan []ParentList, buffers)
 	for range buffers {
@@ -244,7 +244,7 @@ func eachParents(ctx context.Context, src Source, nodes uint64, use func(first u
 			if err := read(uint32(first), rows); err != nil {
 				return err
 			}
-			if err := inside(rows, nodes); err != nil {
+			if err := inside(rows, nodes, before); err != nil {
 				return fmt.Errorf("nodes from %d: %w", first, err)
 			}
 			full <- rows
@@ -262,15 +262,18 @@ func eachParents(ctx context.Context, src Source, nodes uint64, use func(first u
 	return errors.Join(ctx.Err(), group.Wait())
 }
 
-// inside checks that no parent lies outside a layer.
-func inside(rows []ParentList, nodes uint64) error {
+// inside checks that no base parent lies behind here nodes, no expander parent behind before.
+func inside(rows []ParentList, here, before uint64) error {
 	for i := range rows {
-		var high uint32
-		for _, p := range rows[i] {
-			high = max(high, p)
+		var base, exp uint32
+		for _, p := range rows[i][:shape.BaseDegree] {
+			base = max(base, p)
 		}
-		if uint64(high) >= nodes {
-			return fmt.Errorf("parent %d of a layer of %d nodes: %w", high, nodes, ErrCache)
+		for _, p := range rows[i][shape.BaseDegree:] {
+			exp = max(exp, p)
+		}
+		if uint64(base) >= here || before > 0 && uint64(exp) >= before {
+			return fmt.Errorf("base parent %d of %d nodes, expander parent %d of %d: %w", base, here, exp, before, ErrCache)
 		}
 	}
 	return nil

@@ -116,22 +116,35 @@ func (c *cancelReader) Read(b []byte) (int, error) {
 
 // ReadPiece opens user bytes of the unsealed file: size bytes from offset, both in unpadded bytes and multiples of 127.
 func (s *Sealer) ReadPiece(paths Paths, offset, size abi.UnpaddedPieceSize) (io.ReadCloser, error) {
-	if offset%fr32.RawBlock != 0 || size%fr32.RawBlock != 0 {
-		return nil, fmt.Errorf("%w: range of %d bytes from %d is no multiple of %d", ErrInput, size, offset, fr32.RawBlock)
+	from, to, err := paddedRange(offset, size)
+	if err != nil {
+		return nil, err
 	}
 	f, err := os.Open(paths.Unsealed)
 	if err != nil {
 		return nil, fileError(paths.Unsealed, "%w", err)
 	}
-	from, length := int64(fr32.PaddedSize(uint64(offset))), int64(fr32.PaddedSize(uint64(size)))
-	if info, err := f.Stat(); err != nil || info.Size() < from+length {
+	if info, err := f.Stat(); err != nil || info.Size() < to {
 		_ = f.Close()
-		return nil, fileError(paths.Unsealed, "does not reach to byte %d: %w", from+length, errors.Join(err, io.ErrUnexpectedEOF))
+		return nil, fileError(paths.Unsealed, "does not reach to byte %d: %w", to, errors.Join(err, io.ErrUnexpectedEOF))
 	}
 	return struct {
 		io.Reader
 		io.Closer
-	}{fr32.NewUnpadder(io.NewSectionReader(f, from, length)), f}, nil
+	}{fr32.NewUnpadder(io.NewSectionReader(f, from, to-from)), f}, nil
+}
+
+// paddedRange is where a range of user bytes stands in a file of padded ones.
+func paddedRange(offset, size abi.UnpaddedPieceSize) (from, to int64, err error) {
+	const longest = 1 << 40 // more than any sector, and far from overflow
+	if offset > longest || size > longest {
+		return 0, 0, fmt.Errorf("%w: range of %d bytes from %d is outside every sector", ErrInput, size, offset)
+	}
+	if offset%fr32.RawBlock != 0 || size%fr32.RawBlock != 0 {
+		return 0, 0, fmt.Errorf("%w: range of %d bytes from %d is no multiple of %d", ErrInput, size, offset, fr32.RawBlock)
+	}
+	from = int64(fr32.PaddedSize(uint64(offset)))
+	return from, from + int64(fr32.PaddedSize(uint64(size))), nil
 }
 
 // ReleaseUnsealed removes the unsealed file; a sealed sector gives its data back by Unseal.

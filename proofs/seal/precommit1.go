@@ -157,7 +157,7 @@ func finishedLayers(sh shape.Seal, paths Paths, id fr32.Node) []string {
 // labelFiles computes the layers that are not finished yet.
 func (s *Sealer) labelFiles(ctx context.Context, sh shape.Seal, paths Paths, id fr32.Node, m *meter) ([]string, error) {
 	done := finishedLayers(sh, paths, id)
-	m.add(uint64(len(done)) * uint64(sh.Size))
+	m.keep(uint64(len(done)) * uint64(sh.Size))
 	if len(done) == sh.Layers {
 		return done, nil
 	}
@@ -172,12 +172,7 @@ func (s *Sealer) labelFiles(ctx context.Context, sh shape.Seal, paths Paths, id 
 		}
 	}
 	for l := len(done) + 1; l <= sh.Layers; l++ {
-		var reported uint64
-		progress := func(nodes uint64) {
-			m.add((nodes - reported) * fr32.NodeSize)
-			reported = nodes
-		}
-		if err := sdr.LabelLayer(ctx, parents, id, l, prev, cur, progress); err != nil {
+		if err := sdr.LabelLayer(ctx, parents, id, l, prev, cur, m.nodes()); err != nil {
 			return nil, err
 		}
 		if err := fsutil.WriteFileAtomic(paths.layer(l), cur, 0o644); err != nil {

@@ -16,10 +16,12 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/ipfs/go-cid"
 
+	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/lazy"
 	"github.com/filecoin-venus/venus/proofs/fr32"
 	"github.com/filecoin-venus/venus/proofs/porep"
@@ -77,7 +79,12 @@ type Progress struct {
 	Sector      abi.SectorID
 	Phase       string
 	Done, Total uint64
+	// Left is the time to the end at the speed so far; 0 at the end, negative while it cannot be told.
+	Left time.Duration
 }
+
+// Percent is Done of Total.
+func (p Progress) Percent() float64 { return 100 * float64(p.Done) / float64(max(p.Total, 1)) }
 
 // Config is what a Sealer works with.
 type Config struct {
@@ -86,8 +93,10 @@ type Config struct {
 	// ParentCache is the folder of parent caches, shared by all programs of a machine. Empty: parents are kept in memory,
 	// which is possible up to 8 MiB sectors.
 	ParentCache string
-	// Progress, when not nil, is called from working goroutines; it must be quick.
+	// Progress, when not nil, is called from working goroutines, one call at a time; it must be quick.
 	Progress func(Progress)
+	// Clock measures the time that is left; nil means the machine's.
+	Clock clock.Clock
 }
 
 // Sealer runs the phases. Safe for concurrent use with different sectors.
@@ -98,6 +107,9 @@ type Sealer struct {
 
 // New makes a Sealer.
 func New(cfg Config) *Sealer {
+	if cfg.Clock == nil {
+		cfg.Clock = clock.Real()
+	}
 	return &Sealer{cfg: cfg}
 }
 
@@ -140,21 +152,42 @@ func (s *Sealer) parentsOf(ctx context.Context, sh shape.Seal) (*sdr.Cache, erro
 // meter reports the progress of one phase.
 type meter struct {
 	report func(Progress)
+	clock  clock.Clock
+	began  time.Time
 	mu     sync.Mutex
 	p      Progress
+	kept   uint64 // of Done, what an earlier run left
 }
 
 func (s *Sealer) meter(sector Sector, phase string, total uint64) *meter {
-	return &meter{report: s.cfg.Progress, p: Progress{Sector: sector.ID, Phase: phase, Total: total}}
+	return &meter{report: s.cfg.Progress, clock: s.cfg.Clock, began: s.cfg.Clock.Now(), p: Progress{Sector: sector.ID, Phase: phase, Total: total}}
+}
+
+// keep counts work that was found done.
+func (m *meter) keep(n uint64) {
+	m.kept += n
+	m.add(n)
 }
 
 func (m *meter) add(n uint64) {
-	if m.report == nil {
+	if m.report == nil || n == 0 {
 		return
 	}
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.p.Done += n
-	p := m.p
-	m.mu.Unlock()
-	m.report(p)
+	m.p.Left = -1
+	if work := m.p.Done - m.kept; work > 0 {
+		m.p.Left = time.Duration(float64(m.clock.Now().Sub(m.began)) * float64(m.p.Total-m.p.Done) / float64(work))
+	}
+	m.report(m.p)
+}
+
+// nodes counts the nodes of one layer as the labelling tells them.
+func (m *meter) nodes() func(nodes uint64) {
+	var reported uint64
+	return func(nodes uint64) {
+		m.add((nodes - reported) * fr32.NodeSize)
+		reported = nodes
+	}
 }

@@ -12,12 +12,14 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/ipfs/go-cid"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/blake2b"
 
+	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/vectors"
 	"github.com/filecoin-venus/venus/proofs/fr32"
 	"github.com/filecoin-venus/venus/proofs/porep"
@@ -83,24 +85,20 @@ type life struct {
 	cids   SectorCids
 }
 
-// unsealedSize is the user bytes of a 2 KiB sector.
-const unsealedSize = 2032
-
 // fill adds two pieces of random data, or one of zeros.
 func (l *life) fill(t testing.TB, s *Sealer, zeros bool) {
+	sh, err := l.Proof.SectorSize()
+	require.NoError(t, err)
+	size := abi.PaddedPieceSize(sh).Unpadded()
+	l.data = make([]byte, size)
 	if zeros {
-		size := abi.UnpaddedPieceSize(unsealedSize)
-		if sz, err := l.Proof.SectorSize(); err == nil {
-			size = abi.PaddedPieceSize(sz).Unpadded()
-		}
 		p, err := s.AddPiece(ctx, l.Sector, l.paths, nil, size, nil)
 		require.NoError(t, err)
-		l.pieces, l.data = []abi.PieceInfo{p}, make([]byte, size)
+		l.pieces = []abi.PieceInfo{p}
 		return
 	}
-	l.data = make([]byte, unsealedSize)
 	rand.New(rand.NewSource(int64(l.ID.Number))).Read(l.data)
-	half := abi.UnpaddedPieceSize(unsealedSize / 2)
+	half := size / 2
 	a, err := s.AddPiece(ctx, l.Sector, l.paths, nil, half, bytes.NewReader(l.data[:half]))
 	require.NoError(t, err)
 	b, err := s.AddPiece(ctx, l.Sector, l.paths, []abi.UnpaddedPieceSize{half}, half, bytes.NewReader(l.data[half:]))
@@ -160,14 +158,14 @@ func TestGenesisSectors(t *testing.T) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(l.paths.Sealed), 0o755))
 		require.NoError(t, os.WriteFile(l.paths.Sealed, read(t, theirs.Sealed), 0o644))
 		require.NoError(t, s.Unseal(ctx, l.Sector, l.paths, lotus[:], want.CommD))
-		r, err := s.ReadPiece(l.paths, 0, unsealedSize)
+		r, err := s.ReadPiece(l.paths, 0, 2032)
 		require.NoError(t, err)
 		data, err := io.ReadAll(r)
 		require.NoError(t, err)
 		require.NoError(t, r.Close())
 
 		l.paths = PathsIn(t.TempDir(), l.ID)
-		p, err := s.AddPiece(ctx, l.Sector, l.paths, nil, unsealedSize, bytes.NewReader(data))
+		p, err := s.AddPiece(ctx, l.Sector, l.paths, nil, 2032, bytes.NewReader(data))
 		require.NoError(t, err)
 		require.Equal(t, want.CommD, p.PieceCID)
 		p1, err := s.PreCommit1(ctx, l.Sector, l.paths, lotus[:], []abi.PieceInfo{p})
@@ -225,6 +223,9 @@ func TestLifeOfASector(t *testing.T) {
 			require.NoError(t, s.ReleaseUnsealed(l.paths), "again")
 			require.NoError(t, s.Unseal(ctx, l.Sector, l.paths, ticket, l.cids.Unsealed))
 			require.Equal(t, before, read(t, l.paths.Unsealed))
+			var some bytes.Buffer
+			require.NoError(t, s.UnsealRange(ctx, l.Sector, l.paths, ticket, l.cids.Unsealed, 254, 1270, &some))
+			require.Equal(t, l.data[254:1524], some.Bytes())
 			r, err := s.ReadPiece(l.paths, 127, 254)
 			require.NoError(t, err)
 			part, err := io.ReadAll(r)
@@ -249,8 +250,34 @@ func TestLifeOfASector(t *testing.T) {
 		require.LessOrEqual(t, p.Done, p.Total)
 		done[p.Phase] = max(done[p.Phase], p.Done)
 	}
-	require.Equal(t, map[string]uint64{"precommit1": 3 * 2048, "precommit2": 4 * 2048, "unseal": 2 * 2048}, done)
+	require.Equal(t, map[string]uint64{"precommit1": 3 * 2048, "precommit2": 4 * 2048, "unseal": 2 * 2048, "unseal range": 2048 + 1536}, done)
 	require.NoError(t, s.Close())
+}
+
+func TestUnsealRangeRefusesWhatIsNotThere(t *testing.T) {
+	s := New(Config{})
+	l := sealed(t, s, t.TempDir(), 3, 5, false)
+	for _, r := range [][2]abi.UnpaddedPieceSize{{1, 127}, {0, 128}, {0, 2032 + 127}, {2032, 127}, {1 << 62, 127}, {127, 127 << 56}} {
+		require.ErrorIs(t, s.UnsealRange(ctx, l.Sector, l.paths, ticket, l.cids.Unsealed, r[0], r[1], io.Discard), ErrInput, "%d", r)
+	}
+}
+
+// TestProgressTellsTheTimeLeft moves a clock between the steps of a phase that found a quarter done.
+func TestProgressTellsTheTimeLeft(t *testing.T) {
+	var last Progress
+	c := clock.NewSim(time.Unix(0, 0))
+	s := New(Config{Clock: c, Progress: func(p Progress) { last = p }})
+	m := s.meter(sectorOf(1, 5), "precommit1", 400)
+	m.keep(100)
+	require.Negative(t, last.Left, "nothing was done yet to judge by")
+	c.Advance(10 * time.Second)
+	m.add(100)
+	require.Equal(t, 20*time.Second, last.Left)
+	require.InDelta(t, 50, last.Percent(), 1e-9)
+	c.Advance(10 * time.Second)
+	m.add(200)
+	require.Zero(t, last.Left)
+	require.InDelta(t, 100, last.Percent(), 1e-9)
 }
 
 func TestPieces(t *testing.T) {
@@ -328,12 +355,9 @@ func TestSectorsInParallel(t *testing.T) {
 	}
 }
 
-// TestSealing8MiB is a long test: a whole 8 MiB sector.
+// TestSealing8MiB seals, proves and unseals a whole 8 MiB sector.
 func TestSealing8MiB(t *testing.T) {
-	if os.Getenv("VENUS_LONG_TESTS") == "" {
-		t.Skip("long test: set VENUS_LONG_TESTS=1")
-	}
-	s := New(Config{Prover: &checkingProver{}, ParentCache: os.Getenv("VENUS_PARENT_CACHE")})
+	s := New(Config{Prover: &checkingProver{}, ParentCache: t.TempDir()})
 	l := sealed(t, s, t.TempDir(), 8, abi.RegisteredSealProof_StackedDrg8MiBV1_1, true)
 	require.Equal(t, "65f29e5d98d246c38b388cfc06db1f6b021303c5a289000bdce832a9c3ec421c", l.p1.CommD.String())
 	require.Len(t, read(t, l.paths.cache("sc-02-data-tree-r-last.dat")), 18_720)
