@@ -81,18 +81,16 @@ func (k *PreparedKey) Verify(instances ...Instance) error {
 		as[i] = combine([]bls.G1Affine{in.Proof.A}, weights[i:i+1])
 		as[i].Neg(&as[i])
 	}
-	points := []bls.G1Affine{combine(k.vk.IC, scalars), combine(cs, weights)}
-	var want bls.GT
+	var want, left bls.GT
 	if len(instances) == 1 {
 		want.Conjugate(&k.alphaBeta) // the inverse
+		left, err = k.fixedLoop(combine(k.vk.IC, scalars), combine(cs, weights))
 	} else {
-		points = append(points, combine([]bls.G1Affine{k.vk.AlphaG1}, scalars[:1]))
 		want.SetOne()
+		left, err = k.MillerLoop(scalars, combine(cs, weights))
 	}
-	prepared := k.fixed // the library scales the lines it is given in place
-	left, err := bls.MillerLoopFixedQ(points, prepared[:len(points)])
 	if err != nil {
-		return fmt.Errorf("pairing: %w", err)
+		return err
 	}
 	right, err := bls.MillerLoop(as, bs)
 	if err != nil {
@@ -102,6 +100,26 @@ func (k *PreparedKey) Verify(instances ...Instance) error {
 		return ErrInvalid
 	}
 	return nil
+}
+
+// MillerLoop is, before the final exponentiation, what a weighted sum of proofs must equal on the side of the key:
+// e(w*alpha, beta) * e(sum, gamma) * e(c, delta). Weighted holds w, the sum of the weights, and then the weighted sum of
+// every public input; c is the weighted sum of the proofs' C.
+func (k *PreparedKey) MillerLoop(weighted []fr.Element, c bls.G1Affine) (bls.GT, error) {
+	if len(weighted) != len(k.vk.IC) {
+		return bls.GT{}, fmt.Errorf("%d weighted inputs, key wants %d: %w", len(weighted), len(k.vk.IC), ErrInvalid)
+	}
+	return k.fixedLoop(combine(k.vk.IC, weighted), c, combine([]bls.G1Affine{k.vk.AlphaG1}, weighted[:1]))
+}
+
+// fixedLoop pairs points with gamma, delta and beta, as many as there are points.
+func (k *PreparedKey) fixedLoop(points ...bls.G1Affine) (bls.GT, error) {
+	prepared := k.fixed // the library scales the lines it is given in place
+	f, err := bls.MillerLoopFixedQ(points, prepared[:len(points)])
+	if err != nil {
+		return f, fmt.Errorf("pairing: %w", err)
+	}
+	return f, nil
 }
 
 // weights are 1 and then random 128-bit numbers: a forged batch passes with probability 2^-128.
