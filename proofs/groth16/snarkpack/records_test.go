@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"testing"
 
@@ -73,6 +74,7 @@ func TestRecordedAggregates(t *testing.T) {
 	require.GreaterOrEqual(t, len(records), 24)
 	v := NewVerifier(solveKey(t, records))
 	require.NoError(t, v.key.Check())
+	require.Equal(t, filecoinKey(t), v.key)
 	for i, r := range records {
 		again, err := r.proof.Bytes()
 		require.NoError(t, err)
@@ -84,6 +86,28 @@ func TestRecordedAggregates(t *testing.T) {
 		wrong.point.Double(&wrong.point)
 		require.False(t, holds(t, v, &wrong, r.proof), "record %d", i)
 	}
+}
+
+// filecoinKey is what solveKey found: powers 1 of the keys in Filecoin's file v28-fil-inner-product-v1.srs.
+func filecoinKey(t testing.TB) *Key {
+	t.Helper()
+	k := &Key{}
+	for i, text := range [][2]string{
+		{"8626cc1d12a23b7886a4f0b0ef67959b7741bf3cfb2c4a020c7d4cc363796a0a7c0f6ea5ac673865de74a88058e9326e",
+			"916b2250fc4b3098ccadf9ec58526aecf307d21e233f65110554ee04460f72a616f4d070941b0796de5defda29196e40013645b8518e5568e75d320da8b83a87e12406956b9c74491ee5ecf06dc297ba1186016209d78fd832c16ef62fc49eff"},
+		{"94d6c498d574d2097591fd25d857e6d40c23e8a8c1bda9934ad9d4b1eabf450d033df590a8040f173660fbd9bdbad57f",
+			"ab7f40735039f5dc0402d11e22dd2afcac550518aba5d20abb9cbb2ef5eea9f24dcaa705f55d676789eca507c74ea70b0eb7399ac5daac0cd0bf50380fafe490785e8addeb99e87f0da9039d460999085369a1c2337470d7d496e47d5c2f4690"},
+	} {
+		for _, p := range []struct {
+			point interface{ SetBytes(b []byte) (int, error) }
+			hex   string
+		}{{&k.G[i], text[0]}, {&k.H[i], text[1]}} {
+			b, err := hex.DecodeString(p.hex)
+			require.NoError(t, err)
+			require.NoError(t, readPoint(p.point, b))
+		}
+	}
+	return k
 }
 
 // holds checks all equations but that of the statements.
