@@ -1,7 +1,7 @@
 // Package prove is the door for programs that make proofs: it turns vanilla proofs into Groth16 proofs.
 //
 // Start at [New]. There is one circuit per proof type and there are several backends for it, see [Backend]; package seal
-// describes what a prover must be able to do, and a [Prover] is that.
+// describes what a prover must be able to do, and a [Prover] is that. [Prover.AggregateSeals] makes one proof of many.
 //
 // Invariants: the trapdoor backend exists on private networks only; every proof has been verified before it is returned.
 package prove
@@ -45,6 +45,8 @@ var ErrRefused = errors.New("proof backend refused")
 type Prover struct {
 	start func(ctx context.Context, id keys.Circuit) (system, *groth16.VerifyingKey, error)
 	ready lazy.Map[string, *machine]
+
+	aggregator *aggregator
 }
 
 // system is a Groth16 prover of one circuit.
@@ -72,6 +74,7 @@ func NewIn(dir string, network params.Network, backend Backend) (*Prover, error)
 	case backend == Trapdoor && !network.Devnet:
 		return nil, fmt.Errorf("network %s is not a private network: its proofs cannot be made with the trapdoor: %w", network.Name, ErrRefused)
 	case backend == Trapdoor:
+		p.aggregator = seeded(devnet)
 		p.start = func(_ context.Context, id keys.Circuit) (system, *groth16.VerifyingKey, error) {
 			secret, derived, err := devnet.Derive(id)
 			if err != nil {
@@ -80,12 +83,14 @@ func NewIn(dir string, network params.Network, backend Backend) (*Prover, error)
 			return prover.NewTrapdoor(secret, derived), derived.Key, nil
 		}
 	case backend == CRS && network.Devnet:
+		p.aggregator = seeded(devnet)
 		p.start = func(ctx context.Context, id keys.Circuit) (system, *groth16.VerifyingKey, error) {
 			path, err := devnet.ParamsFile(ctx, id, prover.WriteParams)
 			return openCRS(id, path, err)
 		}
 	case backend == CRS:
 		official := keys.NewOfficial(dir)
+		p.aggregator = filed(official)
 		p.start = func(ctx context.Context, id keys.Circuit) (system, *groth16.VerifyingKey, error) {
 			path, err := official.ParamsFile(ctx, id)
 			return openCRS(id, path, err)

@@ -1,5 +1,5 @@
-// Package verify is the door through which nodes check proofs: seals one by one and in batches, window and winning PoSt,
-// replica updates.
+// Package verify is the door through which nodes check proofs: seals one by one, in batches and aggregated, window and
+// winning PoSt, replica updates.
 //
 // Start at [New]. Verdicts are booleans: false means that the proof does not hold, for whatever reason lies in the proof
 // or in its statement; an error means that this machine cannot tell, because a verifying key is missing or the context
@@ -29,6 +29,7 @@ import (
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/proofs/commp"
 	"github.com/filecoin-venus/venus/proofs/groth16"
+	"github.com/filecoin-venus/venus/proofs/groth16/snarkpack"
 	keys "github.com/filecoin-venus/venus/proofs/params"
 	"github.com/filecoin-venus/venus/proofs/porep"
 	"github.com/filecoin-venus/venus/proofs/post"
@@ -38,34 +39,26 @@ import (
 
 var log = logging.Logger("proofs/verify")
 
-// ErrUnsupported marks proofs of a kind that exists in the protocol and that this implementation cannot check yet.
-var ErrUnsupported = errors.New("verification not supported")
-
-// KeySource gives the verifying key of a circuit.
+// KeySource gives the verifying key of a circuit, and what aggregates of its proofs are checked with.
 type KeySource interface {
 	VerifyingKey(c keys.Circuit) (*groth16.VerifyingKey, error)
+	AggregationKey() (*snarkpack.Key, error)
 }
 
 // Verifier checks proofs of one network. Safe for concurrent use.
 type Verifier struct {
-	source KeySource
-	// refuseUnknown turns "cannot check" into "does not hold", see New.
-	refuseUnknown bool
-
-	keys lazy.Map[string, *groth16.PreparedKey]
+	source     KeySource
+	keys       lazy.Map[string, *groth16.PreparedKey]
+	aggregates lazy.Map[struct{}, *snarkpack.Verifier]
 }
 
 // New makes the verifier of a network. Dir is the parameter cache; empty means the machine's, see package proofs/params.
-// On a devnet, where every node runs this implementation, proofs of a kind it cannot check (aggregated seals) count as
-// invalid: were they an error, one message carrying such a proof would stop every node's execution for good.
 func New(network params.Network, dir string) *Verifier {
 	if dir == "" {
 		dir = keys.CacheDir()
 	}
 	if network.Devnet {
-		v := NewWithKeys(keys.NewDevnet(network.ProofSeed, dir))
-		v.refuseUnknown = true
-		return v
+		return NewWithKeys(keys.NewDevnet(network.ProofSeed, dir))
 	}
 	return NewWithKeys(keys.NewOfficial(dir))
 }
@@ -76,8 +69,8 @@ func NewWithKeys(source KeySource) *Verifier {
 }
 
 // Warm loads or derives the keys of the given sector sizes, so that no later verification waits for them; an error names
-// the first that cannot be had. Keys of replica updates come last, and the log tells if one is missing: miners can live
-// without. Meant for a goroutine at start.
+// the first that cannot be had. Keys of replica updates and of aggregates come last, and the log tells if one is missing:
+// miners can live without. Meant for a goroutine at start.
 func (v *Verifier) Warm(ctx context.Context, sizes ...abi.SectorSize) error {
 	for _, size := range sizes {
 		for _, c := range circuitsOf(size) {
@@ -98,6 +91,9 @@ func (v *Verifier) Warm(ctx context.Context, sizes ...abi.SectorSize) error {
 				log.Warnw("replica updates cannot be judged yet", "reason", err)
 			}
 		}
+	}
+	if _, err := v.aggregation(); err != nil {
+		log.Warnw("aggregated seals cannot be judged yet", "reason", err)
 	}
 	return nil
 }
@@ -199,11 +195,6 @@ func (v *Verifier) verifyPoSt(ctx context.Context, winning bool, prover abi.Acto
 	return verdicts[0], nil
 }
 
-// VerifyAggregateSeals answers ErrUnsupported, on a devnet false.
-func (v *Verifier) VerifyAggregateSeals(context.Context, proof.AggregateSealVerifyProofAndInfos) (bool, error) {
-	return false, v.unsupported("aggregated seal proofs")
-}
-
 // VerifyReplicaUpdate checks the proof that a sector's replica took new data in.
 func (v *Verifier) VerifyReplicaUpdate(ctx context.Context, info proof.ReplicaUpdateInfo) (bool, error) {
 	if err := ctx.Err(); err != nil {
@@ -219,13 +210,6 @@ func (v *Verifier) VerifyReplicaUpdate(ctx context.Context, info proof.ReplicaUp
 		return false, err
 	}
 	return verdicts[0], nil
-}
-
-func (v *Verifier) unsupported(what string) error {
-	if v.refuseUnknown {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", what, ErrUnsupported)
 }
 
 // WinningPoStChallenge picks the sector that a winning PoSt must prove, as an index into the miner's ordered set of

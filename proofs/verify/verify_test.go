@@ -56,12 +56,6 @@ func TestMissingKeyIsAnErrorAndABadProofIsAVerdict(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestNotYetSupported(t *testing.T) {
-	v := NewWithKeys(keys.NewOfficial(t.TempDir()))
-	_, err := v.VerifyAggregateSeals(context.Background(), proof.AggregateSealVerifyProofAndInfos{})
-	require.ErrorIs(t, err, ErrUnsupported)
-}
-
 func TestPublicSectorsCountOnce(t *testing.T) {
 	sh, err := shape.OfPoSt(abi.RegisteredPoStProof_StackedDrgWindow2KiBV1)
 	require.NoError(t, err)
@@ -83,15 +77,6 @@ func TestPublicSectorsCountOnce(t *testing.T) {
 func TestPanicIsContained(t *testing.T) {
 	_, err := guard(func() (int, error) { panic("foreign input") })
 	require.ErrorIs(t, err, errPanic)
-}
-
-func TestDevnetRefusesWhatItCannotCheck(t *testing.T) {
-	network, err := params.ByName("local")
-	require.NoError(t, err)
-	v := New(network, t.TempDir())
-	ok, err := v.VerifyAggregateSeals(context.Background(), proof.AggregateSealVerifyProofAndInfos{})
-	require.NoError(t, err)
-	require.False(t, ok)
 }
 
 func TestReplicaUpdatesHaveVerdicts(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
+	"github.com/filecoin-project/go-state-types/abi"
 )
 
 // Version chooses the transcript. The encoding is the same.
@@ -20,6 +21,17 @@ const (
 	// V2 puts both into the transcript (SnarkPackV2).
 	V2 Version = 2
 )
+
+// VersionOf is the transcript that a registered type of aggregates prescribes.
+func VersionOf(t abi.RegisteredAggregationProof) (Version, error) {
+	switch t {
+	case abi.RegisteredAggregationProof_SnarkPackV1:
+		return V1, nil
+	case abi.RegisteredAggregationProof_SnarkPackV2:
+		return V2, nil
+	}
+	return 0, fmt.Errorf("aggregate proof type %d: want 0 or 1 (SnarkPack V1, V2)", t)
+}
 
 // oracle hashes a labelled list of values to a challenge. Values have no separators, their lengths are fixed.
 type oracle struct{ h hash.Hash }

@@ -87,3 +87,12 @@ func (k *Keys) Write(w io.Writer) error {
 func (k *Keys) Capacity() int {
 	return min(len(k.G[0])/2, len(k.G[1])/2, len(k.H[0]), len(k.H[1]))
 }
+
+// VerifierKey is the verifier's part of the keys.
+func (k *Keys) VerifierKey() *snarkpack.Key {
+	out := &snarkpack.Key{}
+	for i := range 2 {
+		out.G[i], out.H[i] = k.G[i][1], k.H[i][1]
+	}
+	return out
+}
