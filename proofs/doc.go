@@ -17,6 +17,9 @@
 // A proof of spacetime (post) opens tree R alone and takes the same last two steps. A replica update (update) encodes data
 // into a sector sealed without any, opens both replicas and the data, and takes them too.
 //
+// Proofs of many sectors can be aggregated into one, the seals of method ProveCommitAggregate: prover/aggregate in groth16
+// makes it, snarkpack checks it.
+//
 // Keys come from package params. Public networks use Filecoin's files, by name and digest. Private networks derive
 // everything from a seed that all members share: verifying keys in the node; in the prover either the secret itself
 // (trapdoor, the default there: no files, a fraction of a second) or parameter files made once from it (crs).

@@ -47,7 +47,7 @@ func TestNamesAndDigestsAreFilecoins(t *testing.T) {
 	}
 	require.Len(t, names, 20)
 	vectors.Count(t, "proofs/parameters.json", 2*len(names))
-	vectors.NotApplicable(t, "proofs/parameters.json", len(published)-2*len(names), "updates with a Poseidon data tree, which no actor accepts, and the inner product key of aggregation are not built here")
+	vectors.NotApplicable(t, "proofs/parameters.json", len(published)-2*len(names), "updates with a Poseidon data tree, which no actor accepts, are not built here")
 }
 
 func TestMissingOfficialKeySaysWhatToDo(t *testing.T) {
@@ -86,4 +86,29 @@ func TestDevnetKeysAreKept(t *testing.T) {
 	other, err := NewDevnet([]byte("seed two"), dir).VerifyingKey(c)
 	require.NoError(t, err)
 	require.NotEqual(t, first, other)
+}
+
+func TestAggregationKeys(t *testing.T) {
+	dir := t.TempDir()
+	official := NewOfficial(dir)
+	_, err := official.AggregationKey()
+	require.ErrorIs(t, err, ErrMissing)
+	for _, part := range []string{AggregationFileName, "ae20310138f5ba81451d723f858e3797", dir, CacheEnv} {
+		require.ErrorContains(t, err, part)
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, AggregationFileName), []byte("something else"), 0o600))
+	_, err = official.AggregationKey()
+	require.ErrorContains(t, err, "fetch it again")
+
+	one, err := NewDevnet([]byte("one"), "").AggregationKey()
+	require.NoError(t, err)
+	require.NoError(t, one.Check())
+	again, err := NewDevnet([]byte("one"), "").AggregationKey()
+	require.NoError(t, err)
+	require.Equal(t, one, again)
+	two, err := NewDevnet([]byte("two"), "").AggregationKey()
+	require.NoError(t, err)
+	require.NotEqual(t, one, two)
+	_, err = NewDevnet(nil, "").AggregationKey()
+	require.Error(t, err)
 }

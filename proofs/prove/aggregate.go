@@ -42,15 +42,15 @@ func (p *Prover) AggregateSeals(ctx context.Context, info proof.AggregateSealVer
 		parts[i] = instances[i].Proof
 		st.Inputs = append(st.Inputs, instances[i].Inputs)
 	}
-	press, err := p.aggregator.press(ctx, len(parts))
+	with, err := p.aggregator.press(ctx, len(parts))
 	if err != nil {
 		return nil, err
 	}
-	made, err := press.keys.Aggregate(ctx, version, digest[:], parts)
+	made, err := with.keys.Aggregate(ctx, version, digest[:], parts)
 	if err != nil {
 		return nil, err
 	}
-	if err := press.verifier.Verify(key, st, made); err != nil {
+	if err := with.verifier.Verify(key, st, made); err != nil {
 		return nil, fmt.Errorf("aggregate of %d proofs: %w", len(parts), err)
 	}
 	return made.Bytes()

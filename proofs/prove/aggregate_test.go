@@ -19,10 +19,10 @@ import (
 // sealedSectors proves the two real sectors in turn, each time for another seed.
 func sealedSectors(t testing.TB, p *Prover, n int) (info proof.AggregateSealVerifyProofAndInfos, proofs [][]byte) {
 	t.Helper()
-	real := []*genesisSector{loadGenesis(t, 0), loadGenesis(t, 1)}
+	sectors := []*genesisSector{loadGenesis(t, 0), loadGenesis(t, 1)}
 	info = proof.AggregateSealVerifyProofAndInfos{Miner: genesisMiner, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1}
 	for i := range n {
-		g := real[i%2]
+		g := sectors[i%2]
 		st := g.statement
 		st.Seed[0] = byte(i)
 		vanilla, err := porep.Prove(t.Context(), st, g.sources)
