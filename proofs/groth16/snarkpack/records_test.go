@@ -11,9 +11,11 @@ import (
 	"github.com/consensys/gnark-crypto/ecc"
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
+	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/internal/vectors"
+	"github.com/filecoin-venus/venus/proofs/porep"
 )
 
 // recorded is an aggregate that the network's own software made, with its challenges.
@@ -86,6 +88,41 @@ func TestRecordedAggregates(t *testing.T) {
 		wrong.point.Double(&wrong.point)
 		require.False(t, holds(t, v, &wrong, r.proof), "record %d", i)
 	}
+}
+
+// TestMainnetAggregates is TestRecordedAggregates for aggregates of version 1 in blocks of the public network, of 320 and
+// of 2560 proofs, which their message binds to all seeds and commitments.
+func TestMainnetAggregates(t *testing.T) {
+	const name = "proofs/aggregates-nv15.json"
+	if len(vectors.Glob(t, name)) == 0 {
+		t.Skipf("aggregates of the public network are not at hand: no %s among the vectors", name)
+	}
+	var file struct{ Aggregates [][]byte }
+	vectors.JSON(t, name, &file)
+	require.NotEmpty(t, file.Aggregates)
+	v := NewVerifier(filecoinKey(t))
+	for i, b := range file.Aggregates {
+		var info proof.AggregateSealVerifyProofAndInfos
+		require.NoError(t, info.UnmarshalCBOR(bytes.NewReader(b)))
+		sectors, err := porep.AggregateOf(info)
+		require.NoError(t, err)
+		proofs, err := sectors.NumProofs()
+		require.NoError(t, err)
+		p, err := Parse(info.Proof)
+		require.NoError(t, err)
+		require.Equal(t, Padded(proofs), p.NumProofs())
+		again, err := p.Bytes()
+		require.NoError(t, err)
+		require.Equal(t, info.Proof, again, "aggregate %d", i)
+
+		digest := sectors.Digest()
+		c := replay(Statement{Version: V1, Message: digest[:]}, p)
+		require.NoError(t, c.checkSum(p), "aggregate %d", i)
+		require.True(t, holds(t, v, c, p), "aggregate %d", i)
+		require.Error(t, replay(Statement{Version: V2, Message: digest[:]}, p).checkSum(p), "aggregate %d", i)
+		require.Error(t, replay(Statement{Version: V1, Message: digest[1:]}, p).checkSum(p), "aggregate %d", i)
+	}
+	vectors.Count(t, name, len(file.Aggregates))
 }
 
 // filecoinKey is what solveKey found: powers 1 of the keys in Filecoin's file v28-fil-inner-product-v1.srs.
