@@ -175,5 +175,8 @@ func (f *File) Key() (*Key, error) {
 		}
 		k.G[i], k.H[i] = g[0], h[0]
 	}
-	return k, k.Check()
+	if err := k.Check(); err != nil {
+		return nil, err
+	}
+	return k, nil
 }

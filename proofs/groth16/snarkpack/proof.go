@@ -97,7 +97,10 @@ func Parse(b []byte) (*Proof, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	return p, expand(r.targets, r.torus)
+	if err := expand(r.targets, r.torus); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // Bytes is the encoding of p. An element of the target group that has no compressed form, as 1 has none, is an error.

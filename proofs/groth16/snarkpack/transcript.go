@@ -22,6 +22,9 @@ const (
 	V2 Version = 2
 )
 
+// Known tells whether v is one of the versions above.
+func (v Version) Known() bool { return v == V1 || v == V2 }
+
 // VersionOf is the transcript that a registered type of aggregates prescribes.
 func VersionOf(t abi.RegisteredAggregationProof) (Version, error) {
 	switch t {

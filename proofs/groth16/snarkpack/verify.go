@@ -44,7 +44,7 @@ type Statement struct {
 // Verify checks that p aggregates proofs of st's inputs under key: one product of pairings over a random combination of
 // all equations. An aggregate of another number of proofs, and one that does not hold, give ErrInvalid.
 func (v *Verifier) Verify(key *groth16.PreparedKey, st Statement, p *Proof) error {
-	if st.Version != V1 && st.Version != V2 {
+	if !st.Version.Known() {
 		return fmt.Errorf("aggregate of version %d: %w", st.Version, ErrInvalid)
 	}
 	if len(st.Inputs) == 0 || Padded(len(st.Inputs)) != p.NumProofs() {

@@ -23,6 +23,9 @@ var ErrCount = errors.New("number of proofs to aggregate")
 // Aggregate makes one aggregate of proofs, of one circuit and in this order, bound to the message; the last proof is
 // repeated to fill the aggregate up. Keys may be larger than needed.
 func (k *Keys) Aggregate(ctx context.Context, version snarkpack.Version, message []byte, proofs []groth16.Proof) (*snarkpack.Proof, error) {
+	if !version.Known() {
+		return nil, fmt.Errorf("aggregate of version %d is unknown", version)
+	}
 	n := snarkpack.Padded(len(proofs))
 	if len(proofs) == 0 || n > min(snarkpack.MaxProofs, k.Capacity()) {
 		return nil, fmt.Errorf("%w: %d, commitment keys are for up to %d", ErrCount, len(proofs), k.Capacity())

@@ -180,6 +180,8 @@ func TestAggregateRefuses(t *testing.T) {
 	require.ErrorIs(t, err, ErrCount)
 	_, err = w.keys.Aggregate(ctx, snarkpack.V1, message, append(w.proofs, w.proofs[0]))
 	require.ErrorIs(t, err, ErrCount)
+	_, err = w.keys.Aggregate(ctx, 3, message, w.proofs)
+	require.Error(t, err)
 	cancel()
 	_, err = w.keys.Aggregate(ctx, snarkpack.V1, message, w.proofs)
 	require.ErrorIs(t, err, context.Canceled)
