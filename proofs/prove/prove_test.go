@@ -1,10 +1,14 @@
 package prove
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -399,4 +403,44 @@ func BenchmarkPoRep2KiB(b *testing.B) {
 		_, err := p.ProvePoRep(context.Background(), vanilla)
 		require.NoError(b, err)
 	}
+}
+
+// peakMemory is the most memory that run had at any moment, in bytes; 0 where the system does not tell.
+func peakMemory(run func()) uint64 {
+	runtime.GC()
+	debug.FreeOSMemory()
+	if os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) != nil { // resets the mark
+		run()
+		return 0
+	}
+	run()
+	status, _ := os.ReadFile("/proc/self/status")
+	_, rest, _ := bytes.Cut(status, []byte("VmHWM:"))
+	var kb uint64
+	_, _ = fmt.Sscan(string(rest), &kb)
+	return kb << 10
+}
+
+// BenchmarkPoRep2KiBCRS makes the parameter file and proves with it; both with their peak of memory.
+func BenchmarkPoRep2KiBCRS(b *testing.B) {
+	ctx, g := context.Background(), loadGenesis(b, 0)
+	p, err := NewIn(b.TempDir(), devnet(b), CRS)
+	require.NoError(b, err)
+	vanilla, err := porep.Prove(ctx, g.statement, g.sources)
+	require.NoError(b, err)
+	sh, err := shape.OfSeal(vanilla.SealProof)
+	require.NoError(b, err)
+	began := time.Now()
+	setup := peakMemory(func() { _, err = p.machine(ctx, keys.PoRep(sh)) })
+	require.NoError(b, err)
+	b.ReportMetric(time.Since(began).Seconds(), "setup-s")
+	b.ReportMetric(float64(setup)/1e6, "setup-MB")
+	b.ResetTimer()
+	peak := peakMemory(func() {
+		for b.Loop() {
+			_, err := p.ProvePoRep(ctx, vanilla)
+			require.NoError(b, err)
+		}
+	})
+	b.ReportMetric(float64(peak)/1e6, "peak-MB")
 }

@@ -93,22 +93,35 @@ func quotient(a, b, c fr.Vector, n int) (fr.Vector, error) {
 	if n != m-1 {
 		return nil, fmt.Errorf("circuit wants a domain of %d, parameters have %d points in H", m, n)
 	}
-	domain := fft.NewDomain(uint64(m))
+	d, err := newDomain(log)
+	if err != nil {
+		return nil, err
+	}
+	var byM, g, z, one fr.Element
+	byM.SetUint64(uint64(m)).Inverse(&byM)
+	g = fft.GeneratorFullMultiplicativeGroup()
+	one.SetOne()
 	for _, v := range []*fr.Vector{&a, &b, &c} {
 		*v = append(*v, make(fr.Vector, m-len(*v))...)
-		domain.FFTInverse(*v, fft.DIF)
+		d.coefficients(*v)
 	}
-	domain.FFT(a, fft.DIT, fft.OnCoset())
-	domain.FFT(b, fft.DIT, fft.OnCoset())
-	a.Mul(a, b)
-	domain.FFTInverse(a, fft.DIF, fft.OnCoset())
-	var z fr.Element
-	z.Exp(domain.FrMultiplicativeGen, big.NewInt(int64(m)))
-	one := fr.One()
-	z.Sub(&z, &one)
-	z.Inverse(&z)
-	a.Sub(a, c)
-	a.ScalarMul(a, &z)
+	d.scale(a, g, byM)
+	d.scale(b, g, byM)
+	d.values(a)
+	d.values(b)
+	inStrips(m, func(from, to int) {
+		x := a[from:to]
+		x.Mul(x, b[from:to])
+	})
+	d.coefficients(a)
+
+	z.Exp(g, big.NewInt(int64(m))).Sub(&z, &one).Inverse(&z).Mul(&z, &byM)
+	d.scale(a, *g.Inverse(&g), z)
+	inStrips(m, func(from, to int) {
+		x, y := a[from:to], c[from:to]
+		y.ScalarMul(y, &z)
+		x.Sub(x, y)
+	})
 	fft.BitReverse(a)
 	return a[:n], nil
 }
