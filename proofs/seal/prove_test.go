@@ -7,20 +7,12 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/stretchr/testify/require"
-
-	"github.com/filecoin-venus/venus/params"
-	"github.com/filecoin-venus/venus/proofs/prove"
-	"github.com/filecoin-venus/venus/proofs/verify"
 )
 
 // TestProvenAndVerified goes from data to proofs that the network's verifier accepts.
 func TestProvenAndVerified(t *testing.T) {
-	network, err := params.ByName("local")
-	require.NoError(t, err)
-	prover, err := prove.New(network, prove.Trapdoor)
-	require.NoError(t, err)
-	v := verify.New(network, t.TempDir())
-	s, root := New(Config{Prover: prover}), t.TempDir()
+	s, v := realSealer(t)
+	root := t.TempDir()
 	a, b, c := sealed(t, s, root, 1, 5, true), sealed(t, s, root, 2, 5, false), sealed(t, s, root, 3, 5, false)
 	c1, err := s.Commit1(ctx, a.Sector, a.paths, ticket, seed, a.pieces, a.cids)
 	require.NoError(t, err)

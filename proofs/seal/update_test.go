@@ -12,11 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/internal/fault"
-	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/proofs/commp"
 	"github.com/filecoin-venus/venus/proofs/fr32"
-	"github.com/filecoin-venus/venus/proofs/prove"
-	"github.com/filecoin-venus/venus/proofs/verify"
 )
 
 // renewed is a sector sealed without data that takes data in.
@@ -60,12 +57,8 @@ func (r *renewed) ref() SectorRef {
 // TestUpdateProvenAndVerified goes from new data to a proof that the network's verifier accepts, with every part of its
 // statement changed in turn, and on to proofs of spacetime over the new replica.
 func TestUpdateProvenAndVerified(t *testing.T) {
-	network, err := params.ByName("local")
-	require.NoError(t, err)
-	prover, err := prove.New(network, prove.Trapdoor)
-	require.NoError(t, err)
-	v := verify.New(network, t.TempDir())
-	s, root := New(Config{Prover: prover}), t.TempDir()
+	s, v := realSealer(t)
+	root := t.TempDir()
 	a, b := renew(t, s, root, 1, 5), renew(t, s, root, 2, 5)
 	a.update(t, s)
 	b.update(t, s)
@@ -217,16 +210,9 @@ func TestDamagedUpdates(t *testing.T) {
 	require.ErrorIs(t, err, ErrInput)
 }
 
-// TestUpdating8MiB is a long test: four partitions of a whole 8 MiB sector, proven and verified.
+// TestUpdating8MiB proves and verifies the four partitions of a whole 8 MiB sector.
 func TestUpdating8MiB(t *testing.T) {
-	if os.Getenv("VENUS_LONG_TESTS") == "" {
-		t.Skip("long test: set VENUS_LONG_TESTS=1")
-	}
-	network, err := params.ByName("local")
-	require.NoError(t, err)
-	prover, err := prove.New(network, prove.Trapdoor)
-	require.NoError(t, err)
-	s := New(Config{Prover: prover, ParentCache: os.Getenv("VENUS_PARENT_CACHE")})
+	s, v := realSealer(t)
 	r := renew(t, s, t.TempDir(), 8, abi.RegisteredSealProof_StackedDrg8MiBV1_1)
 	r.update(t, s)
 	raw, err := s.ProveReplicaUpdate1(ctx, r.Sector, r.paths, r.upd, r.cids)
@@ -234,7 +220,6 @@ func TestUpdating8MiB(t *testing.T) {
 	made, err := s.ProveReplicaUpdate2(ctx, r.Sector, r.cids, raw)
 	require.NoError(t, err)
 	require.Len(t, made, 4*192)
-	v := verify.New(network, t.TempDir())
 	ok, err := v.VerifyReplicaUpdate(ctx, r.info(t, made))
 	require.NoError(t, err)
 	require.True(t, ok)
