@@ -78,7 +78,7 @@ func (g *gossip) block(ctx context.Context, from peer.ID, data []byte, self bool
 		// Unknown is not wrong: it may lie on a chain that we do not have yet.
 		log.Debugw("gossiped block not judged", "block", b.Cid(), "from", from, "reason", reason)
 		g.sync.Hear(chainsync.Target{Key: types.NewTipSetKey(b.Cid()), Height: b.Header.Height, From: from})
-		return verdict
+		return g.unlessBehind(verdict)
 	}
 	if !g.begin() {
 		return p2p.Ignore
@@ -127,12 +127,12 @@ func (g *gossip) look(ctx context.Context, b *types.BlockMsg) (p2p.Verdict, erro
 	if err := consensus.CheckBlockSignature(h, worker); err != nil {
 		return p2p.Reject, err
 	}
-	return g.lookPower(ctx, h.Miner.String(), head, func() (bool, error) {
+	return g.lookPower(h.Miner.String(), func() (bool, error) {
 		return g.store.View(head.ParentState()).EligibleToMine(ctx, h.Miner, head.Height())
 	})
 }
 
-func (g *gossip) lookPower(_ context.Context, miner string, head *types.TipSet, eligible func() (bool, error)) (p2p.Verdict, error) {
+func (g *gossip) lookPower(miner string, eligible func() (bool, error)) (p2p.Verdict, error) {
 	ok, err := eligible()
 	if err != nil {
 		return p2p.Ignore, err
@@ -140,7 +140,7 @@ func (g *gossip) lookPower(_ context.Context, miner string, head *types.TipSet, 
 	if ok {
 		return p2p.Accept, nil
 	}
-	age := g.clock.Now().Sub(time.Unix(int64(head.MinTimestamp()), 0))
+	age := g.headAge()
 	if age < nearSynced && age < g.net.BlockDelay*time.Duration(g.net.Finality) {
 		return p2p.Reject, fmt.Errorf("miner %s is not eligible to mine", miner)
 	}
@@ -159,9 +159,24 @@ func (g *gossip) message(ctx context.Context, _ peer.ID, data []byte, self bool)
 		if mpool.Reject(err) {
 			return p2p.Reject
 		}
-		return p2p.Ignore
+		return g.unlessBehind(p2p.Ignore)
 	}
 	return p2p.Accept
+}
+
+// behindEpochs is how old our head may be for what we cannot place to be the sender's fault.
+const behindEpochs = 10
+
+// unlessBehind is the verdict, or Unsure while we catch up: then most of what honest peers send makes no sense to us.
+func (g *gossip) unlessBehind(v p2p.Verdict) p2p.Verdict {
+	if g.headAge() > behindEpochs*g.net.BlockDelay {
+		return p2p.Unsure
+	}
+	return v
+}
+
+func (g *gossip) headAge() time.Duration {
+	return g.clock.Now().Sub(time.Unix(int64(g.store.Head().MinTimestamp()), 0))
 }
 
 func (g *gossip) publishBlock(ctx context.Context, b *types.BlockMsg) error {

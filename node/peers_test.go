@@ -163,11 +163,11 @@ func TestVerdictOnMinersWithoutPower(t *testing.T) {
 	for age, want := range map[time.Duration]p2p.Verdict{10 * time.Second: p2p.Reject, 10 * time.Minute: p2p.Ignore, 7 * time.Hour: p2p.Ignore} {
 		g := &gossip{reader: n.API.gossip.reader}
 		g.clock = w.ageing(age)
-		got, err := g.lookPower(t.Context(), "t01000", n.head(t), not)
+		got, err := g.lookPower("t01000", not)
 		require.Equal(t, want, got, age)
 		require.Error(t, err)
 	}
-	got, _ := n.API.gossip.lookPower(t.Context(), "t01000", n.head(t), func() (bool, error) { return false, cid.ErrCidTooShort })
+	got, _ := n.API.gossip.lookPower("t01000", func() (bool, error) { return false, cid.ErrCidTooShort })
 	require.Equal(t, p2p.Ignore, got, "a failure of ours is not theirs")
 }
 

@@ -14,11 +14,13 @@ import (
 // Verdict is what a validator decides about a gossiped message.
 type Verdict int
 
-// The verdicts. Ignore neither forwards nor punishes; Reject costs the sender
-// its score.
+// The verdicts. Ignore does not forward and counts against the sender's budget;
+// Unsure does not even that, for a node that cannot tell yet; Reject costs the
+// sender its score.
 const (
 	Accept Verdict = iota
 	Ignore
+	Unsure
 	Reject
 )
 
@@ -28,6 +30,13 @@ type Validate func(ctx context.Context, from peer.ID, data []byte, self bool) Ve
 
 // maxGossipSize is gossipsub's own bound for one message, in bytes.
 const maxGossipSize = 1 << 20
+
+// Budgets of a peer for messages that are ignored, which costs it nothing else: how many at once, and how many more a
+// second. An honest peer forwards what it could check; a handful of late or early ones a second is plenty (I19).
+const (
+	messageBudget, messageRefill = 500, 10
+	blockBudget, blockRefill     = 100, 1
+)
 
 // Gossip is our membership in the two topics of a network.
 type Gossip struct {
@@ -62,7 +71,13 @@ func (h *Host) Join(ctx context.Context, v Handlers) (*Gossip, error) {
 	for _, p := range h.bootstrap {
 		boot[p.ID] = struct{}{}
 	}
-	score, thresholds := scoring(blockTopic, msgTopic, boot)
+	score, thresholds := scoring(blockTopic, msgTopic, func(p peer.ID) float64 {
+		points := -gossipPerPoint * h.reputation.points(p)
+		if _, ok := boot[p]; ok {
+			points += 2500
+		}
+		return points
+	})
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ps, err := pubsub.NewGossipSub(run, h.Host,
 		pubsub.WithFloodPublish(true), pubsub.WithGossipSubParams(gp), pubsub.WithPeerScore(score, thresholds),
@@ -73,8 +88,10 @@ func (h *Host) Join(ctx context.Context, v Handlers) (*Gossip, error) {
 		return nil, fmt.Errorf("start gossip: %w", err)
 	}
 	g := &Gossip{ps: ps}
-	if g.blocks, err = g.join(run, blockTopic, h.ID(), v.Block); err == nil {
-		g.msgs, err = g.join(run, msgTopic, h.ID(), v.Message)
+	blocks := h.limited(newBudget(h.cfg.Clock, blockBudget, blockRefill), "blocks that came to nothing", v.Block)
+	msgs := h.limited(newBudget(h.cfg.Clock, messageBudget, messageRefill), "messages that came to nothing", v.Message)
+	if g.blocks, err = g.join(run, blockTopic, h.ID(), blocks); err == nil {
+		g.msgs, err = g.join(run, msgTopic, h.ID(), msgs)
 	}
 	if err != nil {
 		cancel()
@@ -86,6 +103,25 @@ func (h *Host) Join(ctx context.Context, v Handlers) (*Gossip, error) {
 	h.gossip = g
 	h.mu.Unlock()
 	return g, nil
+}
+
+// limited is a validator with a budget: a peer whose ignored messages have used it up is not listened to before it refills,
+// and blamed for what it goes on to send.
+func (h *Host) limited(b *budget, what string, validate Validate) Validate {
+	return func(ctx context.Context, from peer.ID, data []byte, self bool) Verdict {
+		if self {
+			return validate(ctx, from, data, self)
+		}
+		if b.spent(from) {
+			h.Blame(from, Flood, what)
+			return Ignore
+		}
+		v := validate(ctx, from, data, self)
+		if v == Ignore {
+			b.take(from)
+		}
+		return v
+	}
 }
 
 // messageID is the field's: two copies of one payload are one message, whoever
@@ -168,7 +204,7 @@ func (g *Gossip) BlockPeers() []peer.ID { return g.blocks.ListPeers() }
 func (g *Gossip) MessagePeers() []peer.ID { return g.msgs.ListPeers() }
 
 // scoring sets the field's peer scores (node.md 3).
-func scoring(blockTopic, msgTopic string, boot map[peer.ID]struct{}) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
+func scoring(blockTopic, msgTopic string, ofPeer func(peer.ID) float64) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
 	hour := pubsub.ScoreParameterDecay(time.Hour)
 	topicParams := func(inMesh, inMeshCap, first float64, firstDecay time.Duration) *pubsub.TopicScoreParams {
 		return &pubsub.TopicScoreParams{
@@ -178,12 +214,7 @@ func scoring(blockTopic, msgTopic string, boot map[peer.ID]struct{}) (*pubsub.Pe
 		}
 	}
 	params := &pubsub.PeerScoreParams{
-		AppSpecificScore: func(p peer.ID) float64 {
-			if _, ok := boot[p]; ok {
-				return 2500
-			}
-			return 0
-		},
+		AppSpecificScore:  ofPeer,
 		AppSpecificWeight: 1, IPColocationFactorThreshold: 5, IPColocationFactorWeight: -100,
 		// Several nodes of one operator share a loopback or a private address.
 		IPColocationFactorWhitelist: privateNets(),

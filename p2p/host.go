@@ -3,7 +3,10 @@ package p2p
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"sync"
 	"time"
 
@@ -49,12 +52,13 @@ type Config struct {
 // Host is our presence in the network of peers.
 type Host struct {
 	host.Host
-	cfg       Config
-	dht       *dht.IpfsDHT
-	bandwidth *metrics.BandwidthCounter
-	bootstrap []peer.AddrInfo
-	cancel    context.CancelFunc
-	done      sync.WaitGroup
+	cfg        Config
+	dht        *dht.IpfsDHT
+	bandwidth  *metrics.BandwidthCounter
+	reputation *reputation
+	bootstrap  []peer.AddrInfo
+	cancel     context.CancelFunc
+	done       sync.WaitGroup
 
 	mu     sync.Mutex
 	gossip *Gossip
@@ -89,7 +93,8 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	if len(cfg.Listen) > 0 {
 		listen = libp2p.ListenAddrStrings(cfg.Listen...)
 	}
-	h, err := libp2p.New(libp2p.Identity(key), listen, libp2p.ConnectionManager(cm), libp2p.BandwidthReporter(bw),
+	rep := newReputation(cfg.Clock, boot)
+	h, err := libp2p.New(libp2p.Identity(key), listen, libp2p.ConnectionManager(cm), libp2p.ConnectionGater(gater{rep}), libp2p.BandwidthReporter(bw),
 		libp2p.UserAgent(cfg.Agent), libp2p.Ping(true), libp2p.DisableRelay())
 	if err != nil {
 		return nil, fmt.Errorf("start libp2p on %v: %w", cfg.Listen, err)
@@ -101,7 +106,7 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 		return nil, fmt.Errorf("start peer discovery: %w", err)
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	p := &Host{Host: h, cfg: cfg, dht: router, bandwidth: bw, bootstrap: boot, cancel: cancel}
+	p := &Host{Host: h, cfg: cfg, dht: router, bandwidth: bw, reputation: rep, bootstrap: boot, cancel: cancel}
 	p.done.Add(1)
 	go p.keepConnected(run)
 	return p, nil
@@ -196,8 +201,12 @@ func ParsePeers(addrs []string) ([]peer.AddrInfo, error) {
 	return infos, nil
 }
 
+// ErrMalformed marks a handler's error over bytes that are no record of its
+// protocol; the peer is blamed for it.
+var ErrMalformed = errors.New("malformed record")
+
 // HandleStream serves a protocol. A handler that panics or overstays limit
-// loses its stream.
+// loses its stream; one that says ErrMalformed costs the peer its reputation.
 func (h *Host) HandleStream(id protocol.ID, limit time.Duration, handle func(network.Stream) error) {
 	h.SetStreamHandler(id, func(s network.Stream) {
 		defer func() {
@@ -211,9 +220,27 @@ func (h *Host) HandleStream(id protocol.ID, limit time.Duration, handle func(net
 		}
 		if err := handle(s); err != nil {
 			log.Debugw("stream failed", "protocol", id, "peer", s.Conn().RemotePeer(), "error", err)
+			if errors.Is(err, ErrMalformed) {
+				h.Blame(s.Conn().RemotePeer(), Malformed, err.Error())
+			}
 			_ = s.Reset() // nothing more to say to this peer
 			return
 		}
 		_ = s.Close() // the answer is out; a failed close costs only the stream
 	})
+}
+
+// Decode reads one record that ends the stream, of at most limit bytes. What is no record is ErrMalformed; a peer that went
+// away or was too slow has done nothing wrong.
+func Decode(r io.Reader, limit int64, into interface{ UnmarshalCBOR(io.Reader) error }) error {
+	in := &io.LimitedReader{R: r, N: limit}
+	err := into.UnmarshalCBOR(in)
+	var away net.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &away), errors.Is(err, network.ErrReset), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && in.N > 0:
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrMalformed, err)
 }

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -47,7 +46,7 @@ var ErrNoPeer = errors.New("no peer has the chain asked for")
 func Serve(h *p2p.Host, src Source) {
 	h.HandleStream(Protocol, serveLimit, func(s network.Stream) error {
 		var req Request
-		if err := req.UnmarshalCBOR(io.LimitReader(s, maxRequest)); err != nil {
+		if err := p2p.Decode(s, maxRequest, &req); err != nil {
 			return fmt.Errorf("read request: %w", err)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), serveLimit)
@@ -208,13 +207,17 @@ func (c *Client) ask(ctx context.Context, p peer.ID, req *Request) ([]*TipSet, e
 		return nil, fmt.Errorf("write request: %w", err)
 	}
 	var resp Response
-	if err := resp.UnmarshalCBOR(io.LimitReader(s, maxResponse)); err != nil {
+	if err := p2p.Decode(s, maxResponse, &resp); err != nil {
+		if errors.Is(err, p2p.ErrMalformed) {
+			c.host.Blame(p, p2p.Malformed, "chain exchange: "+err.Error())
+		}
 		return nil, fmt.Errorf("read response: %w", err)
 	}
 	if resp.Status != OK && resp.Status != Partial {
 		return nil, fmt.Errorf("status %d: %.200q", resp.Status, resp.ErrorMessage)
 	}
 	if err := checkForm(req, resp.Chain); err != nil {
+		c.host.Blame(p, p2p.Lie, "chain exchange: "+err.Error())
 		return nil, fmt.Errorf("bad response: %w", err)
 	}
 	return resp.Chain, nil

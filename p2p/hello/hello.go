@@ -97,7 +97,7 @@ func (s *Service) serve(stream network.Stream) error {
 	arrived := s.clock.Now()
 	p := stream.Conn().RemotePeer()
 	var theirs Hello
-	if err := theirs.UnmarshalCBOR(io.LimitReader(stream, maxHello)); err != nil {
+	if err := p2p.Decode(stream, maxHello, &theirs); err != nil {
 		return fmt.Errorf("read greeting: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
@@ -108,6 +108,7 @@ func (s *Service) serve(stream network.Stream) error {
 	}
 	if theirs.Genesis != mine.Genesis {
 		log.Warnw("peer is of another network", "peer", p, "their genesis", theirs.Genesis, "ours", mine.Genesis)
+		s.host.Blame(p, p2p.Foreign, fmt.Sprintf("its genesis is %s", theirs.Genesis))
 		return s.host.Network().ClosePeer(p)
 	}
 	var answer bytes.Buffer
