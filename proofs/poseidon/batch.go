@@ -207,3 +207,6 @@ func (e *vectorEngine) sparse(m *Sparse) {
 	}
 	e.state[0], e.next[0] = acc, e.state[0]
 }
+
+// Fast tells whether batches are hashed by vector instructions (AVX-512 IFMA).
+func Fast() bool { return wide }

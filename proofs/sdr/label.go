@@ -144,3 +144,9 @@ func LabelLayer(ctx context.Context, parents Source, replicaID fr32.Node, layer 
 	}
 	return nil
 }
+
+// Fast tells whether labels are hashed by the processor's own SHA instructions, several times the speed of the portable way.
+func Fast() bool { return fastLabels }
+
+// FastParents tells whether parents are computed eight at a time (AVX-512).
+func FastParents() bool { return wide }
