@@ -100,14 +100,14 @@ func EstimateOf(size abi.SectorSize, r Rates) (Estimate, error) {
 	e.Commit1 = seconds(commit1(sh, r))
 	parts := float64(sh.Partitions)
 	porep, window, winning := need.Circuits.PoRep, need.Circuits.Window, need.Circuits.Winning
-	e.Commit2Trapdoor = seconds(parts * trapdoorTime(porep, r.RowsSHA, r))
-	e.Commit2CRS = seconds(parts * crsTime(porep, r.RowsSHA, r))
+	e.Commit2Trapdoor = seconds(parts * trapdoorTime(porep, hashing, r))
+	e.Commit2CRS = seconds(parts * crsTime(porep, hashing, r))
 	opened := openTime(sh, r)
 	vanilla := float64(sh.WindowSectors*shape.WindowChallenges) * opened / float64(max(min(r.Cores, sh.WindowSectors), 1))
-	e.WindowTrapdoor = seconds(vanilla + trapdoorTime(window, r.RowsPoseidon, r))
-	e.WindowCRS = seconds(vanilla + crsTime(window, r.RowsPoseidon, r))
-	e.WinningTrapdoor = seconds(shape.WinningChallenges*opened + trapdoorTime(winning, r.RowsPoseidon, r))
-	e.WinningCRS = seconds(shape.WinningChallenges*opened + crsTime(winning, r.RowsPoseidon, r))
+	e.WindowTrapdoor = seconds(vanilla + trapdoorTime(window, opening, r))
+	e.WindowCRS = seconds(vanilla + crsTime(window, opening, r))
+	e.WinningTrapdoor = seconds(shape.WinningChallenges*opened + trapdoorTime(winning, opening, r))
+	e.WinningCRS = seconds(shape.WinningChallenges*opened + crsTime(winning, opening, r))
 	e.Verify = seconds(1/r.Verifications + (parts-1)*(1/r.Verifications/4))
 	return e, nil
 }
@@ -145,12 +145,24 @@ func commit1(sh shape.Sector, r Rates) float64 {
 	return float64(sh.Partitions*sh.ChallengesPerPartition) * challenge
 }
 
-func trapdoorTime(c Circuit, synthesis float64, r Rates) float64 {
+func trapdoorTime(c Circuit, k kind, r Rates) float64 {
+	synthesis := r.RowsPoseidon
+	if k == hashing {
+		synthesis = r.RowsSHA
+	}
 	return float64(c.Rows)/synthesis + float64(c.Rows)/r.Lagrange + 1/r.Verifications
 }
 
 // transforms of the domain's size that a proof takes.
 const transforms = 6
+
+// kind tells the circuits apart whose rows are mostly bits of SHA-256 from those that are Poseidon throughout.
+type kind int
+
+const (
+	hashing kind = iota
+	opening
+)
 
 // dense is the share of variables that are no bits, in the two kinds of circuit.
 const (
@@ -159,10 +171,10 @@ const (
 )
 
 // crsTime is the sum of synthesis, transforms, and the sums over the five lists.
-func crsTime(c Circuit, synthesis float64, r Rates) float64 {
-	dense := float64(densePoseidon)
-	if synthesis == r.RowsSHA {
-		dense = denseSHA
+func crsTime(c Circuit, k kind, r Rates) float64 {
+	synthesis, dense := r.RowsPoseidon, float64(densePoseidon)
+	if k == hashing {
+		synthesis, dense = r.RowsSHA, denseSHA
 	}
 	butterflies := transforms * float64(c.Domain()) / 2 * float64(c.LogDomain())
 	bits := float64(c.Aux + c.A + c.B)

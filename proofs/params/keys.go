@@ -242,9 +242,10 @@ func (d *Devnet) load(c Circuit) (*groth16.VerifyingKey, error) {
 
 func metaOf(key []byte) string { return metaText(fileDigest(key)) }
 
-func metaText(digest string) string {
-	return fmt.Sprintf("private network parameters, not Filecoin's\nblake2b-128 %s\n", digest)
-}
+// metaHead stands before the digest in a .meta file.
+const metaHead = "private network parameters, not Filecoin's\nblake2b-128 "
+
+func metaText(digest string) string { return metaHead + digest + "\n" }
 
 func (d *Devnet) save(c Circuit, vk *groth16.VerifyingKey) error {
 	if d.dir == "" {

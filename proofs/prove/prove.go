@@ -196,6 +196,13 @@ func (p *Prover) provePoSt(ctx context.Context, randomness fr32.Node, k int, par
 	return p.prove(ctx, keys.PoSt(sh), c, public)
 }
 
+// Warm makes a circuit's prover ready, which its first proof would do: it derives the keys, or checks the parameter file,
+// and on a private network makes a file that is missing.
+func (p *Prover) Warm(ctx context.Context, id keys.Circuit) error {
+	_, err := p.machine(ctx, id)
+	return err
+}
+
 // prove makes one proof and verifies it against the statement's own public inputs, which the circuit did not see.
 func (p *Prover) prove(ctx context.Context, id keys.Circuit, c groth16.Circuit, public []fr.Element) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
