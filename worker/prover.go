@@ -8,22 +8,62 @@ import (
 
 	"github.com/filecoin-project/go-state-types/abi"
 
+	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/params"
+	keys "github.com/filecoin-venus/venus/proofs/params"
 	"github.com/filecoin-venus/venus/proofs/prove"
 	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/sealer/sector"
 )
 
-// NewSealer makes the prover of a network's proofs. Where the network does not
-// allow the one backend there is, the sealer can do everything but the SNARKs,
-// and refused tells why.
-func NewSealer(network params.Network, parentCache string) (s *seal.Sealer, refused error) {
-	cfg := seal.Config{ParentCache: parentCache}
-	p, err := prove.New(network, prove.Trapdoor)
+// Options choose how a sealer works.
+type Options struct {
+	// ParentCache is the folder of parent caches; empty keeps parents in memory, which is possible up to 8 MiB sectors.
+	ParentCache string
+	// Proofs is the proof backend. Empty is the network's own: the trapdoor on a private network, parameter files
+	// everywhere else.
+	Proofs prove.Backend
+	// Clock is nil for the machine's.
+	Clock clock.Clock
+}
+
+// BackendOf is the proof backend of a network unless another is asked for.
+func BackendOf(network params.Network, asked prove.Backend) prove.Backend {
+	switch {
+	case asked != "":
+		return asked
+	case network.Devnet:
+		return prove.Trapdoor
+	}
+	return prove.CRS
+}
+
+// NewSealer makes the prover of a network's proofs and logs how its proofs are
+// made. Where the network does not allow the backend, the sealer can do
+// everything but the SNARKs, and refused tells why.
+func NewSealer(network params.Network, o Options) (s *seal.Sealer, refused error) {
+	if o.Clock == nil {
+		o.Clock = clock.Real()
+	}
+	cfg := seal.Config{ParentCache: o.ParentCache, Clock: o.Clock, Progress: (&progressLog{clock: o.Clock, say: log.Infof}).take}
+	backend := BackendOf(network, o.Proofs)
+	p, err := prove.New(network, backend)
 	if err == nil {
 		cfg.Prover = p
+		logBackend(network, backend)
 	}
 	return seal.New(cfg), err
+}
+
+func logBackend(network params.Network, backend prove.Backend) {
+	switch {
+	case backend == prove.Trapdoor:
+		log.Infof("proofs of network %s are made with the trapdoor: no parameter files", network.Name)
+	case network.Devnet:
+		log.Infof("proofs of network %s are made with parameter files in %s (crs); missing ones are made at first use", network.Name, keys.CacheDir())
+	default:
+		log.Infof("proofs of network %s are made with Filecoin's parameter files in %s (crs); `venus-worker proofs params --network %s` tells if all are there", network.Name, keys.CacheDir(), network.Name)
+	}
 }
 
 // SealProver does tasks with package proofs/seal.

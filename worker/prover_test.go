@@ -2,15 +2,19 @@ package worker
 
 import (
 	"bytes"
+	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/stretchr/testify/require"
 
+	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/proofs/prove"
+	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/proofs/verify"
 	"github.com/filecoin-venus/venus/sealer/sector"
 )
@@ -20,7 +24,7 @@ import (
 func TestRealTasks(t *testing.T) {
 	network, err := params.ByName("local")
 	require.NoError(t, err)
-	s, refused := NewSealer(network, "")
+	s, refused := NewSealer(network, Options{})
 	require.NoError(t, refused)
 	defer s.Close()
 	p := SealProver{Sealer: s}
@@ -66,10 +70,55 @@ func TestRealTasks(t *testing.T) {
 	}
 }
 
-func TestTrapdoorIsRefusedOnPublicNetworks(t *testing.T) {
-	network, err := params.ByName("calibnet")
+func TestBackends(t *testing.T) {
+	private, err := params.ByName("local")
 	require.NoError(t, err)
-	s, refused := NewSealer(network, "")
-	defer s.Close()
-	require.ErrorIs(t, refused, prove.ErrRefused)
+	public, err := params.ByName("calibnet")
+	require.NoError(t, err)
+	for _, c := range []struct {
+		network params.Network
+		asked   prove.Backend
+		want    prove.Backend
+		refused bool
+	}{
+		{private, "", prove.Trapdoor, false}, {private, prove.CRS, prove.CRS, false}, {private, prove.Trapdoor, prove.Trapdoor, false},
+		{public, "", prove.CRS, false}, {public, prove.CRS, prove.CRS, false},
+		{public, prove.Trapdoor, prove.Trapdoor, true}, {private, "magic", "magic", true},
+	} {
+		require.Equal(t, c.want, BackendOf(c.network, c.asked))
+		s, refused := NewSealer(c.network, Options{Proofs: c.asked})
+		if c.refused {
+			require.ErrorIs(t, refused, prove.ErrRefused, "%s %s", c.network.Name, c.asked)
+		} else {
+			require.NoError(t, refused, "%s %s", c.network.Name, c.asked)
+		}
+		require.NoError(t, s.Close())
+	}
+}
+
+func TestProgressIsLoggedNowAndThen(t *testing.T) {
+	clk := clock.NewSim(time.Unix(0, 0))
+	var lines []string
+	l := &progressLog{clock: clk, say: func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }}
+	tell := func(number abi.SectorNumber, done uint64, left time.Duration) {
+		l.take(seal.Progress{Sector: abi.SectorID{Miner: 1, Number: number}, Phase: "precommit1", Done: done, Total: 100, Left: left})
+	}
+	tell(1, 1, -1)
+	clk.Advance(time.Second)
+	tell(1, 2, time.Minute)
+	require.Empty(t, lines, "a short phase makes no noise")
+	clk.Advance(2 * time.Second)
+	tell(1, 3, -1)
+	tell(1, 4, time.Minute)
+	tell(2, 50, time.Minute)
+	clk.Advance(9 * time.Second)
+	tell(1, 5, time.Minute)
+	clk.Advance(2 * time.Second)
+	tell(1, 60, 1500*time.Millisecond)
+	tell(2, 51, time.Minute)
+	require.Equal(t, []string{"sector 1: precommit1 3%", "sector 1: precommit1 60%, 2s left", "sector 2: precommit1 51%, 1m0s left"}, lines)
+	tell(1, 100, 0)
+	require.Len(t, l.running, 1, "a phase that ended is forgotten")
+	tell(2, 1, time.Minute) // begun anew
+	require.Len(t, lines, 3)
 }

@@ -81,6 +81,7 @@ type Sealing struct {
 	LeaseTerm         string   `toml:"LeaseTerm" comment:"a worker that is silent for so long loses its task"`
 	LifetimeEpochs    int64    `toml:"LifetimeEpochs" comment:"life of a new sector, 0 = as long as the chain allows"`
 	ParentCache       string   `toml:"ParentCache" comment:"folder of parent caches; needed above 8 MiB sectors"`
+	Proofs            string   `toml:"Proofs" comment:"how proofs are made: trapdoor or crs (parameter files); empty = trapdoor on private networks, crs elsewhere"`
 }
 
 // Proving are the settings of window proofs.

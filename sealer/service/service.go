@@ -21,6 +21,7 @@ import (
 	"github.com/filecoin-venus/venus/auth/localtoken"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/proofs/prove"
 	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/proofs/verify"
 	"github.com/filecoin-venus/venus/repo"
@@ -245,7 +246,8 @@ func (s *Service) assemble(ctx context.Context) error {
 		return err
 	}
 	var refused error
-	if s.sealer, refused = worker.NewSealer(s.network, s.cfg.Sealing.ParentCache); refused != nil {
+	options := worker.Options{ParentCache: s.cfg.Sealing.ParentCache, Proofs: prove.Backend(s.cfg.Sealing.Proofs), Clock: s.opts.Clock}
+	if s.sealer, refused = worker.NewSealer(s.network, options); refused != nil {
 		log.Warnf("this program can seal but not prove here: %v", refused)
 	}
 	s.opened.Add(s.sealer.Close)
