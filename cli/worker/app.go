@@ -1,6 +1,6 @@
 // Package worker is the command line of venus-worker.
 //
-// Start at App; what run does is given by the main package.
+// Start at App; what run does, and what measures the machine, is given by the main package.
 package worker
 
 import (
@@ -9,17 +9,28 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/filecoin-venus/venus/cli/render"
+	"github.com/filecoin-venus/venus/proofs/machine"
 )
 
 // RunOptions are the flags of run.
 type RunOptions struct {
-	Sealer, Token, Name, ParentCache string
-	Tasks                            []string
-	Slots                            int
+	Sealer, Token, Name, ParentCache, Proofs string
+	Tasks                                    []string
+	Slots                                    int
+}
+
+// Deps are what the commands do.
+type Deps struct {
+	// Run takes tasks until the context ends.
+	Run func(ctx context.Context, o RunOptions) error
+	// Detect, Measure and Seal are those of package proofs/machine.
+	Detect  func(dir string) (machine.Host, error)
+	Measure func(ctx context.Context, o machine.MeasureOptions) (machine.Rates, error)
+	Seal    func(ctx context.Context, o machine.SealOptions) (machine.Sealed, error)
 }
 
 // App is the command tree of venus-worker.
-func App(version string, run func(ctx context.Context, o RunOptions) error) *cli.Command {
+func App(version string, d Deps) *cli.Command {
 	var o RunOptions
 	return &cli.Command{
 		Name: "venus-worker", Usage: "does proof work for a venus-sealer", Version: version,
@@ -32,13 +43,17 @@ func App(version string, run func(ctx context.Context, o RunOptions) error) *cli
 				&cli.IntFlag{Name: "slots", Usage: "run `N` tasks at once (default: half the cores)", Destination: &o.Slots},
 				&cli.StringFlag{Name: "name", Usage: "`NAME` shown by the sealer (default: the host's)", Destination: &o.Name},
 				&cli.StringFlag{Name: "parent-cache", Usage: "`DIR` of parent caches; needed above 8 MiB sectors", Destination: &o.ParentCache},
+				&cli.StringFlag{Name: "proofs", Usage: "how proofs are made: `BACKEND` trapdoor, or crs with parameter files (default: trapdoor on private networks, crs elsewhere)", Destination: &o.Proofs},
 			},
 			Action: func(ctx context.Context, cmd *cli.Command) error {
 				if cmd.Args().Len() > 0 {
 					return render.Usage("run takes no arguments, got %q", cmd.Args().First())
 				}
-				return run(ctx, o)
+				if err := knownBackend("proofs", o.Proofs); err != nil {
+					return err
+				}
+				return d.Run(ctx, o)
 			},
-		}},
+		}, proofsCommands(d)},
 	}
 }

@@ -21,6 +21,8 @@ import (
 	cliworker "github.com/filecoin-venus/venus/cli/worker"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/proofs/machine"
+	"github.com/filecoin-venus/venus/proofs/prove"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/worker"
@@ -30,7 +32,9 @@ const version = "1.0.0"
 
 var log = logging.Logger("main")
 
-func main() { render.Main(cliworker.App(version, run)) }
+func main() {
+	render.Main(cliworker.App(version, cliworker.Deps{Run: run, Detect: machine.Detect, Measure: machine.Measure, Seal: machine.Seal}))
+}
 
 // run works until the first signal, then lets running tasks finish; a second
 // signal gives them back.
@@ -54,7 +58,7 @@ func run(ctx context.Context, o cliworker.RunOptions) error {
 	if err != nil {
 		return err
 	}
-	sealer, refused := worker.NewSealer(network, o.ParentCache)
+	sealer, refused := worker.NewSealer(network, worker.Options{ParentCache: o.ParentCache, Proofs: prove.Backend(o.Proofs), Clock: clock.Real()})
 	if refused != nil {
 		log.Warnf("this program can seal but not prove on network %s: %v", network.Name, refused)
 	}

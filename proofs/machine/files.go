@@ -91,9 +91,10 @@ type FilesFound struct {
 type FileSeen struct {
 	keys.File
 	Want uint64 `json:"want,omitempty"`
-	// Optional files are not needed to seal and prove: they are made from the network's seed or at first use, or serve
-	// replica updates and aggregates only.
+	// Optional files are not needed to seal and prove: they are Made when they are needed, or serve replica updates and
+	// aggregates only.
 	Optional bool `json:"optional"`
+	Made     bool `json:"made"`
 }
 
 // Files looks for all files that sectors of the given sizes use.
@@ -112,7 +113,7 @@ func Files(ctx context.Context, o FilesOptions) (FilesFound, error) {
 			}
 			o.step(filepath.Join(dir, c.Name()))
 			for k, f := range lister.Files(c, o.Check) {
-				seen := FileSeen{File: f, Want: want[2*i+k], Optional: o.Network.Devnet || i >= main}
+				seen := FileSeen{File: f, Want: want[2*i+k], Optional: o.Network.Devnet || i >= main, Made: o.Network.Devnet}
 				out.Files = append(out.Files, seen.sized())
 			}
 		}
@@ -162,7 +163,7 @@ func (o FilesOptions) parents(ctx context.Context, t abi.RegisteredSealProof) (F
 		return FileSeen{}, err
 	}
 	graph := sdr.NewGraph(sh)
-	f := FileSeen{Want: graph.Nodes() * parentBytes, Optional: true}
+	f := FileSeen{Want: graph.Nodes() * parentBytes, Optional: true, Made: true}
 	version := "V1"
 	if sh.Version != shape.V1_0 {
 		version = "V1_1"

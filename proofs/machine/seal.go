@@ -37,8 +37,8 @@ type SealOptions struct {
 	ParamsDir, ParentCache string
 	// Clock is nil for the machine's.
 	Clock clock.Clock
-	// Phase is told what begins, and Progress how far it is; both may be nil.
-	Phase    func(name string)
+	// Phase is told what begins, as number n of total, and Progress how far it is; both may be nil.
+	Phase    func(n, total int, name string)
 	Progress func(seal.Progress)
 	// Done is told of each phase that ended; may be nil.
 	Done func(Phase)
@@ -88,7 +88,11 @@ func Seal(ctx context.Context, o SealOptions) (out Sealed, err error) {
 		}
 	}()
 	began := r.o.Clock.Now()
-	for _, step := range r.steps() {
+	steps := r.steps()
+	for i, step := range steps {
+		if o.Phase != nil && ctx.Err() == nil {
+			o.Phase(i+1, len(steps), step.name)
+		}
 		if err = r.phase(ctx, step); err != nil {
 			err = fmt.Errorf("%s: %w", step.name, err)
 			break
@@ -184,9 +188,6 @@ type step struct {
 func (r *run) phase(ctx context.Context, s step) error {
 	if err := ctx.Err(); err != nil {
 		return err
-	}
-	if r.o.Phase != nil {
-		r.o.Phase(s.name)
 	}
 	var p peak
 	p.begin()

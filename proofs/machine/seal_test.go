@@ -25,7 +25,7 @@ func TestSeal(t *testing.T) {
 	told := map[string]float64{}
 	out, err := Seal(t.Context(), SealOptions{
 		Size: 2 << 10, Backend: prove.Trapdoor, Dir: dir, ParamsDir: cache,
-		Phase: func(name string) { began = append(began, name) },
+		Phase: func(_, _ int, name string) { began = append(began, name) },
 		Done:  func(p Phase) { done = append(done, p.Name) },
 		Progress: func(p seal.Progress) {
 			mu.Lock()
@@ -63,7 +63,7 @@ func TestSealKeepsAndStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	out, err := Seal(ctx, SealOptions{
 		Size: 2 << 10, Dir: dir, Keep: true, ParamsDir: t.TempDir(),
-		Phase: func(name string) {
+		Phase: func(_, _ int, name string) {
 			if name == "precommit 1" {
 				cancel()
 			}
