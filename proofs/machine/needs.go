@@ -160,19 +160,19 @@ func openings(sh shape.Sector) uint64 {
 // circuit small enough to keep them, and the constants of the gadgets.
 const trapdoorBytes = 64 * mib
 
-// crsVectors are the values of A, B and C over the domain; crsTables the tables of powers that the transforms use: two of
-// roots and two of the coset, each as long as the domain.
+// crsVectors are the values of A, B and C over the domain; crsTables is the table of roots of unity that the transforms use,
+// about as long as the domain.
 const (
 	crsVectors = 3
-	crsTables  = 4
+	crsTables  = 1
 )
 
 // crsBytes is what the crs prover holds for one proof, the larger of its two halves: the transforms, which need the vectors
-// over the domain, the tables and the witness; and the sums, which need the quotient, the witness, the scalars of one list,
+// over the domain, the table and the witness; and the sums, which need the quotient, the witness, the scalars of one list,
 // all points of the list in G2, and a chunk of those of a list in G1 with its digits. Memory that is free but not yet
 // collected comes on top, see GOMEMLIMIT.
 func (c Circuit) crsBytes() uint64 {
-	witness := c.Aux * scalar
+	witness := c.Aux*scalar + 2*(c.Aux+c.Inputs) // and in which lists a variable is
 	transforms := (crsVectors+crsTables)*c.Domain()*scalar + witness
 	quotient := c.Domain() * scalar
 	chunk := min(c.Domain(), g1.Chunk) * (pointG1 + 2*64 + 4*32) // as read, decoded, and the digits of a scalar
