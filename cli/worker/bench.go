@@ -126,6 +126,7 @@ func printBench(p *render.Printer, r benchReport) {
 	p.Table(t)
 	printDisk(p, r)
 	p.Note("times are of one sector on a machine that does nothing else, within a factor of two; `proofs bench --seal` tells how long it takes")
+	p.Note("memory is what is in use; set GOMEMLIMIT, or Go may let a prover's grow to twice as much before it collects")
 }
 
 func printDisk(p *render.Printer, r benchReport) {
