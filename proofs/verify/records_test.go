@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/filecoin-project/go-state-types/abi"
-	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/internal/vectors"
@@ -90,27 +89,5 @@ func TestSealRecordsVerify(t *testing.T) {
 	t.Logf("verified %d, verifying key not at hand %d, other configurations %d", verified, missing, other)
 	if verified == 0 {
 		t.Skipf("none of %d records could be verified: Filecoin's verifying keys are not in %s", missing, keys.CacheDir())
-	}
-}
-
-// TestMainnetAggregatesVerify checks aggregates out of blocks of the public network, whose verdict is that they hold, where
-// Filecoin's keys are at hand. Package snarkpack checks what needs no verifying key.
-func TestMainnetAggregatesVerify(t *testing.T) {
-	const name = "proofs/aggregates-nv15.json"
-	if len(vectors.Glob(t, name)) == 0 {
-		t.Skipf("aggregates of the public network are not at hand: no %s among the vectors", name)
-	}
-	var file struct{ Aggregates [][]byte }
-	vectors.JSON(t, name, &file)
-	v := NewWithKeys(keys.NewOfficial(""))
-	for i, b := range file.Aggregates {
-		var info proof.AggregateSealVerifyProofAndInfos
-		require.NoError(t, info.UnmarshalCBOR(bytes.NewReader(b)))
-		ok, err := v.VerifyAggregateSeals(t.Context(), info)
-		if errors.Is(err, keys.ErrMissing) {
-			t.Skipf("aggregates could not be verified: %v", err)
-		}
-		require.NoError(t, err)
-		require.True(t, ok, "aggregate %d", i)
 	}
 }

@@ -65,8 +65,9 @@ func (r recordedRand) BeaconRandomness(_ context.Context, tag gscrypto.DomainSep
 // impliedVerifier gives one verdict on everything and remembers being asked:
 // the public verifying keys are not part of the vectors.
 type impliedVerifier struct {
-	verdict bool
-	asked   bool
+	verdict    bool
+	asked      bool
+	aggregates []proof.AggregateSealVerifyProofAndInfos // in the order asked
 }
 
 func (v *impliedVerifier) answer() (bool, error) {
@@ -91,7 +92,8 @@ func (v *impliedVerifier) VerifyWindowPoSt(context.Context, proof.WindowPoStVeri
 	return v.answer()
 }
 
-func (v *impliedVerifier) VerifyAggregateSeals(context.Context, proof.AggregateSealVerifyProofAndInfos) (bool, error) {
+func (v *impliedVerifier) VerifyAggregateSeals(_ context.Context, info proof.AggregateSealVerifyProofAndInfos) (bool, error) {
+	v.aggregates = append(v.aggregates, info)
 	return v.answer()
 }
 
@@ -121,31 +123,33 @@ func runExtracted(pattern string) func(*testing.T, *Tally) {
 // runExtractedMessage runs with proofs taken as valid; where that does not lead
 // to the recorded outcome and a proof was looked at, they are taken as invalid.
 func runExtractedMessage(t *testing.T, v *messageVector, tally *Tally) error {
-	asked, err := tryExtracted(t, v, true)
-	if err != nil && asked {
-		_, err = tryExtracted(t, v, false)
+	verifier := &impliedVerifier{verdict: true}
+	err := tryExtracted(t, v, verifier)
+	if err != nil && verifier.asked {
+		verifier.verdict = false
+		err = tryExtracted(t, v, verifier)
 	}
-	if err == nil && asked {
+	if err == nil && verifier.asked {
 		tally.Note("proof verdict implied by the exit code (no public verifying keys)")
 	}
 	return err
 }
 
-func tryExtracted(t *testing.T, v *messageVector, verdict bool) (asked bool, err error) {
+// tryExtracted runs the message and compares what comes out.
+func tryExtracted(t *testing.T, v *messageVector, verifier *impliedVerifier) error {
 	ctx := context.Background()
 	bs, err := loadCar(v.Car)
 	if err != nil {
-		return false, err
+		return err
 	}
 	rand, err := parseRand(v.Randomness)
 	if err != nil {
-		return false, err
+		return err
 	}
 	msg, err := types.DecodeMessage(v.Apply[0].Bytes)
 	if err != nil {
-		return false, err
+		return err
 	}
-	verifier := &impliedVerifier{verdict: verdict}
 	m, err := vm.New(ctx, vm.Config{
 		Blocks: bs, StateRoot: v.Pre.StateTree.Root.Cid, Epoch: v.Pre.Variants[0].Epoch,
 		CircSupply: v.Pre.CircSupply.Int, BaseFee: v.Pre.BaseFee.Int,
@@ -157,18 +161,18 @@ func tryExtracted(t *testing.T, v *messageVector, verdict bool) (asked bool, err
 		},
 	})
 	if err != nil {
-		return false, err
+		return err
 	}
 	res, err := m.ApplyMessage(ctx, asCarried(msg))
 	if err != nil {
-		return verifier.asked, err
+		return err
 	}
 	root, err := m.Flush(ctx)
 	if err != nil {
-		return verifier.asked, err
+		return err
 	}
 	got := receipt{res.Receipt.ExitCode, res.Receipt.Return, res.Receipt.GasUsed}
-	return verifier.asked, compare(got, v.Post.Receipts[0], root, v.Post.StateTree.Root.Cid, true)
+	return compare(got, v.Post.Receipts[0], root, v.Post.StateTree.Root.Cid, true)
 }
 
 // asCarried gives the message the length it had on chain: with its signature

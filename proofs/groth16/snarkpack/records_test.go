@@ -4,18 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
+	"os"
 	"testing"
 
 	"github.com/consensys/gnark-crypto/ecc"
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
-	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/internal/vectors"
-	"github.com/filecoin-venus/venus/proofs/porep"
 )
 
 // recorded is an aggregate that the network's own software made, with its challenges.
@@ -81,7 +79,6 @@ func TestRecordedAggregates(t *testing.T) {
 		again, err := r.proof.Bytes()
 		require.NoError(t, err)
 		require.Equal(t, r.raw, again, "record %d", i)
-		require.NoError(t, r.c.checkSum(r.proof), "record %d", i)
 		require.True(t, holds(t, v, r.c, r.proof), "record %d", i)
 
 		wrong := *r.c
@@ -90,71 +87,25 @@ func TestRecordedAggregates(t *testing.T) {
 	}
 }
 
-// TestMainnetAggregates is TestRecordedAggregates for aggregates of version 1 in blocks of the public network, of 320 and
-// of 2560 proofs, which their message binds to all seeds and commitments.
-func TestMainnetAggregates(t *testing.T) {
-	const name = "proofs/aggregates-nv15.json"
-	if len(vectors.Glob(t, name)) == 0 {
-		t.Skipf("aggregates of the public network are not at hand: no %s among the vectors", name)
-	}
-	var file struct{ Aggregates [][]byte }
-	vectors.JSON(t, name, &file)
-	require.NotEmpty(t, file.Aggregates)
-	v := NewVerifier(filecoinKey(t))
-	for i, b := range file.Aggregates {
-		var info proof.AggregateSealVerifyProofAndInfos
-		require.NoError(t, info.UnmarshalCBOR(bytes.NewReader(b)))
-		sectors, err := porep.AggregateOf(info)
-		require.NoError(t, err)
-		proofs, err := sectors.NumProofs()
-		require.NoError(t, err)
-		p, err := Parse(info.Proof)
-		require.NoError(t, err)
-		require.Equal(t, Padded(proofs), p.NumProofs())
-		again, err := p.Bytes()
-		require.NoError(t, err)
-		require.Equal(t, info.Proof, again, "aggregate %d", i)
-
-		digest := sectors.Digest()
-		c := replay(Statement{Version: V1, Message: digest[:]}, p)
-		require.NoError(t, c.checkSum(p), "aggregate %d", i)
-		require.True(t, holds(t, v, c, p), "aggregate %d", i)
-		require.Error(t, replay(Statement{Version: V2, Message: digest[:]}, p).checkSum(p), "aggregate %d", i)
-		require.Error(t, replay(Statement{Version: V1, Message: digest[1:]}, p).checkSum(p), "aggregate %d", i)
-	}
-	vectors.Count(t, name, len(file.Aggregates))
-}
-
-// filecoinKey is what solveKey found: powers 1 of the keys in Filecoin's file v28-fil-inner-product-v1.srs.
+// filecoinKey reads what solveKey found: the file holds powers 0 and 1 of every list of Filecoin's commitment keys, in the
+// layout of Filecoin's own file (v28-fil-inner-product-v1.srs).
 func filecoinKey(t testing.TB) *Key {
 	t.Helper()
-	k := &Key{}
-	for i, text := range [][2]string{
-		{"8626cc1d12a23b7886a4f0b0ef67959b7741bf3cfb2c4a020c7d4cc363796a0a7c0f6ea5ac673865de74a88058e9326e",
-			"916b2250fc4b3098ccadf9ec58526aecf307d21e233f65110554ee04460f72a616f4d070941b0796de5defda29196e40013645b8518e5568e75d320da8b83a87e12406956b9c74491ee5ecf06dc297ba1186016209d78fd832c16ef62fc49eff"},
-		{"94d6c498d574d2097591fd25d857e6d40c23e8a8c1bda9934ad9d4b1eabf450d033df590a8040f173660fbd9bdbad57f",
-			"ab7f40735039f5dc0402d11e22dd2afcac550518aba5d20abb9cbb2ef5eea9f24dcaa705f55d676789eca507c74ea70b0eb7399ac5daac0cd0bf50380fafe490785e8addeb99e87f0da9039d460999085369a1c2337470d7d496e47d5c2f4690"},
-	} {
-		for _, p := range []struct {
-			point interface{ SetBytes(b []byte) (int, error) }
-			hex   string
-		}{{&k.G[i], text[0]}, {&k.H[i], text[1]}} {
-			b, err := hex.DecodeString(p.hex)
-			require.NoError(t, err)
-			require.NoError(t, readPoint(p.point, b))
-		}
-	}
-	return k
+	b, err := os.ReadFile("testdata/filecoin.srs")
+	require.NoError(t, err)
+	file, err := OpenFile(bytes.NewReader(b))
+	require.NoError(t, err)
+	key, err := file.Key()
+	require.NoError(t, err)
+	return key
 }
 
 // holds checks all equations but that of the statements.
 func holds(t testing.TB, v *Verifier, c *challenges, p *Proof) bool {
 	t.Helper()
-	var rho [equations]fr.Element
-	require.NoError(t, v.draw(rho[:]))
-	f, err := v.pairings(c, p, &rho)
+	open, want, err := v.argument(c, p)
 	require.NoError(t, err)
-	got, want := bls.FinalExponentiation(&f), multiply(c.terms(p, &rho))
+	got := bls.FinalExponentiation(&open)
 	return got.Equal(&want)
 }
 

@@ -56,27 +56,52 @@ func (v *Verifier) Verify(key *groth16.PreparedKey, st Statement, p *Proof) erro
 		}
 	}
 	c := replay(st, p)
-	if err := c.checkSum(p); err != nil {
-		return err
-	}
-	var rho [equations]fr.Element
-	if err := v.draw(rho[:]); err != nil {
+	open, want, err := v.argument(c, p)
+	if err != nil {
 		return err
 	}
 	statements, err := key.MillerLoop(weigh(st.Inputs, p.NumProofs(), &c.weight), p.S)
 	if err != nil {
 		return err
 	}
-	open, err := v.pairings(c, p, &rho)
-	if err != nil {
-		return err
-	}
-	want := multiply(c.terms(p, &rho))
 	want.Mul(&want, &p.Z)
 	if got := bls.FinalExponentiation(&statements, &open); !got.Equal(&want) {
 		return ErrInvalid
 	}
 	return nil
+}
+
+// VerifyArgument is Verify as far as no verifying key is needed: every equation but that of the statements. It shows that
+// p was made with the commitment keys for st's version and message, and not that any of the proofs in it holds. The inputs
+// are not looked at.
+func (v *Verifier) VerifyArgument(st Statement, p *Proof) error {
+	if !st.Version.Known() {
+		return fmt.Errorf("aggregate of version %d: %w", st.Version, ErrInvalid)
+	}
+	open, want, err := v.argument(replay(st, p), p)
+	if err != nil {
+		return err
+	}
+	if got := bls.FinalExponentiation(&open); !got.Equal(&want) {
+		return ErrInvalid
+	}
+	return nil
+}
+
+// argument checks the sum of C and returns the two sides of a random combination of the equations with pairings, without
+// that of the statements: the pairings before the final exponentiation, and what they must make.
+func (v *Verifier) argument(c *challenges, p *Proof) (open, want bls.GT, err error) {
+	if err := c.checkSum(p); err != nil {
+		return open, want, err
+	}
+	var rho [equations]fr.Element
+	if err := v.draw(rho[:]); err != nil {
+		return open, want, err
+	}
+	if open, err = v.pairings(c, p, &rho); err != nil {
+		return open, want, err
+	}
+	return open, multiply(c.terms(p, &rho)), nil
 }
 
 // challenges are what the transcript of an aggregate yields.

@@ -74,7 +74,10 @@ func TestAggregatesVerify(t *testing.T) {
 		for _, v := range []snarkpack.Version{snarkpack.V1, snarkpack.V2} {
 			p := w.aggregate(t, v)
 			require.NoError(t, w.verifier.Verify(w.key, w.statement(v), p), "%d proofs, version %d", n, v)
-			require.ErrorIs(t, w.verifier.Verify(w.key, w.statement(snarkpack.V1+snarkpack.V2-v), p), snarkpack.ErrInvalid, "other version")
+			require.NoError(t, w.verifier.VerifyArgument(w.statement(v), p), "%d proofs, version %d", n, v)
+			other := w.statement(snarkpack.V1 + snarkpack.V2 - v)
+			require.ErrorIs(t, w.verifier.Verify(w.key, other, p), snarkpack.ErrInvalid, "other version")
+			require.ErrorIs(t, w.verifier.VerifyArgument(other, p), snarkpack.ErrInvalid, "other version")
 			b, err := p.Bytes()
 			require.NoError(t, err)
 			require.Len(t, b, snarkpack.Size(snarkpack.Padded(n)))
@@ -108,13 +111,20 @@ func TestOtherStatementsAreRefused(t *testing.T) {
 		change(&s)
 		require.ErrorIs(t, w.verifier.Verify(w.key, s, p), snarkpack.ErrInvalid, name)
 	}
+	bad := w.statement(3)
+	require.ErrorIs(t, w.verifier.VerifyArgument(bad, p), snarkpack.ErrInvalid, "version")
+	bad = w.statement(snarkpack.V1)
+	bad.Message = message[1:]
+	require.ErrorIs(t, w.verifier.VerifyArgument(bad, p), snarkpack.ErrInvalid, "message")
 	s := w.statement(snarkpack.V1)
 	s.Inputs = append(append([][]fr.Element(nil), s.Inputs...), s.Inputs[4]) // the last again is what fills up
 	require.NoError(t, w.verifier.Verify(w.key, s, p))
 
 	trapdoor, err := snarkpack.SecretFromSeed([]byte("another seed"))
 	require.NoError(t, err)
-	require.ErrorIs(t, snarkpack.NewVerifier(trapdoor.Key()).Verify(w.key, w.statement(snarkpack.V1), p), snarkpack.ErrInvalid)
+	stranger := snarkpack.NewVerifier(trapdoor.Key())
+	require.ErrorIs(t, stranger.Verify(w.key, w.statement(snarkpack.V1), p), snarkpack.ErrInvalid)
+	require.ErrorIs(t, stranger.VerifyArgument(w.statement(snarkpack.V1), p), snarkpack.ErrInvalid)
 }
 
 // TestEveryFieldCounts changes each value of an aggregate to another of its group.
@@ -137,6 +147,7 @@ func TestEveryFieldCounts(t *testing.T) {
 				f.Double(f)
 			}
 			require.ErrorIs(t, w.verifier.Verify(w.key, w.statement(v), p), snarkpack.ErrInvalid, "field %d", i)
+			require.ErrorIs(t, w.verifier.VerifyArgument(w.statement(v), p), snarkpack.ErrInvalid, "field %d", i)
 		}
 	}
 }
@@ -160,7 +171,8 @@ func fieldsIn(p *snarkpack.Proof) (out []any) {
 	return out
 }
 
-// TestAWrongProofIsNotHidden: among proofs that hold, one that does not spoils the aggregate.
+// TestAWrongProofIsNotHidden: among proofs that hold, one that does not spoils the aggregate, which only the verifying key
+// shows.
 func TestAWrongProofIsNotHidden(t *testing.T) {
 	w := newWorkshop(t, 4)
 	for name, change := range map[string]func(p *groth16.Proof){
@@ -169,7 +181,9 @@ func TestAWrongProofIsNotHidden(t *testing.T) {
 		wrong := *w
 		wrong.proofs = append([]groth16.Proof(nil), w.proofs...)
 		change(&wrong.proofs[2])
-		require.ErrorIs(t, w.verifier.Verify(w.key, w.statement(snarkpack.V1), wrong.aggregate(t, snarkpack.V1)), snarkpack.ErrInvalid, name)
+		p := wrong.aggregate(t, snarkpack.V1)
+		require.ErrorIs(t, w.verifier.Verify(w.key, w.statement(snarkpack.V1), p), snarkpack.ErrInvalid, name)
+		require.NoError(t, w.verifier.VerifyArgument(w.statement(snarkpack.V1), p), name)
 	}
 }
 
