@@ -78,6 +78,10 @@ func Glob(t testing.TB, pattern string) []string {
 	return names
 }
 
+// InTests begins the name of known answers that a test holds itself. Count and
+// NotApplicable take such a name in place of a vector file's.
+const InTests = "in tests/"
+
 // Count records that n cases of a vector file were compared. With
 // VENUS_CONFORMANCE_OUT set, the line is appended to that file when the test
 // ends: passed or failed as the test did. `make conformance` makes a table of
@@ -93,7 +97,8 @@ func NotApplicable(t testing.TB, name string, n int, reason string) {
 	record(t, name, 0, n, reason)
 }
 
-// Record is one line of the conformance report.
+// Record is one line of the conformance report. File is the name of a vector
+// file, or one that begins with InTests.
 type Record struct {
 	File                          string
 	Passed, Failed, NotApplicable int
