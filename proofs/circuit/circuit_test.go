@@ -7,6 +7,7 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/stretchr/testify/require"
 
+	"github.com/filecoin-venus/venus/internal/vectors"
 	"github.com/filecoin-venus/venus/proofs/r1cs"
 	"github.com/filecoin-venus/venus/proofs/shape"
 )
@@ -22,7 +23,7 @@ func count(c synthesizer, densities bool) (*r1cs.Counter, *r1cs.System) {
 
 // TestReferenceTestCircuits repeats the counts that the reference's own tests assert on small shapes.
 func TestReferenceTestCircuits(t *testing.T) {
-	for _, tc := range []struct {
+	tests := []struct {
 		name         string
 		c            synthesizer
 		rows, inputs int
@@ -36,11 +37,24 @@ func TestReferenceTestCircuits(t *testing.T) {
 		{"fallback 3x5 8-4-2", blankPoSt(3, 5, []int{8, 8, 4, 2}), 27384, 19},
 		{"fallback 2x5 8", blankPoSt(2, 5, []int{8, 8}), 11246, 13},
 		{"fallback 5x10 32GiB in one tree", blankPoSt(5, 10, []int{8, 8, 8, 8, 8, 8, 8, 8, 8, 8}), 266665, 56},
-	} {
+	}
+	for _, tc := range tests {
 		n, s := count(tc.c, false)
 		require.Equal(t, tc.rows, n.Rows, tc.name)
 		require.Len(t, s.Inputs(), tc.inputs, tc.name)
 	}
+	vectors.Count(t, vectors.InTests+"constraint counts in the reference's tests", len(tests))
+}
+
+// skipLong skips a circuit of more than ten million rows, unless VENUS_LONG_TESTS is set, and counts one in any case.
+func skipLong(t *testing.T, long bool, name string) {
+	t.Helper()
+	if long && os.Getenv("VENUS_LONG_TESTS") == "" {
+		const reason = "more than 10 million rows: set VENUS_LONG_TESTS to run it"
+		vectors.NotApplicable(t, vectors.InTests+name, 1, reason)
+		t.Skip(reason)
+	}
+	vectors.Count(t, vectors.InTests+name, 1)
 }
 
 type golden struct {
@@ -87,9 +101,7 @@ func TestGoldenCircuits(t *testing.T) {
 		{"window 64GiB", spacetime(9), 129887900, 25301, 131500200, 0, 0, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if tc.long && os.Getenv("VENUS_LONG_TESTS") == "" {
-				t.Skip("more than 10 million rows: set VENUS_LONG_TESTS to run it")
-			}
+			skipLong(t, tc.long, "constraint counts of the published circuits")
 			n, s := count(tc.c(t), tc.a != 0)
 			require.Equal(t, tc.rows, n.Rows)
 			require.Len(t, s.Inputs(), tc.inputs)

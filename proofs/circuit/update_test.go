@@ -1,7 +1,6 @@
 package circuit
 
 import (
-	"os"
 	"testing"
 
 	"github.com/filecoin-project/go-state-types/abi"
@@ -21,7 +20,7 @@ func updateOf(t *testing.T, size abi.SectorSize) shape.Update {
 }
 
 // TestGoldenUpdates compares with table 5.6: up to 32 KiB and 32 GiB what the reference's tests assert, 8 MiB and 512 MiB
-// the rows of a published table, which counts the closing row of every input too. The circuits of more than eleven million
+// the rows of a published table, which counts the closing row of every input too. The circuits of more than ten million
 // rows run when VENUS_LONG_TESTS is set.
 func TestGoldenUpdates(t *testing.T) {
 	const inputs = 5
@@ -42,9 +41,7 @@ func TestGoldenUpdates(t *testing.T) {
 		{"32GiB", 32 << 30, 81049499, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if tc.long && os.Getenv("VENUS_LONG_TESTS") == "" {
-				t.Skip("more than 11 million rows: set VENUS_LONG_TESTS to run it")
-			}
+			skipLong(t, tc.long, "constraint counts of replica updates")
 			n, s := count(BlankUpdate(updateOf(t, tc.size)), false)
 			require.Equal(t, tc.rows, n.Rows)
 			require.Len(t, s.Inputs(), inputs)

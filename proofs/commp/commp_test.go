@@ -21,16 +21,18 @@ func node(t *testing.T, s string) (n fr32.Node) {
 }
 
 func TestZeroCommitments(t *testing.T) {
-	for size, want := range map[abi.PaddedPieceSize]string{
+	known := map[abi.PaddedPieceSize]string{
 		128:       "3731bb99ac689f66eef5973e4a94da188f4ddcae580724fc6f3fd60dfd488333",
 		2 << 10:   "fc7e928296e516faade986b28f92d44a4f24b935485223376a799027bc18f833",
 		8 << 20:   "65f29e5d98d246c38b388cfc06db1f6b021303c5a289000bdce832a9c3ec421c",
 		512 << 20: "39560e7b13a93b07a243fd2720ffa7cb3e1d2e505ab3629e79f46313512cda06",
 		32 << 30:  "077e5fde35c50a9303a55009e3498a4ebedff39c42b710b730d8ec7ac7afa63e",
 		64 << 30:  "e64005a6bfe3777953b8ad6ef93f0fca1049b2041654f2a411f7702799cece02",
-	} {
+	}
+	for size, want := range known {
 		require.Equal(t, node(t, want), Zero(size), "%d", size)
 	}
+	vectors.Count(t, vectors.InTests+"commitments of zeros", len(known))
 }
 
 type commpCase struct {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 	"github.com/stretchr/testify/require"
+
+	"github.com/filecoin-venus/venus/internal/vectors"
 )
 
 // knownAnswers are the digests of 0,1,..,arity-1 under the tree tag, as little-endian limbs of the canonical value.
@@ -33,6 +35,7 @@ func TestKnownAnswers(t *testing.T) {
 		got := c.Hash(counting(arity))
 		require.Equal(t, want, got.Bits(), "arity %d", arity)
 	}
+	vectors.Count(t, vectors.InTests+"Poseidon hashes", len(knownAnswers))
 	t.Logf("%d known answers", len(knownAnswers))
 }
 
