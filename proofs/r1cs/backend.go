@@ -17,9 +17,16 @@ type Merger struct {
 // Merge returns the terms with equal variables summed and zero coefficients dropped, in order of first appearance. The
 // result is valid until the next call.
 func (m *Merger) Merge(terms []Term) []Term {
-	m.now++
 	m.terms = m.terms[:0]
 	cancelled := false
+	if len(terms) <= shortCombination {
+		for i := range terms {
+			t := m.add(&terms[i])
+			cancelled = cancelled || t.Coef.IsZero()
+		}
+		return m.kept(cancelled)
+	}
+	m.now++
 	for i := range terms {
 		kind, idx := 0, terms[i].Var.Index()
 		if terms[i].Var.IsInput() {
@@ -41,6 +48,26 @@ func (m *Merger) Merge(terms []Term) []Term {
 		t.Coef.Add(&t.Coef, &terms[i].Coef)
 		cancelled = cancelled || t.Coef.IsZero()
 	}
+	return m.kept(cancelled)
+}
+
+// shortCombination is up to how many terms are compared with each other; the tables of longer ones grow with the system.
+const shortCombination = 8
+
+// add adds a term to those merged so far, of which there are few, and returns the sum.
+func (m *Merger) add(term *Term) *Term {
+	for i := range m.terms {
+		if t := &m.terms[i]; t.Var == term.Var {
+			t.Coef.Add(&t.Coef, &term.Coef)
+			return t
+		}
+	}
+	m.terms = append(m.terms, *term)
+	return &m.terms[len(m.terms)-1]
+}
+
+// kept are the merged terms, without those that cancelled.
+func (m *Merger) kept(cancelled bool) []Term {
 	if !cancelled {
 		return m.terms
 	}
@@ -72,7 +99,6 @@ type Counter struct {
 	Densities bool
 	a, b      [2][]bool
 	merger    Merger
-	buf       []Term
 }
 
 // Detail implements Backend.
@@ -87,10 +113,8 @@ func (c *Counter) Detail() Detail {
 func (c *Counter) Small(a, b, _ *Small) {
 	c.Rows++
 	if c.Densities {
-		c.buf = a.Terms(c.buf[:0])
-		mark(&c.a, c.merger.Merge(c.buf))
-		c.buf = b.Terms(c.buf[:0])
-		mark(&c.b, c.merger.Merge(c.buf))
+		markSmall(&c.a, a)
+		markSmall(&c.b, b)
 	}
 }
 
@@ -105,15 +129,34 @@ func (c *Counter) Row(a, b, _ *LC) {
 
 func mark(seen *[2][]bool, terms []Term) {
 	for i := range terms {
-		kind, idx := 0, terms[i].Var.Index()
-		if terms[i].Var.IsInput() {
-			kind = 1
-		}
-		for idx >= len(seen[kind]) {
-			seen[kind] = append(seen[kind], make([]bool, max(1024, len(seen[kind])))...)
-		}
-		seen[kind][idx] = true
+		markVariable(seen, terms[i].Var)
 	}
+}
+
+// markSmall marks the variables whose coefficients do not cancel, without the merger: nearly all rows are small ones.
+func markSmall(seen *[2][]bool, s *Small) {
+	for i, v := range s.Vars[:s.N] {
+		sum := int(s.Coefs[i])
+		for j := range s.Vars[:s.N] {
+			if j != i && s.Vars[j] == v {
+				sum += int(s.Coefs[j])
+			}
+		}
+		if sum != 0 {
+			markVariable(seen, v)
+		}
+	}
+}
+
+func markVariable(seen *[2][]bool, v Variable) {
+	kind, idx := 0, v.Index()
+	if v.IsInput() {
+		kind = 1
+	}
+	for idx >= len(seen[kind]) {
+		seen[kind] = append(seen[kind], make([]bool, max(1024, len(seen[kind])))...)
+	}
+	seen[kind][idx] = true
 }
 
 func countTrue(seen *[2][]bool) (n int) {
