@@ -141,7 +141,8 @@ func compare(root, dir string, packages, tests []string) ([]vectors.Record, stri
 	}
 	defer os.RemoveAll(tmp)
 	recorded := filepath.Join(tmp, "records")
-	args := append([]string{"test", "-count=1", "-run", "^(" + strings.Join(tests, "|") + ")$"}, packages...)
+	// The largest circuits take two minutes alone and more beside other work.
+	args := append([]string{"test", "-count=1", "-timeout", "30m", "-run", "^(" + strings.Join(tests, "|") + ")$"}, packages...)
 	cmd := exec.Command("go", args...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "VENUS_CONFORMANCE_OUT="+recorded, "VENUS_VECTORS="+dir, "VENUS_LONG_TESTS=1")
