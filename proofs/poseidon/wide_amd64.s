@@ -7,7 +7,7 @@
 // about 35 times the modulus, and need not be below the modulus; limbs that are stored are below 2^52.
 //
 // Z0-Z9 are the columns of a product, Z10-Z14 and Z24-Z28 its factors, Z15-Z19 the modulus, Z20 minus its inverse modulo
-// 2^52, Z21 a limb of ones, Z22 and Z23 scratch.
+// 2^52, Z21 a limb of ones, Z22, Z23 and Z29 scratch.
 
 DATA fieldLimbs<>+0(SB)/8, $0x000fffff00000001
 DATA fieldLimbs<>+8(SB)/8, $0x00002fffe5bfefff
@@ -130,22 +130,26 @@ GLOBL fieldLimbs<>(SB), NOPTR|RODATA, $56
 	CROSS(Z13, Z13, Z6, Z7); \
 	CROSS(Z14, Z14, Z8, Z9)
 
-// FOLD adds the multiple of the modulus that clears the lowest limb of column c0, and carries what is above into c1.
+// FOLD adds the multiple of the modulus that clears the lowest limb of column c0, and carries what is above into c1. What
+// is added to that limb is known beforehand, it fills it up to 2^52 unless it is zero; and c1, which the next multiple
+// waits for, is done first and by two short chains.
 #define FOLD(c0, c1, c2, c3, c4, c5) \
 	VPXORQ      Z22, Z22, Z22; \
 	VPMADD52LUQ Z20, c0, Z22; \
-	VPMADD52LUQ Z15, Z22, c0; \
+	VPADDQ      Z21, c0, c0; \
+	VPSRLQ      $52, c0, c0; \
+	VPADDQ      c0, c1, c1; \
+	VPXORQ      Z29, Z29, Z29; \
+	VPMADD52HUQ Z15, Z22, Z29; \
 	VPMADD52LUQ Z16, Z22, c1; \
+	VPADDQ      Z29, c1, c1; \
 	VPMADD52LUQ Z17, Z22, c2; \
 	VPMADD52LUQ Z18, Z22, c3; \
 	VPMADD52LUQ Z19, Z22, c4; \
-	VPMADD52HUQ Z15, Z22, c1; \
 	VPMADD52HUQ Z16, Z22, c2; \
 	VPMADD52HUQ Z17, Z22, c3; \
 	VPMADD52HUQ Z18, Z22, c4; \
-	VPMADD52HUQ Z19, Z22, c5; \
-	VPSRLQ      $52, c0, c0; \
-	VPADDQ      c0, c1, c1
+	VPMADD52HUQ Z19, Z22, c5
 
 // REDUCE leaves the product divided by 2^260 in Z5-Z9, limbs not yet carried.
 #define REDUCE \

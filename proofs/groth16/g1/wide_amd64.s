@@ -55,28 +55,32 @@ GLOBL base<>(SB), NOPTR|RODATA, $144
 	VPMADD52HUQ Z22, Z24, c7; \
 	VPMADD52HUQ Z23, Z24, c8
 
-// FOLD adds the multiple of the modulus (Z16-Z23) that clears the lowest limb of c0, and carries the rest into c1.
+// FOLD adds the multiple of the modulus (Z16-Z23) that clears the lowest limb of c0, and carries the rest into c1. What is
+// added to that limb is known beforehand, it fills it up to 2^52 unless it is zero; and c1, which the next multiple waits
+// for, is done first and by two short chains.
 #define FOLD(c0, c1, c2, c3, c4, c5, c6, c7, c8) \
 	VPXORQ Z24, Z24, Z24; \
 	VPMADD52LUQ Z25, c0, Z24; \
-	VPMADD52LUQ Z16, Z24, c0; \
+	VPADDQ Z26, c0, c0; \
+	VPSRLQ $52, c0, c0; \
+	VPADDQ c0, c1, c1; \
+	VPXORQ Z27, Z27, Z27; \
+	VPMADD52HUQ Z16, Z24, Z27; \
 	VPMADD52LUQ Z17, Z24, c1; \
+	VPADDQ Z27, c1, c1; \
 	VPMADD52LUQ Z18, Z24, c2; \
 	VPMADD52LUQ Z19, Z24, c3; \
 	VPMADD52LUQ Z20, Z24, c4; \
 	VPMADD52LUQ Z21, Z24, c5; \
 	VPMADD52LUQ Z22, Z24, c6; \
 	VPMADD52LUQ Z23, Z24, c7; \
-	VPMADD52HUQ Z16, Z24, c1; \
 	VPMADD52HUQ Z17, Z24, c2; \
 	VPMADD52HUQ Z18, Z24, c3; \
 	VPMADD52HUQ Z19, Z24, c4; \
 	VPMADD52HUQ Z20, Z24, c5; \
 	VPMADD52HUQ Z21, Z24, c6; \
 	VPMADD52HUQ Z22, Z24, c7; \
-	VPMADD52HUQ Z23, Z24, c8; \
-	VPSRLQ $52, c0, c0; \
-	VPADDQ c0, c1, c1
+	VPMADD52HUQ Z23, Z24, c8
 
 // CARRY1 leaves 52 bits in c and adds the rest, which may be negative, to up; Z26 is a limb of ones.
 #define CARRY1(c, up) \
@@ -94,7 +98,7 @@ GLOBL base<>(SB), NOPTR|RODATA, $144
 	CARRY1(Z14, Z15)
 
 // product sets Z8-Z15 to Z16-Z23 times the octet at R8, divided by 2^416: below the modulus and a trifle. It uses all of
-// Z0-Z26 and AX.
+// Z0-Z27 and AX.
 TEXT product<>(SB), NOSPLIT, $0-0
 	VPXORQ Z0, Z0, Z0
 	VPXORQ Z1, Z1, Z1

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/consensys/gnark-crypto/ecc"
@@ -88,7 +89,8 @@ func (c *CRS) prepare() error {
 //
 // one transform less than dividing by Z there.
 func quotient(a, b, c fr.Vector, n int) (fr.Vector, error) {
-	log := groth16.LogDomain(len(a))
+	rows := len(a)
+	log := groth16.LogDomain(rows)
 	m := 1 << log
 	if n != m-1 {
 		return nil, fmt.Errorf("circuit wants a domain of %d, parameters have %d points in H", m, n)
@@ -102,7 +104,8 @@ func quotient(a, b, c fr.Vector, n int) (fr.Vector, error) {
 	g = fft.GeneratorFullMultiplicativeGroup()
 	one.SetOne()
 	for _, v := range []*fr.Vector{&a, &b, &c} {
-		*v = append(*v, make(fr.Vector, m-len(*v))...)
+		*v = slices.Grow(*v, m-len(*v))[:m]
+		clear((*v)[rows:])
 		d.coefficients(*v)
 	}
 	d.scale(a, g, byM)
@@ -149,11 +152,11 @@ func (c *CRS) assemble(inputs, aux []fr.Element, h fr.Vector) (*groth16.Proof, e
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.params.sum(sectionA, pick(inputs, aux, c.density.A))
+	a, err := c.params.sum(sectionA, pick(c.params.count[sectionA], inputs, aux, c.density.A))
 	if err != nil {
 		return nil, err
 	}
-	inB := pick(inputs, aux, c.density.B)
+	inB := pick(c.params.count[sectionB1], inputs, aux, c.density.B)
 	b1, err := c.params.sum(sectionB1, inB)
 	if err != nil {
 		return nil, err
@@ -191,9 +194,9 @@ func times(p *bls.G1Affine, k *fr.Element) *bls.G1Jac {
 	return j.ScalarMultiplication(&j, k.BigInt(new(big.Int)))
 }
 
-// pick lists the values of the variables that occur, inputs first.
-func pick(inputs, aux []fr.Element, occurs [2][]bool) []fr.Element {
-	var out []fr.Element
+// pick lists the values of the variables that occur, inputs first; count is how many do.
+func pick(count int, inputs, aux []fr.Element, occurs [2][]bool) []fr.Element {
+	out := make([]fr.Element, 0, count)
 	for i := range inputs {
 		if occurs[1][i] {
 			out = append(out, inputs[i])
