@@ -88,8 +88,8 @@ func (h *Host) Join(ctx context.Context, v Handlers) (*Gossip, error) {
 		return nil, fmt.Errorf("start gossip: %w", err)
 	}
 	g := &Gossip{ps: ps}
-	blocks := h.limited(newBudget(h.cfg.Clock, blockBudget, blockRefill), "blocks that came to nothing", v.Block)
-	msgs := h.limited(newBudget(h.cfg.Clock, messageBudget, messageRefill), "messages that came to nothing", v.Message)
+	blocks := h.limited(newBudget(h.cfg.Clock, blockBudget, blockRefill), "blocks", v.Block)
+	msgs := h.limited(newBudget(h.cfg.Clock, messageBudget, messageRefill), "messages", v.Message)
 	if g.blocks, err = g.join(run, blockTopic, h.ID(), blocks); err == nil {
 		g.msgs, err = g.join(run, msgTopic, h.ID(), msgs)
 	}
@@ -113,12 +113,15 @@ func (h *Host) limited(b *budget, what string, validate Validate) Validate {
 			return validate(ctx, from, data, self)
 		}
 		if b.spent(from) {
-			h.Blame(from, Flood, what)
+			h.Blame(from, Flood, what+" that came to nothing")
 			return Ignore
 		}
 		v := validate(ctx, from, data, self)
-		if v == Ignore {
+		switch v {
+		case Ignore:
 			b.take(from)
+		case Reject:
+			h.Blame(from, Invalid, "invalid "+what)
 		}
 		return v
 	}

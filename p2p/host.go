@@ -99,7 +99,7 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start libp2p on %v: %w", cfg.Listen, err)
 	}
-	router, err := dht.New(ctx, h, dht.Mode(dht.ModeAuto), dht.ProtocolPrefix(protocol.ID("/fil/kad/"+cfg.Network)),
+	router, err := dht.New(ctx, h, dht.Mode(dht.ModeAutoServer), dht.ProtocolPrefix(protocol.ID("/fil/kad/"+cfg.Network)),
 		dht.DisableProviders(), dht.DisableValues(), dht.BootstrapPeers(boot...))
 	if err != nil {
 		h.Close()

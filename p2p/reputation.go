@@ -22,6 +22,8 @@ type Fault float64
 const (
 	// Flood: it sent more that came to nothing than its budget allows; for each message.
 	Flood Fault = 0.2
+	// Invalid: it passed on a block or message that no honest peer passes on.
+	Invalid Fault = 100
 	// Malformed: bytes that are no record of the protocol.
 	Malformed Fault = 100
 	// Lie: a record of good form that does not answer what was asked, or contradicts itself.
@@ -34,8 +36,9 @@ const (
 	banPoints = 500
 	banTime   = time.Hour
 	halfLife  = 10 * time.Minute
-	// gossipPerPoint is what a point takes from a peer's gossip score; the field's peers stop listening at -2500.
-	gossipPerPoint = 5
+	// gossipPerPoint is what a point takes from a peer's gossip score. At -500 a peer gets no gossip, which is where it is
+	// banned here; invalid messages bring it to -2500, where nobody listens, no sooner.
+	gossipPerPoint = 1
 	// maxRemembered bounds the peers remembered; the least guilty are forgotten first.
 	maxRemembered = 4096
 )

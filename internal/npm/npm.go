@@ -6,7 +6,9 @@
 package npm
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"os"
@@ -88,5 +90,84 @@ func (c Clients) Stream(t testing.TB, env []string, stdin io.Reader, output any,
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), output); err != nil {
 		t.Fatalf("node %v: %v\n%s%s", args, err, out.String(), errOut.String())
+	}
+}
+
+// Program is a running script that is told things line by line and tells of them.
+type Program struct {
+	t      testing.TB
+	in     io.WriteCloser
+	events chan []byte
+	errOut *bytes.Buffer
+	seen   [][]byte // read, and not yet asked for
+}
+
+// Start runs node with a script and its arguments until the test ends.
+func (c Clients) Start(t testing.TB, args ...string) *Program {
+	t.Helper()
+	p := &Program{t: t, events: make(chan []byte, 1<<16), errOut: &bytes.Buffer{}}
+	cmd := exec.Command("node", args...)
+	cmd.Dir, cmd.Stderr = c.dir, p.errOut
+	cmd.Env = []string{"HOME=" + c.dir, "PATH=" + os.Getenv("PATH"), "TZ=UTC", "NO_COLOR=1"}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		p.in, err = cmd.StdinPipe()
+	}
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatalf("node %v: %v", args, err)
+	}
+	go func() {
+		defer close(p.events)
+		lines := bufio.NewScanner(out)
+		lines.Buffer(nil, 4<<20)
+		for lines.Scan() {
+			p.events <- bytes.Clone(lines.Bytes())
+		}
+	}()
+	t.Cleanup(func() {
+		_ = p.in.Close()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // killed
+	})
+	return p
+}
+
+// Tell gives the script an order, as a line of JSON.
+func (p *Program) Tell(order any) {
+	p.t.Helper()
+	b, err := json.Marshal(order)
+	if err == nil {
+		_, err = p.in.Write(append(b, '\n'))
+	}
+	if err != nil {
+		p.t.Fatalf("tell the script: %v\n%s", err, p.errOut)
+	}
+}
+
+// Await returns the first line, of those not returned yet, that match takes.
+func (p *Program) Await(ctx context.Context, what string, match func(line []byte) bool) []byte {
+	p.t.Helper()
+	for i, line := range p.seen {
+		if match(line) {
+			p.seen = append(p.seen[:i:i], p.seen[i+1:]...)
+			return line
+		}
+	}
+	for {
+		select {
+		case line, ok := <-p.events:
+			if !ok {
+				p.t.Fatalf("%s: the script ended\n%s", what, p.errOut)
+			}
+			if match(line) {
+				return line
+			}
+			p.seen = append(p.seen, line)
+		case <-ctx.Done():
+			p.t.Fatalf("%s: %v; the script said %q\n%s", what, ctx.Err(), p.seen[max(0, len(p.seen)-5):], p.errOut)
+		}
 	}
 }

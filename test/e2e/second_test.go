@@ -33,16 +33,23 @@ import (
 type secondNode struct {
 	api  *apinode.FullNodeProxy
 	peer string // where peers reach it
+	proc *process
 }
 
 // join starts a node that knows nothing but the genesis and one peer.
 func join(t *testing.T, c *testCluster) *secondNode {
 	t.Helper()
+	return joinBy(t, c, c.dialable(t.Context(), t))
+}
+
+// joinBy is join by another peer than the cluster's node.
+func joinBy(t *testing.T, c *testCluster, peer string) *secondNode {
+	t.Helper()
 	repo, port := filepath.Join(t.TempDir(), "venus"), freePort(t)
 	p := shared.start(t, t.TempDir(), "venus", "--repo", repo, "daemon", "--genesisfile", c.net().Genesis(),
-		"--bootstrap-peers", c.dialable(t.Context(), t), "--api", maddr(port))
+		"--bootstrap-peers", peer, "--api", maddr(port))
 	// It is ready when it answers; it is well once it has caught up.
-	n := &secondNode{api: new(apinode.FullNodeProxy)}
+	n := &secondNode{api: new(apinode.FullNodeProxy), proc: p}
 	eventually(t, time.Minute, "the second node answers", func() error {
 		select {
 		case <-p.done:
