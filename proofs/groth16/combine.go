@@ -14,9 +14,16 @@ const manyPoints = 48
 // combine is the sum of scalars[i]*points[i]. Public inputs are of two kinds, commitments, which often repeat, and small
 // numbers; so points with equal large scalars are added first, and small scalars cost by their length.
 func combine(points []bls.G1Affine, scalars []fr.Element) bls.G1Affine {
+	return combineWith(nil, points, scalars)
+}
+
+// combineWith is combine with tables for some of the points.
+func combineWith(tables map[int]*fixedTable, points []bls.G1Affine, scalars []fr.Element) bls.G1Affine {
+	var sum bls.G1Jac
 	groups := map[fr.Element]int{}
 	var large []bls.G1Jac
 	var largeBy []fr.Element
+	var alone []int // of each group, its point while it has but one, else -1
 	var small []bls.G1Affine
 	var smallBy []uint64
 	for i := range points {
@@ -30,19 +37,63 @@ func combine(points []bls.G1Affine, scalars []fr.Element) bls.G1Affine {
 		if !ok {
 			g = len(large)
 			groups[scalars[i]] = g
-			large, largeBy = append(large, bls.G1Jac{}), append(largeBy, scalars[i])
+			large, largeBy, alone = append(large, bls.G1Jac{}), append(largeBy, scalars[i]), append(alone, i)
 			large[g].FromAffine(&points[i])
 			continue
 		}
 		large[g].AddMixed(&points[i])
+		alone[g] = -1
 	}
-	var sum bls.G1Jac
-	if len(large) > 0 {
-		sum = sumLarge(bls.BatchJacobianToAffineG1(large), largeBy)
+	kept := 0
+	for g := range large {
+		if t, ok := tables[alone[g]]; ok {
+			t.addTo(&sum, &largeBy[g])
+			continue
+		}
+		large[kept], largeBy[kept] = large[g], largeBy[g]
+		kept++
+	}
+	if kept > 0 {
+		others := sumLarge(bls.BatchJacobianToAffineG1(large[:kept]), largeBy[:kept])
+		sum.AddAssign(&others)
 	}
 	rest := sumSmall(small, smallBy)
 	sum.AddAssign(&rest)
 	return *new(bls.G1Affine).FromJacobian(&sum)
+}
+
+// fixedTable multiplies one point without doublings: for each four bits of a scalar it has the multiples that they can
+// stand for.
+type fixedTable struct{ multiples []bls.G1Affine }
+
+func newFixedTable(p *bls.G1Affine) *fixedTable {
+	const windows, size = (fr.Bits + strausBits - 1) / strausBits, 1<<strausBits - 1
+	jac := make([]bls.G1Jac, windows*size)
+	var base bls.G1Jac
+	base.FromAffine(p)
+	for w := range windows {
+		row := jac[w*size : (w+1)*size]
+		row[0] = base
+		for i := 1; i < size; i++ {
+			row[i] = row[i-1]
+			row[i].AddAssign(&base)
+		}
+		for range strausBits {
+			base.DoubleAssign()
+		}
+	}
+	return &fixedTable{bls.BatchJacobianToAffineG1(jac)}
+}
+
+func (t *fixedTable) addTo(sum *bls.G1Jac, scalar *fr.Element) {
+	const size = 1<<strausBits - 1
+	limbs := scalar.Bits()
+	for w := 0; w < len(t.multiples)/size; w++ {
+		at := w * strausBits
+		if d := limbs[at/64] >> (at % 64) & size; d != 0 {
+			sum.AddMixed(&t.multiples[w*size+int(d)-1])
+		}
+	}
 }
 
 // sumSmall adds the points bit by bit of their scalars, all together.

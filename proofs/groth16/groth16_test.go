@@ -73,5 +73,18 @@ func TestCombineMatchesPlainSum(t *testing.T) {
 		var sum bls.G1Affine
 		sum.ScalarMultiplication(&g1, bigInt(&want))
 		require.Equal(t, sum, combine(points, scalars), "%d points", 3*n)
+		tables := map[int]*fixedTable{}
+		for i := range min(len(points), 5) {
+			tables[i] = newFixedTable(&points[i])
+		}
+		require.Equal(t, sum, combineWith(tables, points, scalars), "%d points, with tables", 3*n)
 	}
+}
+
+func TestPanicsBesideComeToTheCaller(t *testing.T) {
+	wait := beside(func() (int, error) { panic("foreign point") })
+	require.PanicsWithValue(t, "foreign point", func() { _, _ = wait() })
+	n, err := beside(func() (int, error) { return 3, nil })()
+	require.NoError(t, err)
+	require.Equal(t, 3, n)
 }
