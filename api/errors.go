@@ -20,7 +20,8 @@ const (
 	CodeUnauthenticated ErrorCode = "unauthenticated" // no token, or a bad one
 	CodeUnavailable     ErrorCode = "unavailable"     // another service or the network is away
 	CodeLimit           ErrorCode = "limit_exceeded"
-	CodePartial         ErrorCode = "partial" // some of it was done
+	CodePartial         ErrorCode = "partial"     // some of it was done
+	CodeUnsupported     ErrorCode = "unsupported" // the field knows the method, this program leaves it out on purpose
 )
 
 // Error is a failure for people: what went wrong (Message), of which kind

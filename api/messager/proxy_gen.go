@@ -15,59 +15,59 @@ import (
 // one function per method, filled in by package rpc.
 type MessagerProxy struct {
 	Internal struct {
-		ActiveAddress            func(p0 context.Context, p1 address.Address) error                                                       `perm:"admin"`
-		AuthNew                  func(p0 context.Context, p1 []api.Permission) ([]byte, error)                                            `perm:"admin"`
-		AuthVerify               func(p0 context.Context, p1 string) ([]api.Permission, error)                                            `perm:"read"`
-		Closing                  func(p0 context.Context) (<-chan struct{}, error)                                                        `perm:"read"`
-		DeleteAddress            func(p0 context.Context, p1 address.Address) error                                                       `perm:"admin"`
-		DeleteNode               func(p0 context.Context, p1 string) error                                                                `perm:"admin"`
-		DeleteWallet             func(p0 context.Context, p1 string) error                                                                `perm:"admin"`
-		Discover                 func(p0 context.Context) (map[string]any, error)                                                         `perm:"read"`
-		ExplainMessage           func(p0 context.Context, p1 string) (*Explanation, error)                                                `perm:"read"`
-		ForbiddenAddress         func(p0 context.Context, p1 address.Address) error                                                       `perm:"admin"`
-		GetAddress               func(p0 context.Context, p1 address.Address) (*Address, error)                                           `perm:"admin"`
-		GetMessageByCid          func(p0 context.Context, p1 cid.Cid) (*Message, error)                                                   `perm:"read"`
-		GetMessageByFromAndNonce func(p0 context.Context, p1 address.Address, p2 uint64) (*Message, error)                                `perm:"read"`
-		GetMessageBySignedCid    func(p0 context.Context, p1 cid.Cid) (*Message, error)                                                   `perm:"read"`
-		GetMessageByUid          func(p0 context.Context, p1 string) (*Message, error)                                                    `perm:"read"`
-		GetMessageByUnsignedCid  func(p0 context.Context, p1 cid.Cid) (*Message, error)                                                   `perm:"read"`
-		GetNode                  func(p0 context.Context, p1 string) (*Node, error)                                                       `perm:"admin"`
-		GetSharedParams          func(p0 context.Context) (*SharedParams, error)                                                          `perm:"admin"`
-		GetWalletByName          func(p0 context.Context, p1 string) (*Wallet, error)                                                     `perm:"admin"`
-		HasAddress               func(p0 context.Context, p1 address.Address) (bool, error)                                               `perm:"read"`
-		HasMessageByUid          func(p0 context.Context, p1 string) (bool, error)                                                        `perm:"read"`
-		HasNode                  func(p0 context.Context, p1 string) (bool, error)                                                        `perm:"admin"`
-		HasWallet                func(p0 context.Context, p1 string) (bool, error)                                                        `perm:"admin"`
-		HasWalletAddress         func(p0 context.Context, p1 string, p2 address.Address) (bool, error)                                    `perm:"read"`
-		ListAddress              func(p0 context.Context) ([]*Address, error)                                                             `perm:"admin"`
-		ListBlockedMessage       func(p0 context.Context, p1 address.Address, p2 time.Duration) ([]*Message, error)                       `perm:"read"`
-		ListFailedMessage        func(p0 context.Context) ([]*Message, error)                                                             `perm:"read"`
-		ListMessage              func(p0 context.Context, p1 MsgQuery) ([]*Message, error)                                                `perm:"read"`
-		ListNode                 func(p0 context.Context) ([]*Node, error)                                                                `perm:"admin"`
-		ListRemoteWalletAddress  func(p0 context.Context, p1 string) ([]address.Address, error)                                           `perm:"admin"`
-		ListWallet               func(p0 context.Context) ([]*Wallet, error)                                                              `perm:"admin"`
-		ListWalletAddress        func(p0 context.Context) ([]*WalletAddress, error)                                                       `perm:"admin"`
-		LogList                  func(p0 context.Context) ([]string, error)                                                               `perm:"write"`
-		LogSetLevel              func(p0 context.Context, p1 string, p2 string) error                                                     `perm:"write"`
-		MarkBadMessage           func(p0 context.Context, p1 string) error                                                                `perm:"admin"`
-		PushMessage              func(p0 context.Context, p1 *types.Message, p2 *MsgMeta, p3 string) (string, error)                      `perm:"write"`
-		PushMessageWithId        func(p0 context.Context, p1 string, p2 *types.Message, p3 *MsgMeta, p4 string) (string, error)           `perm:"write"`
-		RefreshSharedParams      func(p0 context.Context) error                                                                           `perm:"admin"`
-		ReplaceMessage           func(p0 context.Context, p1 string, p2 bool, p3 string, p4 int64, p5 string, p6 string) (cid.Cid, error) `perm:"admin"`
-		RepublishMessage         func(p0 context.Context, p1 string) error                                                                `perm:"admin"`
-		SaveNode                 func(p0 context.Context, p1 NodeSpec) error                                                              `perm:"admin"`
-		SaveWallet               func(p0 context.Context, p1 WalletSpec) error                                                            `perm:"admin"`
-		Session                  func(p0 context.Context) (string, error)                                                                 `perm:"read"`
-		SetFeeParams             func(p0 context.Context, p1 address.Address, p2 float64, p3 string, p4 string) error                     `perm:"admin"`
-		SetSelectMsgNum          func(p0 context.Context, p1 address.Address, p2 uint64) error                                            `perm:"admin"`
-		SetSharedParams          func(p0 context.Context, p1 *SharedParams) (*SharedParams, error)                                        `perm:"admin"`
-		Shutdown                 func(p0 context.Context) error                                                                           `perm:"admin"`
-		UpdateAllFilledMessage   func(p0 context.Context) (int, error)                                                                    `perm:"admin"`
-		UpdateFilledMessageByID  func(p0 context.Context, p1 string) error                                                                `perm:"admin"`
-		UpdateNonce              func(p0 context.Context, p1 address.Address, p2 uint64) error                                            `perm:"admin"`
-		Version                  func(p0 context.Context) (api.Version, error)                                                            `perm:"read"`
-		WaitMessage              func(p0 context.Context, p1 string, p2 uint64) (*Message, error)                                         `perm:"read"`
-		WalletHas                func(p0 context.Context, p1 address.Address) (bool, error)                                               `perm:"read"`
+		ActiveAddress            func(p0 context.Context, p1 address.Address) error                                                       `perm:"admin" args:"addr" doc:"ActiveAddress accepts messages of a sender again."`
+		AuthNew                  func(p0 context.Context, p1 []api.Permission) ([]byte, error)                                            `perm:"admin" args:"perms" doc:"AuthNew makes a token that carries exactly the given permissions."`
+		AuthVerify               func(p0 context.Context, p1 string) ([]api.Permission, error)                                            `perm:"read" args:"token" doc:"AuthVerify returns the permissions of a token, or an error when it is not valid here."`
+		Closing                  func(p0 context.Context) (<-chan struct{}, error)                                                        `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
+		DeleteAddress            func(p0 context.Context, p1 address.Address) error                                                       `perm:"admin" args:"addr" doc:"DeleteAddress forgets a sender that has no message under way."`
+		DeleteNode               func(p0 context.Context, p1 string) error                                                                `perm:"admin" args:"name" doc:"DeleteNode forgets such a node."`
+		DeleteWallet             func(p0 context.Context, p1 string) error                                                                `perm:"admin" args:"name" doc:"DeleteWallet stops taking messages for a wallet's addresses and forgets it once the pending ones landed."`
+		Discover                 func(p0 context.Context) (map[string]any, error)                                                         `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
+		ExplainMessage           func(p0 context.Context, p1 string) (*Explanation, error)                                                `perm:"read" args:"id" doc:"ExplainMessage says in plain words what a message waits for, with its history."`
+		ForbiddenAddress         func(p0 context.Context, p1 address.Address) error                                                       `perm:"admin" args:"addr" doc:"ForbiddenAddress refuses new messages of a sender."`
+		GetAddress               func(p0 context.Context, p1 address.Address) (*Address, error)                                           `perm:"admin" args:"addr" doc:"GetAddress returns what is known of a sender."`
+		GetMessageByCid          func(p0 context.Context, p1 cid.Cid) (*Message, error)                                                   `perm:"read" args:"c" doc:"GetMessageByCid returns a message by its signed or unsigned CID."`
+		GetMessageByFromAndNonce func(p0 context.Context, p1 address.Address, p2 uint64) (*Message, error)                                `perm:"read" args:"from,nonce" doc:"GetMessageByFromAndNonce returns the signed message of a sender with a nonce."`
+		GetMessageBySignedCid    func(p0 context.Context, p1 cid.Cid) (*Message, error)                                                   `perm:"read" args:"c" doc:"GetMessageBySignedCid returns a message by the CID of its signed form."`
+		GetMessageByUid          func(p0 context.Context, p1 string) (*Message, error)                                                    `perm:"read" args:"id" doc:"GetMessageByUid returns a message by id."`
+		GetMessageByUnsignedCid  func(p0 context.Context, p1 cid.Cid) (*Message, error)                                                   `perm:"read" args:"c" doc:"GetMessageByUnsignedCid returns a message by the CID of its unsigned form."`
+		GetNode                  func(p0 context.Context, p1 string) (*Node, error)                                                       `perm:"admin" args:"name" doc:"GetNode returns such a node, without its token."`
+		GetSharedParams          func(p0 context.Context) (*SharedParams, error)                                                          `perm:"admin" doc:"GetSharedParams returns the shared limits."`
+		GetWalletByName          func(p0 context.Context, p1 string) (*Wallet, error)                                                     `perm:"admin" args:"name" doc:"GetWalletByName returns a wallet, without its token."`
+		HasAddress               func(p0 context.Context, p1 address.Address) (bool, error)                                               `perm:"read" args:"addr" doc:"HasAddress tells whether a sender is known."`
+		HasMessageByUid          func(p0 context.Context, p1 string) (bool, error)                                                        `perm:"read" args:"id" doc:"HasMessageByUid tells whether an id is known."`
+		HasNode                  func(p0 context.Context, p1 string) (bool, error)                                                        `perm:"admin" args:"name" doc:"HasNode tells whether a node's name is taken."`
+		HasWallet                func(p0 context.Context, p1 string) (bool, error)                                                        `perm:"admin" args:"name" doc:"HasWallet tells whether a name is taken."`
+		HasWalletAddress         func(p0 context.Context, p1 string, p2 address.Address) (bool, error)                                    `perm:"read" args:"walletName,addr" doc:"HasWalletAddress tells whether a wallet, by name, holds an address and may be pushed to."`
+		ListAddress              func(p0 context.Context) ([]*Address, error)                                                             `perm:"admin" doc:"ListAddress lists the senders."`
+		ListBlockedMessage       func(p0 context.Context, p1 address.Address, p2 time.Duration) ([]*Message, error)                       `perm:"read" args:"addr,olderThan" doc:"ListBlockedMessage lists messages of an address (undefined = all) that wait for longer than a time."`
+		ListFailedMessage        func(p0 context.Context) ([]*Message, error)                                                             `perm:"read" doc:"ListFailedMessage lists queued messages that carry an error."`
+		ListMessage              func(p0 context.Context, p1 MsgQuery) ([]*Message, error)                                                `perm:"read" args:"q" doc:"ListMessage lists messages, newest first, by page."`
+		ListNode                 func(p0 context.Context) ([]*Node, error)                                                                `perm:"admin" doc:"ListNode lists such nodes, without their tokens."`
+		ListRemoteWalletAddress  func(p0 context.Context, p1 string) ([]address.Address, error)                                           `perm:"admin" args:"name" doc:"ListRemoteWalletAddress asks a wallet for its addresses."`
+		ListWallet               func(p0 context.Context) ([]*Wallet, error)                                                              `perm:"admin" doc:"ListWallet lists the wallets, without their tokens."`
+		ListWalletAddress        func(p0 context.Context) ([]*WalletAddress, error)                                                       `perm:"admin" doc:"ListWalletAddress lists which wallet holds which address."`
+		LogList                  func(p0 context.Context) ([]string, error)                                                               `perm:"write" doc:"LogList names the log systems."`
+		LogSetLevel              func(p0 context.Context, p1 string, p2 string) error                                                     `perm:"write" args:"system,level" doc:"LogSetLevel sets the level (debug, info, warn, error) of one log system, or of all with \"*\"."`
+		MarkBadMessage           func(p0 context.Context, p1 string) error                                                                `perm:"admin" args:"id" doc:"MarkBadMessage fails a queued message for good. A message that has a nonce is refused: replace it."`
+		PushMessage              func(p0 context.Context, p1 *types.Message, p2 *MsgMeta, p3 string) (string, error)                      `perm:"write" args:"msg,meta,walletName" doc:"PushMessage queues a message of a wallet's address and returns its id (a UUID). Nonce and gas are the messager's work; meta may be null."`
+		PushMessageWithId        func(p0 context.Context, p1 string, p2 *types.Message, p3 *MsgMeta, p4 string) (string, error)           `perm:"write" args:"id,msg,meta,walletName" doc:"PushMessageWithId is PushMessage with an id of the caller's. Pushing the same message under the same id again returns the id and changes nothing; another message under it is an error."`
+		RefreshSharedParams      func(p0 context.Context) error                                                                           `perm:"admin" doc:"RefreshSharedParams reads the shared limits from the database again."`
+		ReplaceMessage           func(p0 context.Context, p1 string, p2 bool, p3 string, p4 int64, p5 string, p6 string) (cid.Cid, error) `perm:"admin" args:"id,auto,maxFee,gasLimit,gasPremium,gasFeecap" doc:"ReplaceMessage signs a pending message again with a higher price and returns its new CID."`
+		RepublishMessage         func(p0 context.Context, p1 string) error                                                                `perm:"admin" args:"id" doc:"RepublishMessage pushes a pending message to the nodes again."`
+		SaveNode                 func(p0 context.Context, p1 NodeSpec) error                                                              `perm:"admin" args:"n" doc:"SaveNode adds a node that messages are also published through."`
+		SaveWallet               func(p0 context.Context, p1 WalletSpec) error                                                            `perm:"admin" args:"w" doc:"SaveWallet adds a wallet; a taken name is an error."`
+		Session                  func(p0 context.Context) (string, error)                                                                 `perm:"read" doc:"Session returns an id that is new at every start of the program."`
+		SetFeeParams             func(p0 context.Context, p1 address.Address, p2 float64, p3 string, p4 string) error                     `perm:"admin" args:"addr,gasOverEstimation,maxFee,maxFeeCap" doc:"SetFeeParams sets a sender's limits; amounts are attoFIL in decimal, \"\" = unchanged, 0 = the shared value."`
+		SetSelectMsgNum          func(p0 context.Context, p1 address.Address, p2 uint64) error                                            `perm:"admin" args:"addr,num" doc:"SetSelectMsgNum limits how many messages of a sender are pending at once; 0 = the shared limit."`
+		SetSharedParams          func(p0 context.Context, p1 *SharedParams) (*SharedParams, error)                                        `perm:"admin" args:"p" doc:"SetSharedParams replaces the shared limits."`
+		Shutdown                 func(p0 context.Context) error                                                                           `perm:"admin" doc:"Shutdown stops the program in good order."`
+		UpdateAllFilledMessage   func(p0 context.Context) (int, error)                                                                    `perm:"admin" doc:"UpdateAllFilledMessage asks the chain for the fate of all pending messages and counts the updates."`
+		UpdateFilledMessageByID  func(p0 context.Context, p1 string) error                                                                `perm:"admin" args:"id" doc:"UpdateFilledMessageByID asks the chain for the fate of a pending message."`
+		UpdateNonce              func(p0 context.Context, p1 address.Address, p2 uint64) error                                            `perm:"admin" args:"addr,nonce" doc:"UpdateNonce sets the next nonce of a sender; it can not go below a nonce that was signed."`
+		Version                  func(p0 context.Context) (api.Version, error)                                                            `perm:"read" doc:"Version names the program and the API it speaks."`
+		WaitMessage              func(p0 context.Context, p1 string, p2 uint64) (*Message, error)                                         `perm:"read" args:"id,confidence" doc:"WaitMessage waits until a message reached a final state and, on the chain, is more than confidence epochs deep."`
+		WalletHas                func(p0 context.Context, p1 address.Address) (bool, error)                                               `perm:"read" args:"addr" doc:"WalletHas tells whether any wallet holds an address."`
 	}
 }
 

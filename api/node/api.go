@@ -18,9 +18,12 @@ const (
 type topics interface {
 	api.Common
 	api.Auth
+	Alerts
 	Chain
+	Objects
 	Randomness
 	State
+	Calls
 	MinerState
 	Market
 	Mpool
@@ -29,8 +32,10 @@ type topics interface {
 	Miner
 	Beacon
 	Net
+	Peers
 	Multisig
 	Wallet
+	Funds
 }
 
 // FullNode is the whole contract of a node at version 1.
@@ -39,6 +44,7 @@ type topics interface {
 type FullNode interface {
 	topics
 	Messages
+	MultisigMessages
 }
 
 // FullNodeV0 is the whole contract of a node at version 0.
@@ -47,4 +53,5 @@ type FullNode interface {
 type FullNodeV0 interface {
 	topics
 	MessagesV0
+	MultisigSend
 }

@@ -77,6 +77,31 @@ type Chain interface {
 	ProtocolParameters(ctx context.Context) (*ProtocolParams, error)
 }
 
+// Objects reads what lies below tipsets: lists, graphs and the store itself.
+type Objects interface {
+	// ChainList lists the keys of a tipset and its ancestors, newest first, at most count of them.
+	//perm:read
+	ChainList(ctx context.Context, from types.TipSetKey, count int) ([]types.TipSetKey, error)
+	// ChainGetReceipts lists the receipts under the root that a block header names.
+	//perm:read
+	ChainGetReceipts(ctx context.Context, root cid.Cid) ([]*types.MessageReceipt, error)
+	// ChainGetNode follows a path of field names and list positions from an object, as in
+	// /ipfs/CID/0/2, and returns what it ends at in readable form.
+	//perm:read
+	ChainGetNode(ctx context.Context, path string) (*ChainNode, error)
+	// ChainExport streams a CAR of the chain that ends in a tipset: all block headers, and the states
+	// and messages of the newest recent epochs; skipOldMessages leaves messages before them out. The
+	// last chunk is empty: a stream that ends without it was cut short.
+	//perm:read
+	ChainExport(ctx context.Context, recent abi.ChainEpoch, skipOldMessages bool, tsk types.TipSetKey) (<-chan []byte, error)
+	// ChainBlockstoreInfo tells the kind of the store of chain objects, and its size in bytes.
+	//perm:read
+	ChainBlockstoreInfo(ctx context.Context) (map[string]any, error)
+	// ChainCheckBlockstore reads every object of the store and compares it with its name.
+	//perm:admin
+	ChainCheckBlockstore(ctx context.Context) error
+}
+
 // Randomness draws values that messages and proofs are bound to. Note the two
 // orders of arguments: both are the field's own.
 type Randomness interface {
@@ -135,6 +160,10 @@ type Sync interface {
 	// SyncUnmarkAllBad forgets all bad blocks.
 	//perm:admin
 	SyncUnmarkAllBad(ctx context.Context) error
+	// SyncCheckpoint pins a known tipset of the chain: no switch undoes it. It survives a restart;
+	// the genesis lifts it.
+	//perm:admin
+	SyncCheckpoint(ctx context.Context, tsk types.TipSetKey) error
 	// SyncValidateTipset runs all consensus checks on a known tipset.
 	//perm:read
 	SyncValidateTipset(ctx context.Context, tsk types.TipSetKey) (bool, error)
@@ -169,4 +198,47 @@ type Net interface {
 	// NetAgentVersion returns what a peer calls its program.
 	//perm:read
 	NetAgentVersion(ctx context.Context, peer string) (string, error)
+	// NetPing measures the round trip to a peer in nanoseconds.
+	//perm:read
+	NetPing(ctx context.Context, peer string) (Duration, error)
+	// NetAutoNatStatus tells whether others can dial this node: 0 unknown, 1 yes, 2 no.
+	//perm:read
+	NetAutoNatStatus(ctx context.Context) (NatInfo, error)
+	// NetBandwidthStats returns the traffic with all peers.
+	//perm:read
+	NetBandwidthStats(ctx context.Context) (Bandwidth, error)
+	// NetBandwidthStatsByPeer returns the traffic by peer id.
+	//perm:read
+	NetBandwidthStatsByPeer(ctx context.Context) (map[string]Bandwidth, error)
+	// NetBandwidthStatsByProtocol returns the traffic by protocol.
+	//perm:read
+	NetBandwidthStatsByProtocol(ctx context.Context) (map[string]Bandwidth, error)
+}
+
+// Peers judges peers: what they do, who is refused, who is kept.
+type Peers interface {
+	// NetPeerInfo tells what is known of a peer.
+	//perm:read
+	NetPeerInfo(ctx context.Context, peer string) (*PeerInfo, error)
+	// NetPubsubScores lists how gossip rates the peers.
+	//perm:read
+	NetPubsubScores(ctx context.Context) ([]PubsubScore, error)
+	// NetBlockAdd refuses peers, addresses and subnets from now on, across restarts, and hangs up on them.
+	//perm:admin
+	NetBlockAdd(ctx context.Context, list NetBlockList) error
+	// NetBlockRemove lets them come back.
+	//perm:admin
+	NetBlockRemove(ctx context.Context, list NetBlockList) error
+	// NetBlockList lists what is refused.
+	//perm:read
+	NetBlockList(ctx context.Context) (NetBlockList, error)
+	// NetProtectAdd keeps connections to peers whatever their number, until the node stops.
+	//perm:admin
+	NetProtectAdd(ctx context.Context, peers []string) error
+	// NetProtectRemove ends that.
+	//perm:admin
+	NetProtectRemove(ctx context.Context, peers []string) error
+	// NetProtectList lists the peers whose connections are kept.
+	//perm:read
+	NetProtectList(ctx context.Context) ([]string, error)
 }

@@ -4,6 +4,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-bitfield"
 	"github.com/filecoin-project/go-state-types/abi"
@@ -21,129 +22,187 @@ import (
 // one function per method, filled in by package rpc.
 type FullNodeProxy struct {
 	Internal struct {
-		AuthNew                            func(p0 context.Context, p1 []api.Permission) ([]byte, error)                                                                     `perm:"admin"`
-		AuthVerify                         func(p0 context.Context, p1 string) ([]api.Permission, error)                                                                     `perm:"read"`
-		BeaconGetEntry                     func(p0 context.Context, p1 abi.ChainEpoch) (*types.BeaconEntry, error)                                                           `perm:"read"`
-		BlockTime                          func(p0 context.Context) (Duration, error)                                                                                        `perm:"read"`
-		ChainGetBlock                      func(p0 context.Context, p1 cid.Cid) (*types.BlockHeader, error)                                                                  `perm:"read"`
-		ChainGetBlockMessages              func(p0 context.Context, p1 cid.Cid) (*BlockMessages, error)                                                                      `perm:"read"`
-		ChainGetGenesis                    func(p0 context.Context) (*types.TipSet, error)                                                                                   `perm:"read"`
-		ChainGetMessage                    func(p0 context.Context, p1 cid.Cid) (*types.Message, error)                                                                      `perm:"read"`
-		ChainGetMessagesInTipset           func(p0 context.Context, p1 types.TipSetKey) ([]Message, error)                                                                   `perm:"read"`
-		ChainGetParentMessages             func(p0 context.Context, p1 cid.Cid) ([]Message, error)                                                                           `perm:"read"`
-		ChainGetParentReceipts             func(p0 context.Context, p1 cid.Cid) ([]*types.MessageReceipt, error)                                                             `perm:"read"`
-		ChainGetPath                       func(p0 context.Context, p1 types.TipSetKey, p2 types.TipSetKey) ([]*HeadChange, error)                                           `perm:"read"`
-		ChainGetRandomnessFromBeacon       func(p0 context.Context, p1 types.TipSetKey, p2 crypto.DomainSeparationTag, p3 abi.ChainEpoch, p4 []byte) (abi.Randomness, error) `perm:"read"`
-		ChainGetRandomnessFromTickets      func(p0 context.Context, p1 types.TipSetKey, p2 crypto.DomainSeparationTag, p3 abi.ChainEpoch, p4 []byte) (abi.Randomness, error) `perm:"read"`
-		ChainGetTipSet                     func(p0 context.Context, p1 types.TipSetKey) (*types.TipSet, error)                                                               `perm:"read"`
-		ChainGetTipSetAfterHeight          func(p0 context.Context, p1 abi.ChainEpoch, p2 types.TipSetKey) (*types.TipSet, error)                                            `perm:"read"`
-		ChainGetTipSetByHeight             func(p0 context.Context, p1 abi.ChainEpoch, p2 types.TipSetKey) (*types.TipSet, error)                                            `perm:"read"`
-		ChainHasObj                        func(p0 context.Context, p1 cid.Cid) (bool, error)                                                                                `perm:"read"`
-		ChainHead                          func(p0 context.Context) (*types.TipSet, error)                                                                                   `perm:"read"`
-		ChainNotify                        func(p0 context.Context) (<-chan []*HeadChange, error)                                                                            `perm:"read"`
-		ChainReadObj                       func(p0 context.Context, p1 cid.Cid) ([]byte, error)                                                                              `perm:"read"`
-		ChainSetHead                       func(p0 context.Context, p1 types.TipSetKey) error                                                                                `perm:"admin"`
-		ChainStatObj                       func(p0 context.Context, p1 cid.Cid, p2 cid.Cid) (ObjStat, error)                                                                 `perm:"read"`
-		ChainTipSetWeight                  func(p0 context.Context, p1 types.TipSetKey) (big.Int, error)                                                                     `perm:"read"`
-		Closing                            func(p0 context.Context) (<-chan struct{}, error)                                                                                 `perm:"read"`
-		Discover                           func(p0 context.Context) (map[string]any, error)                                                                                  `perm:"read"`
-		GasBatchEstimateMessageGas         func(p0 context.Context, p1 []*EstimateMessage, p2 uint64, p3 types.TipSetKey) ([]*EstimateResult, error)                         `perm:"read"`
-		GasEstimateFeeCap                  func(p0 context.Context, p1 *types.Message, p2 int64, p3 types.TipSetKey) (abi.TokenAmount, error)                                `perm:"read"`
-		GasEstimateGasLimit                func(p0 context.Context, p1 *types.Message, p2 types.TipSetKey) (int64, error)                                                    `perm:"read"`
-		GasEstimateGasPremium              func(p0 context.Context, p1 uint64, p2 address.Address, p3 int64, p4 types.TipSetKey) (abi.TokenAmount, error)                    `perm:"read"`
-		GasEstimateMessageGas              func(p0 context.Context, p1 *types.Message, p2 *MessageSendSpec, p3 types.TipSetKey) (*types.Message, error)                      `perm:"read"`
-		ID                                 func(p0 context.Context) (string, error)                                                                                          `perm:"read"`
-		LogList                            func(p0 context.Context) ([]string, error)                                                                                        `perm:"write"`
-		LogSetLevel                        func(p0 context.Context, p1 string, p2 string) error                                                                              `perm:"write"`
-		MinerCreateBlock                   func(p0 context.Context, p1 *BlockTemplate) (*types.BlockMsg, error)                                                              `perm:"write"`
-		MinerGetBaseInfo                   func(p0 context.Context, p1 address.Address, p2 abi.ChainEpoch, p3 types.TipSetKey) (*MiningBaseInfo, error)                      `perm:"read"`
-		MpoolBatchPush                     func(p0 context.Context, p1 []*types.SignedMessage) ([]cid.Cid, error)                                                            `perm:"write"`
-		MpoolBatchPushUntrusted            func(p0 context.Context, p1 []*types.SignedMessage) ([]cid.Cid, error)                                                            `perm:"write"`
-		MpoolClear                         func(p0 context.Context, p1 bool) error                                                                                           `perm:"write"`
-		MpoolGetConfig                     func(p0 context.Context) (*MpoolConfig, error)                                                                                    `perm:"read"`
-		MpoolGetNonce                      func(p0 context.Context, p1 address.Address) (uint64, error)                                                                      `perm:"read"`
-		MpoolPending                       func(p0 context.Context, p1 types.TipSetKey) ([]*types.SignedMessage, error)                                                      `perm:"read"`
-		MpoolPublishByAddr                 func(p0 context.Context, p1 address.Address) error                                                                                `perm:"write"`
-		MpoolPublishMessage                func(p0 context.Context, p1 *types.SignedMessage) error                                                                           `perm:"write"`
-		MpoolPush                          func(p0 context.Context, p1 *types.SignedMessage) (cid.Cid, error)                                                                `perm:"write"`
-		MpoolPushUntrusted                 func(p0 context.Context, p1 *types.SignedMessage) (cid.Cid, error)                                                                `perm:"write"`
-		MpoolSelect                        func(p0 context.Context, p1 types.TipSetKey, p2 float64) ([]*types.SignedMessage, error)                                          `perm:"read"`
-		MpoolSelects                       func(p0 context.Context, p1 types.TipSetKey, p2 []float64) ([][]*types.SignedMessage, error)                                      `perm:"read"`
-		MpoolSetConfig                     func(p0 context.Context, p1 *MpoolConfig) error                                                                                   `perm:"admin"`
-		MpoolSub                           func(p0 context.Context) (<-chan MpoolUpdate, error)                                                                              `perm:"read"`
-		MsigGetAvailableBalance            func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (abi.TokenAmount, error)                                         `perm:"read"`
-		MsigGetPending                     func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) ([]*MsigTransaction, error)                                      `perm:"read"`
-		MsigGetVested                      func(p0 context.Context, p1 address.Address, p2 types.TipSetKey, p3 types.TipSetKey) (abi.TokenAmount, error)                     `perm:"read"`
-		MsigGetVestingSchedule             func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MsigVesting, error)                                             `perm:"read"`
-		NetAddrsListen                     func(p0 context.Context) (AddrInfo, error)                                                                                        `perm:"read"`
-		NetAgentVersion                    func(p0 context.Context, p1 string) (string, error)                                                                               `perm:"read"`
-		NetConnect                         func(p0 context.Context, p1 AddrInfo) error                                                                                       `perm:"write"`
-		NetConnectedness                   func(p0 context.Context, p1 string) (int, error)                                                                                  `perm:"read"`
-		NetDisconnect                      func(p0 context.Context, p1 string) error                                                                                         `perm:"write"`
-		NetFindPeer                        func(p0 context.Context, p1 string) (AddrInfo, error)                                                                             `perm:"read"`
-		NetPeers                           func(p0 context.Context) ([]AddrInfo, error)                                                                                      `perm:"read"`
-		NodeStatus                         func(p0 context.Context, p1 bool) (NodeStatus, error)                                                                             `perm:"read"`
-		ProtocolParameters                 func(p0 context.Context) (*ProtocolParams, error)                                                                                 `perm:"read"`
-		Session                            func(p0 context.Context) (string, error)                                                                                          `perm:"read"`
-		Shutdown                           func(p0 context.Context) error                                                                                                    `perm:"admin"`
-		StateAccountKey                    func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                         `perm:"read"`
-		StateCall                          func(p0 context.Context, p1 *types.Message, p2 types.TipSetKey) (*InvocResult, error)                                             `perm:"read"`
-		StateCirculatingSupply             func(p0 context.Context, p1 types.TipSetKey) (abi.TokenAmount, error)                                                             `perm:"read"`
-		StateDecodeParams                  func(p0 context.Context, p1 address.Address, p2 abi.MethodNum, p3 []byte, p4 types.TipSetKey) (any, error)                        `perm:"read"`
-		StateGetActor                      func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*types.Actor, error)                                            `perm:"read"`
-		StateGetNetworkParams              func(p0 context.Context) (*NetworkParams, error)                                                                                  `perm:"read"`
-		StateGetRandomnessFromBeacon       func(p0 context.Context, p1 crypto.DomainSeparationTag, p2 abi.ChainEpoch, p3 []byte, p4 types.TipSetKey) (abi.Randomness, error) `perm:"read"`
-		StateGetRandomnessFromTickets      func(p0 context.Context, p1 crypto.DomainSeparationTag, p2 abi.ChainEpoch, p3 []byte, p4 types.TipSetKey) (abi.Randomness, error) `perm:"read"`
-		StateListActors                    func(p0 context.Context, p1 types.TipSetKey) ([]address.Address, error)                                                           `perm:"read"`
-		StateListMiners                    func(p0 context.Context, p1 types.TipSetKey) ([]address.Address, error)                                                           `perm:"read"`
-		StateLookupID                      func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                         `perm:"read"`
-		StateMarketBalance                 func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MarketBalance, error)                                           `perm:"read"`
-		StateMarketDeals                   func(p0 context.Context, p1 types.TipSetKey) (map[string]*MarketDeal, error)                                                      `perm:"read"`
-		StateMarketParticipants            func(p0 context.Context, p1 types.TipSetKey) (map[string]MarketBalance, error)                                                    `perm:"read"`
-		StateMarketStorageDeal             func(p0 context.Context, p1 abi.DealID, p2 types.TipSetKey) (*MarketDeal, error)                                                  `perm:"read"`
-		StateMinerActiveSectors            func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) ([]*SectorOnChainInfo, error)                                    `perm:"read"`
-		StateMinerAvailableBalance         func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (abi.TokenAmount, error)                                         `perm:"read"`
-		StateMinerDeadlines                func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) ([]Deadline, error)                                              `perm:"read"`
-		StateMinerFaults                   func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (bitfield.BitField, error)                                       `perm:"read"`
-		StateMinerInfo                     func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MinerInfo, error)                                               `perm:"read"`
-		StateMinerInitialPledgeCollateral  func(p0 context.Context, p1 address.Address, p2 SectorPreCommitInfo, p3 types.TipSetKey) (abi.TokenAmount, error)                 `perm:"read"`
-		StateMinerPartitions               func(p0 context.Context, p1 address.Address, p2 uint64, p3 types.TipSetKey) ([]Partition, error)                                  `perm:"read"`
-		StateMinerPower                    func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*MinerPower, error)                                             `perm:"read"`
-		StateMinerPreCommitDepositForPower func(p0 context.Context, p1 address.Address, p2 SectorPreCommitInfo, p3 types.TipSetKey) (abi.TokenAmount, error)                 `perm:"read"`
-		StateMinerProvingDeadline          func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*dline.Info, error)                                             `perm:"read"`
-		StateMinerRecoveries               func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (bitfield.BitField, error)                                       `perm:"read"`
-		StateMinerSectorAllocated          func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (bool, error)                               `perm:"read"`
-		StateMinerSectorCount              func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MinerSectors, error)                                            `perm:"read"`
-		StateMinerSectorSize               func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (abi.SectorSize, error)                                          `perm:"read"`
-		StateMinerSectors                  func(p0 context.Context, p1 address.Address, p2 *bitfield.BitField, p3 types.TipSetKey) ([]*SectorOnChainInfo, error)             `perm:"read"`
-		StateMinerWorkerAddress            func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                         `perm:"read"`
-		StateNetwork                       func(p0 context.Context) (*params.Network, error)                                                                                 `perm:"read"`
-		StateNetworkName                   func(p0 context.Context) (string, error)                                                                                          `perm:"read"`
-		StateNetworkVersion                func(p0 context.Context, p1 types.TipSetKey) (network.Version, error)                                                             `perm:"read"`
-		StateReadState                     func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*ActorState, error)                                             `perm:"read"`
-		StateReplay                        func(p0 context.Context, p1 types.TipSetKey, p2 cid.Cid) (*InvocResult, error)                                                    `perm:"read"`
-		StateSearchMsg                     func(p0 context.Context, p1 types.TipSetKey, p2 cid.Cid, p3 abi.ChainEpoch, p4 bool) (*MsgLookup, error)                          `perm:"read"`
-		StateSectorExpiration              func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (*SectorExpiration, error)                  `perm:"read"`
-		StateSectorGetInfo                 func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (*SectorOnChainInfo, error)                 `perm:"read"`
-		StateSectorPartition               func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (*SectorLocation, error)                    `perm:"read"`
-		StateSectorPreCommitInfo           func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (SectorPreCommitOnChainInfo, error)         `perm:"read"`
-		StateVMCirculatingSupplyInternal   func(p0 context.Context, p1 types.TipSetKey) (CirculatingSupply, error)                                                           `perm:"read"`
-		StateVerifiedClientStatus          func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*big.Int, error)                                                `perm:"read"`
-		StateVerifiedRegistryRootKey       func(p0 context.Context, p1 types.TipSetKey) (address.Address, error)                                                             `perm:"read"`
-		StateVerifierStatus                func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*big.Int, error)                                                `perm:"read"`
-		StateWaitMsg                       func(p0 context.Context, p1 cid.Cid, p2 uint64, p3 abi.ChainEpoch, p4 bool) (*MsgLookup, error)                                   `perm:"read"`
-		SyncCheckBad                       func(p0 context.Context, p1 cid.Cid) (string, error)                                                                              `perm:"read"`
-		SyncIncomingBlocks                 func(p0 context.Context) (<-chan *types.BlockHeader, error)                                                                       `perm:"read"`
-		SyncMarkBad                        func(p0 context.Context, p1 cid.Cid) error                                                                                        `perm:"admin"`
-		SyncState                          func(p0 context.Context) (*SyncState, error)                                                                                      `perm:"read"`
-		SyncSubmitBlock                    func(p0 context.Context, p1 *types.BlockMsg) error                                                                                `perm:"write"`
-		SyncUnmarkAllBad                   func(p0 context.Context) error                                                                                                    `perm:"admin"`
-		SyncUnmarkBad                      func(p0 context.Context, p1 cid.Cid) error                                                                                        `perm:"admin"`
-		SyncValidateTipset                 func(p0 context.Context, p1 types.TipSetKey) (bool, error)                                                                        `perm:"read"`
-		Version                            func(p0 context.Context) (api.Version, error)                                                                                     `perm:"read"`
-		WalletBalance                      func(p0 context.Context, p1 address.Address) (abi.TokenAmount, error)                                                             `perm:"read"`
-		WalletValidateAddress              func(p0 context.Context, p1 string) (address.Address, error)                                                                      `perm:"read"`
-		WalletVerify                       func(p0 context.Context, p1 address.Address, p2 []byte, p3 *crypto.Signature) (bool, error)                                       `perm:"read"`
+		AuthNew                            func(p0 context.Context, p1 []api.Permission) ([]byte, error)                                                                                                                                   `perm:"admin" args:"perms" doc:"AuthNew makes a token that carries exactly the given permissions."`
+		AuthVerify                         func(p0 context.Context, p1 string) ([]api.Permission, error)                                                                                                                                   `perm:"read" args:"token" doc:"AuthVerify returns the permissions of a token, or an error when it is not valid here."`
+		BeaconGetEntry                     func(p0 context.Context, p1 abi.ChainEpoch) (*types.BeaconEntry, error)                                                                                                                         `perm:"read" args:"epoch" doc:"BeaconGetEntry returns the beacon entry an epoch uses and waits until it is published."`
+		BlockTime                          func(p0 context.Context) (Duration, error)                                                                                                                                                      `perm:"read" doc:"BlockTime returns the length of an epoch in nanoseconds."`
+		ChainBlockstoreInfo                func(p0 context.Context) (map[string]any, error)                                                                                                                                                `perm:"read" doc:"ChainBlockstoreInfo tells the kind of the store of chain objects, and its size in bytes."`
+		ChainCheckBlockstore               func(p0 context.Context) error                                                                                                                                                                  `perm:"admin" doc:"ChainCheckBlockstore reads every object of the store and compares it with its name."`
+		ChainExport                        func(p0 context.Context, p1 abi.ChainEpoch, p2 bool, p3 types.TipSetKey) (<-chan []byte, error)                                                                                                 `perm:"read" args:"recent,skipOldMessages,tsk" doc:"ChainExport streams a CAR of the chain that ends in a tipset: all block headers, and the states and messages of the newest recent epochs; skipOldMessages leaves messages before them out. The last chunk is empty: a stream that ends without it was cut short."`
+		ChainGetBlock                      func(p0 context.Context, p1 cid.Cid) (*types.BlockHeader, error)                                                                                                                                `perm:"read" args:"c" doc:"ChainGetBlock loads a block header."`
+		ChainGetBlockMessages              func(p0 context.Context, p1 cid.Cid) (*BlockMessages, error)                                                                                                                                    `perm:"read" args:"block" doc:"ChainGetBlockMessages lists the messages of one block."`
+		ChainGetGenesis                    func(p0 context.Context) (*types.TipSet, error)                                                                                                                                                 `perm:"read" doc:"ChainGetGenesis returns the tipset at height 0."`
+		ChainGetMessage                    func(p0 context.Context, p1 cid.Cid) (*types.Message, error)                                                                                                                                    `perm:"read" args:"c" doc:"ChainGetMessage loads a message by the CID of its signed or unsigned form."`
+		ChainGetMessagesInTipset           func(p0 context.Context, p1 types.TipSetKey) ([]Message, error)                                                                                                                                 `perm:"read" args:"tsk" doc:"ChainGetMessagesInTipset lists the messages that a tipset includes, each once."`
+		ChainGetNode                       func(p0 context.Context, p1 string) (*ChainNode, error)                                                                                                                                         `perm:"read" args:"path" doc:"ChainGetNode follows a path of field names and list positions from an object, as in /ipfs/CID/0/2, and returns what it ends at in readable form."`
+		ChainGetParentMessages             func(p0 context.Context, p1 cid.Cid) ([]Message, error)                                                                                                                                         `perm:"read" args:"block" doc:"ChainGetParentMessages lists the messages executed by the parent tipset of a block."`
+		ChainGetParentReceipts             func(p0 context.Context, p1 cid.Cid) ([]*types.MessageReceipt, error)                                                                                                                           `perm:"read" args:"block" doc:"ChainGetParentReceipts lists their receipts, in the same order."`
+		ChainGetPath                       func(p0 context.Context, p1 types.TipSetKey, p2 types.TipSetKey) ([]*HeadChange, error)                                                                                                         `perm:"read" args:"from,to" doc:"ChainGetPath lists the reverts, then the applies, that lead from one tipset to another."`
+		ChainGetRandomnessFromBeacon       func(p0 context.Context, p1 types.TipSetKey, p2 crypto.DomainSeparationTag, p3 abi.ChainEpoch, p4 []byte) (abi.Randomness, error)                                                               `perm:"read" args:"tsk,tag,epoch,entropy" doc:"ChainGetRandomnessFromBeacon draws from the beacon entries on the chain, looking back from tsk."`
+		ChainGetRandomnessFromTickets      func(p0 context.Context, p1 types.TipSetKey, p2 crypto.DomainSeparationTag, p3 abi.ChainEpoch, p4 []byte) (abi.Randomness, error)                                                               `perm:"read" args:"tsk,tag,epoch,entropy" doc:"ChainGetRandomnessFromTickets draws from the chain's tickets, looking back from tsk."`
+		ChainGetReceipts                   func(p0 context.Context, p1 cid.Cid) ([]*types.MessageReceipt, error)                                                                                                                           `perm:"read" args:"root" doc:"ChainGetReceipts lists the receipts under the root that a block header names."`
+		ChainGetTipSet                     func(p0 context.Context, p1 types.TipSetKey) (*types.TipSet, error)                                                                                                                             `perm:"read" args:"tsk" doc:"ChainGetTipSet loads a tipset by key."`
+		ChainGetTipSetAfterHeight          func(p0 context.Context, p1 abi.ChainEpoch, p2 types.TipSetKey) (*types.TipSet, error)                                                                                                          `perm:"read" args:"height,tsk" doc:"ChainGetTipSetAfterHeight looks back from tsk; at a null round it returns the tipset after."`
+		ChainGetTipSetByHeight             func(p0 context.Context, p1 abi.ChainEpoch, p2 types.TipSetKey) (*types.TipSet, error)                                                                                                          `perm:"read" args:"height,tsk" doc:"ChainGetTipSetByHeight looks back from tsk; at a null round it returns the tipset before."`
+		ChainHasObj                        func(p0 context.Context, p1 cid.Cid) (bool, error)                                                                                                                                              `perm:"read" args:"c" doc:"ChainHasObj tells whether the node holds an object."`
+		ChainHead                          func(p0 context.Context) (*types.TipSet, error)                                                                                                                                                 `perm:"read" doc:"ChainHead returns the heaviest validated tipset."`
+		ChainList                          func(p0 context.Context, p1 types.TipSetKey, p2 int) ([]types.TipSetKey, error)                                                                                                                 `perm:"read" args:"from,count" doc:"ChainList lists the keys of a tipset and its ancestors, newest first, at most count of them."`
+		ChainNotify                        func(p0 context.Context) (<-chan []*HeadChange, error)                                                                                                                                          `perm:"read" doc:"ChainNotify streams changes of the head. The first value holds exactly one change of type \"current\"; later ones hold reverts (newest first), then applies (oldest first)."`
+		ChainReadObj                       func(p0 context.Context, p1 cid.Cid) ([]byte, error)                                                                                                                                            `perm:"read" args:"c" doc:"ChainReadObj returns the raw bytes of a chain object."`
+		ChainSetHead                       func(p0 context.Context, p1 types.TipSetKey) error                                                                                                                                              `perm:"admin" args:"tsk" doc:"ChainSetHead makes a known tipset the head without comparing weights."`
+		ChainStatObj                       func(p0 context.Context, p1 cid.Cid, p2 cid.Cid) (ObjStat, error)                                                                                                                               `perm:"read" args:"obj,base" doc:"ChainStatObj measures the graph under obj, leaving out what is reachable from base (may be undefined)."`
+		ChainTipSetWeight                  func(p0 context.Context, p1 types.TipSetKey) (big.Int, error)                                                                                                                                   `perm:"read" args:"tsk" doc:"ChainTipSetWeight returns the weight of the chain that ends in a tipset, its own blocks included."`
+		Closing                            func(p0 context.Context) (<-chan struct{}, error)                                                                                                                                               `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
+		Discover                           func(p0 context.Context) (map[string]any, error)                                                                                                                                                `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
+		GasBatchEstimateMessageGas         func(p0 context.Context, p1 []*EstimateMessage, p2 uint64, p3 types.TipSetKey) ([]*EstimateResult, error)                                                                                       `perm:"read" args:"msgs,fromNonce,tsk" doc:"GasBatchEstimateMessageGas estimates several messages of one sender with nonces from fromNonce upward; a message that fails carries its error, gets nonce 0 and uses none up."`
+		GasEstimateFeeCap                  func(p0 context.Context, p1 *types.Message, p2 int64, p3 types.TipSetKey) (abi.TokenAmount, error)                                                                                              `perm:"read" args:"msg,maxQueueBlocks,tsk" doc:"GasEstimateFeeCap returns a price per gas that survives maxQueueBlocks full blocks."`
+		GasEstimateGasLimit                func(p0 context.Context, p1 *types.Message, p2 types.TipSetKey) (int64, error)                                                                                                                  `perm:"read" args:"msg,tsk" doc:"GasEstimateGasLimit returns the gas a message uses on top of the sender's pending ones."`
+		GasEstimateGasPremium              func(p0 context.Context, p1 uint64, p2 address.Address, p3 int64, p4 types.TipSetKey) (abi.TokenAmount, error)                                                                                  `perm:"read" args:"nBlocks,sender,gasLimit,tsk" doc:"GasEstimateGasPremium returns a tip per gas that recent blocks took, for inclusion within nBlocks."`
+		GasEstimateMessageGas              func(p0 context.Context, p1 *types.Message, p2 *MessageSendSpec, p3 types.TipSetKey) (*types.Message, error)                                                                                    `perm:"read" args:"msg,spec,tsk" doc:"GasEstimateMessageGas returns the message with limit, premium and fee cap filled in where they are zero."`
+		ID                                 func(p0 context.Context) (string, error)                                                                                                                                                        `perm:"read" doc:"ID returns the node's peer id."`
+		LogAlerts                          func(p0 context.Context) ([]api.Alert, error)                                                                                                                                                   `perm:"admin" doc:"LogAlerts lists the conditions of /healthz that are not well, or were not."`
+		LogList                            func(p0 context.Context) ([]string, error)                                                                                                                                                      `perm:"write" doc:"LogList names the log systems."`
+		LogSetLevel                        func(p0 context.Context, p1 string, p2 string) error                                                                                                                                            `perm:"write" args:"system,level" doc:"LogSetLevel sets the level (debug, info, warn, error) of one log system, or of all with \"*\"."`
+		MarketAddBalance                   func(p0 context.Context, p1 address.Address, p2 address.Address, p3 abi.TokenAmount) (cid.Cid, error)                                                                                           `perm:"sign" args:"wallet,addr,amount" doc:"MarketAddBalance moves attoFIL of a wallet into an address's escrow of the storage market."`
+		MarketWithdraw                     func(p0 context.Context, p1 address.Address, p2 address.Address, p3 abi.TokenAmount) (cid.Cid, error)                                                                                           `perm:"sign" args:"wallet,addr,amount" doc:"MarketWithdraw takes attoFIL out of an address's escrow; wallet signs."`
+		MinerCreateBlock                   func(p0 context.Context, p1 *BlockTemplate) (*types.BlockMsg, error)                                                                                                                            `perm:"write" args:"template" doc:"MinerCreateBlock fills in state, receipts, messages and weight. BlockSig is null: the caller signs the header through its wallet."`
+		MinerGetBaseInfo                   func(p0 context.Context, p1 address.Address, p2 abi.ChainEpoch, p3 types.TipSetKey) (*MiningBaseInfo, error)                                                                                    `perm:"read" args:"miner,epoch,base" doc:"MinerGetBaseInfo gathers what a miner needs to try for a block on base; null when it cannot win."`
+		MpoolBatchPush                     func(p0 context.Context, p1 []*types.SignedMessage) ([]cid.Cid, error)                                                                                                                          `perm:"write" args:"msgs" doc:"MpoolBatchPush pushes in order and stops at the first refusal."`
+		MpoolBatchPushMessage              func(p0 context.Context, p1 []*types.Message, p2 *MessageSendSpec) ([]*types.SignedMessage, error)                                                                                              `perm:"sign" args:"msgs,spec" doc:"MpoolBatchPushMessage is MpoolPushMessage for several, in order, up to the first refusal."`
+		MpoolBatchPushUntrusted            func(p0 context.Context, p1 []*types.SignedMessage) ([]cid.Cid, error)                                                                                                                          `perm:"write" args:"msgs" doc:"MpoolBatchPushUntrusted is MpoolBatchPush with the checks for messages of strangers."`
+		MpoolCheckMessages                 func(p0 context.Context, p1 []*MessagePrototype) ([][]MessageCheck, error)                                                                                                                      `perm:"read" args:"msgs" doc:"MpoolCheckMessages tells what keeps messages from being pushed, a list of checks for each."`
+		MpoolCheckPendingMessages          func(p0 context.Context, p1 address.Address) ([][]MessageCheck, error)                                                                                                                          `perm:"read" args:"from" doc:"MpoolCheckPendingMessages checks again the pending messages of a sender."`
+		MpoolCheckReplaceMessages          func(p0 context.Context, p1 []*types.Message) ([][]MessageCheck, error)                                                                                                                         `perm:"read" args:"msgs" doc:"MpoolCheckReplaceMessages checks messages that shall replace pending ones of the same nonce."`
+		MpoolClear                         func(p0 context.Context, p1 bool) error                                                                                                                                                         `perm:"write" args:"local" doc:"MpoolClear empties the pool; with local also of the node's own messages."`
+		MpoolGetConfig                     func(p0 context.Context) (*MpoolConfig, error)                                                                                                                                                  `perm:"read" doc:"MpoolGetConfig returns the pool's limits."`
+		MpoolGetNonce                      func(p0 context.Context, p1 address.Address) (uint64, error)                                                                                                                                    `perm:"read" args:"addr" doc:"MpoolGetNonce returns the next free nonce of a sender: chain state plus pending messages."`
+		MpoolPending                       func(p0 context.Context, p1 types.TipSetKey) ([]*types.SignedMessage, error)                                                                                                                    `perm:"read" args:"tsk" doc:"MpoolPending lists the pending messages as they stand after a tipset."`
+		MpoolPublishByAddr                 func(p0 context.Context, p1 address.Address) error                                                                                                                                              `perm:"write" args:"addr" doc:"MpoolPublishByAddr publishes again all pending messages of a sender."`
+		MpoolPublishMessage                func(p0 context.Context, p1 *types.SignedMessage) error                                                                                                                                         `perm:"write" args:"msg" doc:"MpoolPublishMessage publishes a message without keeping it."`
+		MpoolPush                          func(p0 context.Context, p1 *types.SignedMessage) (cid.Cid, error)                                                                                                                              `perm:"write" args:"msg" doc:"MpoolPush checks a message, stores it and publishes it to peers."`
+		MpoolPushMessage                   func(p0 context.Context, p1 *types.Message, p2 *MessageSendSpec) (*types.SignedMessage, error)                                                                                                  `perm:"sign" args:"msg,spec" doc:"MpoolPushMessage fills in nonce (which must be 0) and gas, has the wallet sign, and pushes."`
+		MpoolPushUntrusted                 func(p0 context.Context, p1 *types.SignedMessage) (cid.Cid, error)                                                                                                                              `perm:"write" args:"msg" doc:"MpoolPushUntrusted is MpoolPush with the checks for messages of strangers."`
+		MpoolSelect                        func(p0 context.Context, p1 types.TipSetKey, p2 float64) ([]*types.SignedMessage, error)                                                                                                        `perm:"read" args:"tsk,ticketQuality" doc:"MpoolSelect picks the messages for a block on a tipset, given its ticket's quality in [0,1]."`
+		MpoolSelects                       func(p0 context.Context, p1 types.TipSetKey, p2 []float64) ([][]*types.SignedMessage, error)                                                                                                    `perm:"read" args:"tsk,ticketQualities" doc:"MpoolSelects picks the messages for several blocks of one producer so that they overlap little."`
+		MpoolSetConfig                     func(p0 context.Context, p1 *MpoolConfig) error                                                                                                                                                 `perm:"admin" args:"cfg" doc:"MpoolSetConfig replaces the pool's limits."`
+		MpoolSub                           func(p0 context.Context) (<-chan MpoolUpdate, error)                                                                                                                                            `perm:"read" doc:"MpoolSub streams additions (type 0) and removals (type 1)."`
+		MsigAddApprove                     func(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 address.Address, p6 bool) (*MessagePrototype, error)                                         `perm:"sign" args:"msig,src,txn,proposer,signer,raise" doc:"MsigAddApprove approves another signer."`
+		MsigAddCancel                      func(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 bool) (*MessagePrototype, error)                                                             `perm:"sign" args:"msig,src,txn,signer,raise" doc:"MsigAddCancel withdraws the proposal of another signer."`
+		MsigAddPropose                     func(p0 context.Context, p1 address.Address, p2 address.Address, p3 address.Address, p4 bool) (*MessagePrototype, error)                                                                        `perm:"sign" args:"msig,src,signer,raise" doc:"MsigAddPropose proposes another signer; raise asks for one more approval from then on."`
+		MsigApprove                        func(p0 context.Context, p1 address.Address, p2 uint64, p3 address.Address) (*MessagePrototype, error)                                                                                          `perm:"sign" args:"msig,txn,src" doc:"MsigApprove approves a transaction by its number alone."`
+		MsigApproveTxnHash                 func(p0 context.Context, p1 address.Address, p2 uint64, p3 address.Address, p4 address.Address, p5 abi.TokenAmount, p6 address.Address, p7 abi.MethodNum, p8 []byte) (*MessagePrototype, error) `perm:"sign" args:"msig,txn,proposer,to,amount,src,method,params" doc:"MsigApproveTxnHash approves a transaction only if it is the one described."`
+		MsigCancel                         func(p0 context.Context, p1 address.Address, p2 uint64, p3 address.Address) (*MessagePrototype, error)                                                                                          `perm:"sign" args:"msig,txn,src" doc:"MsigCancel withdraws a proposal by its number alone."`
+		MsigCancelTxnHash                  func(p0 context.Context, p1 address.Address, p2 uint64, p3 address.Address, p4 abi.TokenAmount, p5 address.Address, p6 abi.MethodNum, p7 []byte) (*MessagePrototype, error)                     `perm:"sign" args:"msig,txn,to,amount,src,method,params" doc:"MsigCancelTxnHash withdraws a proposal only if it is the one described."`
+		MsigCreate                         func(p0 context.Context, p1 uint64, p2 []address.Address, p3 abi.ChainEpoch, p4 abi.TokenAmount, p5 address.Address, p6 abi.TokenAmount) (*MessagePrototype, error)                             `perm:"sign" args:"required,signers,unlock,amount,src,gasPrice" doc:"MsigCreate makes a multisig of signers of whom required must approve; amount unlocks over unlock epochs. gasPrice is ignored."`
+		MsigGetAvailableBalance            func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (abi.TokenAmount, error)                                                                                                       `perm:"read" args:"addr,tsk" doc:"MsigGetAvailableBalance returns what is not locked by vesting, in attoFIL."`
+		MsigGetPending                     func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) ([]*MsigTransaction, error)                                                                                                    `perm:"read" args:"addr,tsk" doc:"MsigGetPending lists the proposed transactions."`
+		MsigGetVested                      func(p0 context.Context, p1 address.Address, p2 types.TipSetKey, p3 types.TipSetKey) (abi.TokenAmount, error)                                                                                   `perm:"read" args:"addr,start,end" doc:"MsigGetVested returns what vested between two tipsets, in attoFIL."`
+		MsigGetVestingSchedule             func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MsigVesting, error)                                                                                                           `perm:"read" args:"addr,tsk" doc:"MsigGetVestingSchedule returns the lock of a multisig."`
+		MsigPropose                        func(p0 context.Context, p1 address.Address, p2 address.Address, p3 abi.TokenAmount, p4 address.Address, p5 abi.MethodNum, p6 []byte) (*MessagePrototype, error)                                `perm:"sign" args:"msig,to,amount,src,method,params" doc:"MsigPropose proposes a transaction of a multisig."`
+		MsigRemoveSigner                   func(p0 context.Context, p1 address.Address, p2 address.Address, p3 address.Address, p4 bool) (*MessagePrototype, error)                                                                        `perm:"sign" args:"msig,proposer,signer,lower" doc:"MsigRemoveSigner proposes to remove a signer; lower asks for one approval less from then on."`
+		MsigSwapApprove                    func(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 address.Address, p6 address.Address) (*MessagePrototype, error)                              `perm:"sign" args:"msig,src,txn,proposer,old,fresh" doc:"MsigSwapApprove approves one signer in place of another."`
+		MsigSwapCancel                     func(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 address.Address) (*MessagePrototype, error)                                                  `perm:"sign" args:"msig,src,txn,old,fresh" doc:"MsigSwapCancel withdraws the proposal of one signer in place of another."`
+		MsigSwapPropose                    func(p0 context.Context, p1 address.Address, p2 address.Address, p3 address.Address, p4 address.Address) (*MessagePrototype, error)                                                             `perm:"sign" args:"msig,src,old,fresh" doc:"MsigSwapPropose proposes one signer in place of another."`
+		NetAddrsListen                     func(p0 context.Context) (AddrInfo, error)                                                                                                                                                      `perm:"read" doc:"NetAddrsListen returns the peer id and the addresses others can dial."`
+		NetAgentVersion                    func(p0 context.Context, p1 string) (string, error)                                                                                                                                             `perm:"read" args:"peer" doc:"NetAgentVersion returns what a peer calls its program."`
+		NetAutoNatStatus                   func(p0 context.Context) (NatInfo, error)                                                                                                                                                       `perm:"read" doc:"NetAutoNatStatus tells whether others can dial this node: 0 unknown, 1 yes, 2 no."`
+		NetBandwidthStats                  func(p0 context.Context) (Bandwidth, error)                                                                                                                                                     `perm:"read" doc:"NetBandwidthStats returns the traffic with all peers."`
+		NetBandwidthStatsByPeer            func(p0 context.Context) (map[string]Bandwidth, error)                                                                                                                                          `perm:"read" doc:"NetBandwidthStatsByPeer returns the traffic by peer id."`
+		NetBandwidthStatsByProtocol        func(p0 context.Context) (map[string]Bandwidth, error)                                                                                                                                          `perm:"read" doc:"NetBandwidthStatsByProtocol returns the traffic by protocol."`
+		NetBlockAdd                        func(p0 context.Context, p1 NetBlockList) error                                                                                                                                                 `perm:"admin" args:"list" doc:"NetBlockAdd refuses peers, addresses and subnets from now on, across restarts, and hangs up on them."`
+		NetBlockList                       func(p0 context.Context) (NetBlockList, error)                                                                                                                                                  `perm:"read" doc:"NetBlockList lists what is refused."`
+		NetBlockRemove                     func(p0 context.Context, p1 NetBlockList) error                                                                                                                                                 `perm:"admin" args:"list" doc:"NetBlockRemove lets them come back."`
+		NetConnect                         func(p0 context.Context, p1 AddrInfo) error                                                                                                                                                     `perm:"write" args:"peer" doc:"NetConnect dials a peer."`
+		NetConnectedness                   func(p0 context.Context, p1 string) (int, error)                                                                                                                                                `perm:"read" args:"peer" doc:"NetConnectedness returns 0 not connected, 1 connected."`
+		NetDisconnect                      func(p0 context.Context, p1 string) error                                                                                                                                                       `perm:"write" args:"peer" doc:"NetDisconnect closes the connections to a peer."`
+		NetFindPeer                        func(p0 context.Context, p1 string) (AddrInfo, error)                                                                                                                                           `perm:"read" args:"peer" doc:"NetFindPeer looks a peer up in the DHT."`
+		NetPeerInfo                        func(p0 context.Context, p1 string) (*PeerInfo, error)                                                                                                                                          `perm:"read" args:"peer" doc:"NetPeerInfo tells what is known of a peer."`
+		NetPeers                           func(p0 context.Context) ([]AddrInfo, error)                                                                                                                                                    `perm:"read" doc:"NetPeers lists the connected peers."`
+		NetPing                            func(p0 context.Context, p1 string) (Duration, error)                                                                                                                                           `perm:"read" args:"peer" doc:"NetPing measures the round trip to a peer in nanoseconds."`
+		NetProtectAdd                      func(p0 context.Context, p1 []string) error                                                                                                                                                     `perm:"admin" args:"peers" doc:"NetProtectAdd keeps connections to peers whatever their number, until the node stops."`
+		NetProtectList                     func(p0 context.Context) ([]string, error)                                                                                                                                                      `perm:"read" doc:"NetProtectList lists the peers whose connections are kept."`
+		NetProtectRemove                   func(p0 context.Context, p1 []string) error                                                                                                                                                     `perm:"admin" args:"peers" doc:"NetProtectRemove ends that."`
+		NetPubsubScores                    func(p0 context.Context) ([]PubsubScore, error)                                                                                                                                                 `perm:"read" doc:"NetPubsubScores lists how gossip rates the peers."`
+		NodeStatus                         func(p0 context.Context, p1 bool) (NodeStatus, error)                                                                                                                                           `perm:"read" args:"inclChain" doc:"NodeStatus sums up sync, peers and (if inclChain) the recent blocks per tipset."`
+		PaychCollect                       func(p0 context.Context, p1 address.Address) (cid.Cid, error)                                                                                                                                   `perm:"sign" args:"channel" doc:"PaychCollect pays a settled payment channel out, signed by a side of it that the wallet holds."`
+		PaychSettle                        func(p0 context.Context, p1 address.Address) (cid.Cid, error)                                                                                                                                   `perm:"sign" args:"channel" doc:"PaychSettle starts the settlement of a payment channel, signed by a side of it that the wallet holds."`
+		ProtocolParameters                 func(p0 context.Context) (*ProtocolParams, error)                                                                                                                                               `perm:"read" doc:"ProtocolParameters names the network, its epoch and its sector sizes."`
+		Session                            func(p0 context.Context) (string, error)                                                                                                                                                        `perm:"read" doc:"Session returns an id that is new at every start of the program."`
+		Shutdown                           func(p0 context.Context) error                                                                                                                                                                  `perm:"admin" doc:"Shutdown stops the program in good order."`
+		StateAccountKey                    func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                                                                                       `perm:"read" args:"addr,tsk" doc:"StateAccountKey resolves an account to its public key address."`
+		StateCall                          func(p0 context.Context, p1 *types.Message, p2 types.TipSetKey) (*InvocResult, error)                                                                                                           `perm:"read" args:"msg,tsk" doc:"StateCall runs a message on the state before a tipset, without fees and nonce, and keeps nothing."`
+		StateChangedActors                 func(p0 context.Context, p1 cid.Cid, p2 cid.Cid) (map[string]types.Actor, error)                                                                                                                `perm:"read" args:"older,newer" doc:"StateChangedActors lists by address the actors of a state that are not the same in an older one."`
+		StateCirculatingSupply             func(p0 context.Context, p1 types.TipSetKey) (abi.TokenAmount, error)                                                                                                                           `perm:"read" args:"tsk" doc:"StateCirculatingSupply returns the exact circulating supply in attoFIL."`
+		StateCompute                       func(p0 context.Context, p1 abi.ChainEpoch, p2 []*types.Message, p3 types.TipSetKey) (*ComputeStateOutput, error)                                                                               `perm:"read" args:"height,msgs,tsk" doc:"StateCompute runs messages, as if they came without fees, on the state before a tipset at a later height, null rounds in between included."`
+		StateDealProviderCollateralBounds  func(p0 context.Context, p1 abi.PaddedPieceSize, p2 bool, p3 types.TipSetKey) (CollateralBounds, error)                                                                                         `perm:"read" args:"size,verified,tsk" doc:"StateDealProviderCollateralBounds returns what a provider must and may put up for a deal of a size in bytes, the least with a tenth of reserve."`
+		StateDecodeParams                  func(p0 context.Context, p1 address.Address, p2 abi.MethodNum, p3 []byte, p4 types.TipSetKey) (any, error)                                                                                      `perm:"read" args:"to,method,params,tsk" doc:"StateDecodeParams decodes the parameters of a method of the actor at an address."`
+		StateEncodeParams                  func(p0 context.Context, p1 cid.Cid, p2 abi.MethodNum, p3 json.RawMessage) ([]byte, error)                                                                                                      `perm:"read" args:"code,method,params" doc:"StateEncodeParams encodes parameters of a builtin actor's method, given in the form StateDecodeParams returns."`
+		StateGetActor                      func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*types.Actor, error)                                                                                                          `perm:"read" args:"actor,tsk" doc:"StateGetActor loads an actor; an error when there is none."`
+		StateGetNetworkParams              func(p0 context.Context) (*NetworkParams, error)                                                                                                                                                `perm:"read" doc:"StateGetNetworkParams returns the network's constants."`
+		StateGetRandomnessFromBeacon       func(p0 context.Context, p1 crypto.DomainSeparationTag, p2 abi.ChainEpoch, p3 []byte, p4 types.TipSetKey) (abi.Randomness, error)                                                               `perm:"read" args:"tag,epoch,entropy,tsk" doc:"StateGetRandomnessFromBeacon is ChainGetRandomnessFromBeacon with the tipset last."`
+		StateGetRandomnessFromTickets      func(p0 context.Context, p1 crypto.DomainSeparationTag, p2 abi.ChainEpoch, p3 []byte, p4 types.TipSetKey) (abi.Randomness, error)                                                               `perm:"read" args:"tag,epoch,entropy,tsk" doc:"StateGetRandomnessFromTickets is ChainGetRandomnessFromTickets with the tipset last."`
+		StateListActors                    func(p0 context.Context, p1 types.TipSetKey) ([]address.Address, error)                                                                                                                         `perm:"read" args:"tsk" doc:"StateListActors lists the ID addresses of all actors."`
+		StateListMessages                  func(p0 context.Context, p1 *MessageMatch, p2 types.TipSetKey, p3 abi.ChainEpoch) ([]cid.Cid, error)                                                                                            `perm:"read" args:"match,tsk,toHeight" doc:"StateListMessages lists the messages on the way back from a tipset to a height that have the given sender and receiver, of which one may be left out."`
+		StateListMiners                    func(p0 context.Context, p1 types.TipSetKey) ([]address.Address, error)                                                                                                                         `perm:"read" args:"tsk" doc:"StateListMiners lists the addresses of all miners with a claim."`
+		StateLookupID                      func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                                                                                       `perm:"read" args:"addr,tsk" doc:"StateLookupID resolves an address to its ID address."`
+		StateLookupRobustAddress           func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                                                                                       `perm:"read" args:"id,tsk" doc:"StateLookupRobustAddress finds the address that an ID address was made from; it reads all addresses of the chain."`
+		StateMarketBalance                 func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MarketBalance, error)                                                                                                         `perm:"read" args:"addr,tsk" doc:"StateMarketBalance returns what an address has in escrow and what of it is locked."`
+		StateMarketDeals                   func(p0 context.Context, p1 types.TipSetKey) (map[string]*MarketDeal, error)                                                                                                                    `perm:"read" args:"tsk" doc:"StateMarketDeals returns all deals by id."`
+		StateMarketParticipants            func(p0 context.Context, p1 types.TipSetKey) (map[string]MarketBalance, error)                                                                                                                  `perm:"read" args:"tsk" doc:"StateMarketParticipants returns the balances of all participants by address."`
+		StateMarketStorageDeal             func(p0 context.Context, p1 abi.DealID, p2 types.TipSetKey) (*MarketDeal, error)                                                                                                                `perm:"read" args:"deal,tsk" doc:"StateMarketStorageDeal returns one deal."`
+		StateMinerActiveSectors            func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) ([]*SectorOnChainInfo, error)                                                                                                  `perm:"read" args:"miner,tsk" doc:"StateMinerActiveSectors returns the records of the sectors that have power."`
+		StateMinerAvailableBalance         func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (abi.TokenAmount, error)                                                                                                       `perm:"read" args:"miner,tsk" doc:"StateMinerAvailableBalance returns what the owner could withdraw, in attoFIL."`
+		StateMinerDeadlines                func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) ([]Deadline, error)                                                                                                            `perm:"read" args:"miner,tsk" doc:"StateMinerDeadlines returns all deadlines of a miner, in order."`
+		StateMinerFaults                   func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (bitfield.BitField, error)                                                                                                     `perm:"read" args:"miner,tsk" doc:"StateMinerFaults returns the faulty sectors."`
+		StateMinerInfo                     func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MinerInfo, error)                                                                                                             `perm:"read" args:"miner,tsk" doc:"StateMinerInfo returns owner, worker, controls and sector size."`
+		StateMinerInitialPledgeCollateral  func(p0 context.Context, p1 address.Address, p2 SectorPreCommitInfo, p3 types.TipSetKey) (abi.TokenAmount, error)                                                                               `perm:"read" args:"miner,info,tsk" doc:"StateMinerInitialPledgeCollateral returns the pledge a prove-commit needs, with a tenth of reserve."`
+		StateMinerPartitions               func(p0 context.Context, p1 address.Address, p2 uint64, p3 types.TipSetKey) ([]Partition, error)                                                                                                `perm:"read" args:"miner,deadline,tsk" doc:"StateMinerPartitions returns the partitions of one deadline, in order."`
+		StateMinerPower                    func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*MinerPower, error)                                                                                                           `perm:"read" args:"miner,tsk" doc:"StateMinerPower returns the power of a miner and of the network."`
+		StateMinerPreCommitDepositForPower func(p0 context.Context, p1 address.Address, p2 SectorPreCommitInfo, p3 types.TipSetKey) (abi.TokenAmount, error)                                                                               `perm:"read" args:"miner,info,tsk" doc:"StateMinerPreCommitDepositForPower returns the deposit a pre-commit needs, with a tenth of reserve."`
+		StateMinerProvingDeadline          func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*dline.Info, error)                                                                                                           `perm:"read" args:"miner,tsk" doc:"StateMinerProvingDeadline returns the deadline that is open at a tipset."`
+		StateMinerRecoveries               func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (bitfield.BitField, error)                                                                                                     `perm:"read" args:"miner,tsk" doc:"StateMinerRecoveries returns the sectors declared recovered and not yet proven again."`
+		StateMinerSectorAllocated          func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (bool, error)                                                                                             `perm:"read" args:"miner,sector,tsk" doc:"StateMinerSectorAllocated tells whether a sector number was ever used."`
+		StateMinerSectorCount              func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MinerSectors, error)                                                                                                          `perm:"read" args:"miner,tsk" doc:"StateMinerSectorCount counts live, active and faulty sectors."`
+		StateMinerSectorSize               func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (abi.SectorSize, error)                                                                                                        `perm:"read" args:"miner,tsk" doc:"StateMinerSectorSize returns the miner's sector size in bytes."`
+		StateMinerSectors                  func(p0 context.Context, p1 address.Address, p2 *bitfield.BitField, p3 types.TipSetKey) ([]*SectorOnChainInfo, error)                                                                           `perm:"read" args:"miner,filter,tsk" doc:"StateMinerSectors returns the on-chain records of the named sectors, or of all when filter is null."`
+		StateMinerWorkerAddress            func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                                                                                       `perm:"read" args:"miner,tsk" doc:"StateMinerWorkerAddress returns the worker's public key address."`
+		StateNetwork                       func(p0 context.Context) (*params.Network, error)                                                                                                                                               `perm:"read" doc:"StateNetwork returns the network's parameters, as its network file holds them."`
+		StateNetworkName                   func(p0 context.Context) (string, error)                                                                                                                                                        `perm:"read" doc:"StateNetworkName returns the name all peers of the network share."`
+		StateNetworkVersion                func(p0 context.Context, p1 types.TipSetKey) (network.Version, error)                                                                                                                           `perm:"read" args:"tsk" doc:"StateNetworkVersion returns the network version in force at a tipset."`
+		StateReadState                     func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*ActorState, error)                                                                                                           `perm:"read" args:"actor,tsk" doc:"StateReadState decodes the state of a builtin actor."`
+		StateReplay                        func(p0 context.Context, p1 types.TipSetKey, p2 cid.Cid) (*InvocResult, error)                                                                                                                  `perm:"read" args:"tsk,c" doc:"StateReplay runs a message of the chain again and returns its trace."`
+		StateSearchMsg                     func(p0 context.Context, p1 types.TipSetKey, p2 cid.Cid, p3 abi.ChainEpoch, p4 bool) (*MsgLookup, error)                                                                                        `perm:"read" args:"from,msg,limit,allowReplaced" doc:"StateSearchMsg looks back from a tipset for a message, at most limit epochs (-1 = all); null when it is not found. With allowReplaced a message of the same sender and nonce counts as found."`
+		StateSectorExpiration              func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (*SectorExpiration, error)                                                                                `perm:"read" args:"miner,sector,tsk" doc:"StateSectorExpiration returns when a sector expires on time, or early because of a fault (0 = not)."`
+		StateSectorGetInfo                 func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (*SectorOnChainInfo, error)                                                                               `perm:"read" args:"miner,sector,tsk" doc:"StateSectorGetInfo returns the on-chain record of a sector, or null."`
+		StateSectorPartition               func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (*SectorLocation, error)                                                                                  `perm:"read" args:"miner,sector,tsk" doc:"StateSectorPartition returns the deadline and partition of a sector."`
+		StateSectorPreCommitInfo           func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (SectorPreCommitOnChainInfo, error)                                                                       `perm:"read" args:"miner,sector,tsk" doc:"StateSectorPreCommitInfo returns the pre-commit of a sector; an error when there is none."`
+		StateVMCirculatingSupplyInternal   func(p0 context.Context, p1 types.TipSetKey) (CirculatingSupply, error)                                                                                                                         `perm:"read" args:"tsk" doc:"StateVMCirculatingSupplyInternal returns the supply as the VM sees it, by part."`
+		StateVerifiedClientStatus          func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*big.Int, error)                                                                                                              `perm:"read" args:"addr,tsk" doc:"StateVerifiedClientStatus returns an address's data cap in bytes, or null."`
+		StateVerifiedRegistryRootKey       func(p0 context.Context, p1 types.TipSetKey) (address.Address, error)                                                                                                                           `perm:"read" args:"tsk" doc:"StateVerifiedRegistryRootKey returns the address that names verifiers."`
+		StateVerifierStatus                func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*big.Int, error)                                                                                                              `perm:"read" args:"addr,tsk" doc:"StateVerifierStatus returns how many bytes a verifier may still grant, or null."`
+		StateWaitMsg                       func(p0 context.Context, p1 cid.Cid, p2 uint64, p3 abi.ChainEpoch, p4 bool) (*MsgLookup, error)                                                                                                 `perm:"read" args:"msg,confidence,limit,allowReplaced" doc:"StateWaitMsg waits until a message is confidence epochs deep, looking back at most limit epochs."`
+		SyncCheckBad                       func(p0 context.Context, p1 cid.Cid) (string, error)                                                                                                                                            `perm:"read" args:"c" doc:"SyncCheckBad returns why a block was marked bad, or \"\"."`
+		SyncCheckpoint                     func(p0 context.Context, p1 types.TipSetKey) error                                                                                                                                              `perm:"admin" args:"tsk" doc:"SyncCheckpoint pins a known tipset of the chain: no switch undoes it. It survives a restart; the genesis lifts it."`
+		SyncIncomingBlocks                 func(p0 context.Context) (<-chan *types.BlockHeader, error)                                                                                                                                     `perm:"read" doc:"SyncIncomingBlocks streams the headers of blocks as they arrive."`
+		SyncMarkBad                        func(p0 context.Context, p1 cid.Cid) error                                                                                                                                                      `perm:"admin" args:"c" doc:"SyncMarkBad refuses a block from now on."`
+		SyncState                          func(p0 context.Context) (*SyncState, error)                                                                                                                                                    `perm:"read" doc:"SyncState reports the current work; there is always at least one entry."`
+		SyncSubmitBlock                    func(p0 context.Context, p1 *types.BlockMsg) error                                                                                                                                              `perm:"write" args:"block" doc:"SyncSubmitBlock validates a block in full, adopts it and publishes it."`
+		SyncUnmarkAllBad                   func(p0 context.Context) error                                                                                                                                                                  `perm:"admin" doc:"SyncUnmarkAllBad forgets all bad blocks."`
+		SyncUnmarkBad                      func(p0 context.Context, p1 cid.Cid) error                                                                                                                                                      `perm:"admin" args:"c" doc:"SyncUnmarkBad forgets that a block was bad."`
+		SyncValidateTipset                 func(p0 context.Context, p1 types.TipSetKey) (bool, error)                                                                                                                                      `perm:"read" args:"tsk" doc:"SyncValidateTipset runs all consensus checks on a known tipset."`
+		Version                            func(p0 context.Context) (api.Version, error)                                                                                                                                                   `perm:"read" doc:"Version names the program and the API it speaks."`
+		WalletBalance                      func(p0 context.Context, p1 address.Address) (abi.TokenAmount, error)                                                                                                                           `perm:"read" args:"addr" doc:"WalletBalance returns an address's balance at the head in attoFIL, 0 when there is no actor."`
+		WalletDefaultAddress               func(p0 context.Context) (address.Address, error)                                                                                                                                               `perm:"write" doc:"WalletDefaultAddress returns the address that programs use when none is named."`
+		WalletDelete                       func(p0 context.Context, p1 address.Address) error                                                                                                                                              `perm:"admin" args:"addr" doc:"WalletDelete destroys the key of an address."`
+		WalletExport                       func(p0 context.Context, p1 address.Address) (*types.KeyInfo, error)                                                                                                                            `perm:"admin" args:"addr" doc:"WalletExport returns the private key of an address."`
+		WalletHas                          func(p0 context.Context, p1 address.Address) (bool, error)                                                                                                                                      `perm:"write" args:"addr" doc:"WalletHas tells whether the wallet holds the key of an address."`
+		WalletImport                       func(p0 context.Context, p1 *types.KeyInfo) (address.Address, error)                                                                                                                            `perm:"admin" args:"key" doc:"WalletImport stores a private key and returns its address."`
+		WalletList                         func(p0 context.Context) ([]address.Address, error)                                                                                                                                             `perm:"write" doc:"WalletList returns the addresses of all keys."`
+		WalletNew                          func(p0 context.Context, p1 types.KeyType) (address.Address, error)                                                                                                                             `perm:"write" args:"keyType" doc:"WalletNew makes a key of type \"bls\" or \"secp256k1\" and returns its address."`
+		WalletSetDefault                   func(p0 context.Context, p1 address.Address) error                                                                                                                                              `perm:"write" args:"addr" doc:"WalletSetDefault chooses that address; the wallet must hold its key."`
+		WalletSignMessage                  func(p0 context.Context, p1 address.Address, p2 *types.Message) (*types.SignedMessage, error)                                                                                                   `perm:"sign" args:"signer,msg" doc:"WalletSignMessage has a message signed as it is and returns it; nothing is pushed."`
+		WalletValidateAddress              func(p0 context.Context, p1 string) (address.Address, error)                                                                                                                                    `perm:"read" args:"s" doc:"WalletValidateAddress parses an address."`
+		WalletVerify                       func(p0 context.Context, p1 address.Address, p2 []byte, p3 *crypto.Signature) (bool, error)                                                                                                     `perm:"read" args:"addr,data,sig" doc:"WalletVerify tells whether sig is a signature of data by an address."`
 	}
 }
 
@@ -177,6 +236,30 @@ func (s *FullNodeProxy) BlockTime(p0 context.Context) (r Duration, err error) {
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.BlockTime(p0)
+}
+
+// ChainBlockstoreInfo forwards to the function of the same name.
+func (s *FullNodeProxy) ChainBlockstoreInfo(p0 context.Context) (r map[string]any, err error) {
+	if s.Internal.ChainBlockstoreInfo == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ChainBlockstoreInfo(p0)
+}
+
+// ChainCheckBlockstore forwards to the function of the same name.
+func (s *FullNodeProxy) ChainCheckBlockstore(p0 context.Context) error {
+	if s.Internal.ChainCheckBlockstore == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.ChainCheckBlockstore(p0)
+}
+
+// ChainExport forwards to the function of the same name.
+func (s *FullNodeProxy) ChainExport(p0 context.Context, p1 abi.ChainEpoch, p2 bool, p3 types.TipSetKey) (r <-chan []byte, err error) {
+	if s.Internal.ChainExport == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ChainExport(p0, p1, p2, p3)
 }
 
 // ChainGetBlock forwards to the function of the same name.
@@ -219,6 +302,14 @@ func (s *FullNodeProxy) ChainGetMessagesInTipset(p0 context.Context, p1 types.Ti
 	return s.Internal.ChainGetMessagesInTipset(p0, p1)
 }
 
+// ChainGetNode forwards to the function of the same name.
+func (s *FullNodeProxy) ChainGetNode(p0 context.Context, p1 string) (r *ChainNode, err error) {
+	if s.Internal.ChainGetNode == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ChainGetNode(p0, p1)
+}
+
 // ChainGetParentMessages forwards to the function of the same name.
 func (s *FullNodeProxy) ChainGetParentMessages(p0 context.Context, p1 cid.Cid) (r []Message, err error) {
 	if s.Internal.ChainGetParentMessages == nil {
@@ -259,6 +350,14 @@ func (s *FullNodeProxy) ChainGetRandomnessFromTickets(p0 context.Context, p1 typ
 	return s.Internal.ChainGetRandomnessFromTickets(p0, p1, p2, p3, p4)
 }
 
+// ChainGetReceipts forwards to the function of the same name.
+func (s *FullNodeProxy) ChainGetReceipts(p0 context.Context, p1 cid.Cid) (r []*types.MessageReceipt, err error) {
+	if s.Internal.ChainGetReceipts == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ChainGetReceipts(p0, p1)
+}
+
 // ChainGetTipSet forwards to the function of the same name.
 func (s *FullNodeProxy) ChainGetTipSet(p0 context.Context, p1 types.TipSetKey) (r *types.TipSet, err error) {
 	if s.Internal.ChainGetTipSet == nil {
@@ -297,6 +396,14 @@ func (s *FullNodeProxy) ChainHead(p0 context.Context) (r *types.TipSet, err erro
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.ChainHead(p0)
+}
+
+// ChainList forwards to the function of the same name.
+func (s *FullNodeProxy) ChainList(p0 context.Context, p1 types.TipSetKey, p2 int) (r []types.TipSetKey, err error) {
+	if s.Internal.ChainList == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ChainList(p0, p1, p2)
 }
 
 // ChainNotify forwards to the function of the same name.
@@ -403,6 +510,14 @@ func (s *FullNodeProxy) ID(p0 context.Context) (r string, err error) {
 	return s.Internal.ID(p0)
 }
 
+// LogAlerts forwards to the function of the same name.
+func (s *FullNodeProxy) LogAlerts(p0 context.Context) (r []api.Alert, err error) {
+	if s.Internal.LogAlerts == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.LogAlerts(p0)
+}
+
 // LogList forwards to the function of the same name.
 func (s *FullNodeProxy) LogList(p0 context.Context) (r []string, err error) {
 	if s.Internal.LogList == nil {
@@ -417,6 +532,22 @@ func (s *FullNodeProxy) LogSetLevel(p0 context.Context, p1 string, p2 string) er
 		return api.ErrNotSupported
 	}
 	return s.Internal.LogSetLevel(p0, p1, p2)
+}
+
+// MarketAddBalance forwards to the function of the same name.
+func (s *FullNodeProxy) MarketAddBalance(p0 context.Context, p1 address.Address, p2 address.Address, p3 abi.TokenAmount) (r cid.Cid, err error) {
+	if s.Internal.MarketAddBalance == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MarketAddBalance(p0, p1, p2, p3)
+}
+
+// MarketWithdraw forwards to the function of the same name.
+func (s *FullNodeProxy) MarketWithdraw(p0 context.Context, p1 address.Address, p2 address.Address, p3 abi.TokenAmount) (r cid.Cid, err error) {
+	if s.Internal.MarketWithdraw == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MarketWithdraw(p0, p1, p2, p3)
 }
 
 // MinerCreateBlock forwards to the function of the same name.
@@ -443,12 +574,44 @@ func (s *FullNodeProxy) MpoolBatchPush(p0 context.Context, p1 []*types.SignedMes
 	return s.Internal.MpoolBatchPush(p0, p1)
 }
 
+// MpoolBatchPushMessage forwards to the function of the same name.
+func (s *FullNodeProxy) MpoolBatchPushMessage(p0 context.Context, p1 []*types.Message, p2 *MessageSendSpec) (r []*types.SignedMessage, err error) {
+	if s.Internal.MpoolBatchPushMessage == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MpoolBatchPushMessage(p0, p1, p2)
+}
+
 // MpoolBatchPushUntrusted forwards to the function of the same name.
 func (s *FullNodeProxy) MpoolBatchPushUntrusted(p0 context.Context, p1 []*types.SignedMessage) (r []cid.Cid, err error) {
 	if s.Internal.MpoolBatchPushUntrusted == nil {
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.MpoolBatchPushUntrusted(p0, p1)
+}
+
+// MpoolCheckMessages forwards to the function of the same name.
+func (s *FullNodeProxy) MpoolCheckMessages(p0 context.Context, p1 []*MessagePrototype) (r [][]MessageCheck, err error) {
+	if s.Internal.MpoolCheckMessages == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MpoolCheckMessages(p0, p1)
+}
+
+// MpoolCheckPendingMessages forwards to the function of the same name.
+func (s *FullNodeProxy) MpoolCheckPendingMessages(p0 context.Context, p1 address.Address) (r [][]MessageCheck, err error) {
+	if s.Internal.MpoolCheckPendingMessages == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MpoolCheckPendingMessages(p0, p1)
+}
+
+// MpoolCheckReplaceMessages forwards to the function of the same name.
+func (s *FullNodeProxy) MpoolCheckReplaceMessages(p0 context.Context, p1 []*types.Message) (r [][]MessageCheck, err error) {
+	if s.Internal.MpoolCheckReplaceMessages == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MpoolCheckReplaceMessages(p0, p1)
 }
 
 // MpoolClear forwards to the function of the same name.
@@ -507,6 +670,14 @@ func (s *FullNodeProxy) MpoolPush(p0 context.Context, p1 *types.SignedMessage) (
 	return s.Internal.MpoolPush(p0, p1)
 }
 
+// MpoolPushMessage forwards to the function of the same name.
+func (s *FullNodeProxy) MpoolPushMessage(p0 context.Context, p1 *types.Message, p2 *MessageSendSpec) (r *types.SignedMessage, err error) {
+	if s.Internal.MpoolPushMessage == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MpoolPushMessage(p0, p1, p2)
+}
+
 // MpoolPushUntrusted forwards to the function of the same name.
 func (s *FullNodeProxy) MpoolPushUntrusted(p0 context.Context, p1 *types.SignedMessage) (r cid.Cid, err error) {
 	if s.Internal.MpoolPushUntrusted == nil {
@@ -547,6 +718,70 @@ func (s *FullNodeProxy) MpoolSub(p0 context.Context) (r <-chan MpoolUpdate, err 
 	return s.Internal.MpoolSub(p0)
 }
 
+// MsigAddApprove forwards to the function of the same name.
+func (s *FullNodeProxy) MsigAddApprove(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 address.Address, p6 bool) (r *MessagePrototype, err error) {
+	if s.Internal.MsigAddApprove == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigAddApprove(p0, p1, p2, p3, p4, p5, p6)
+}
+
+// MsigAddCancel forwards to the function of the same name.
+func (s *FullNodeProxy) MsigAddCancel(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 bool) (r *MessagePrototype, err error) {
+	if s.Internal.MsigAddCancel == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigAddCancel(p0, p1, p2, p3, p4, p5)
+}
+
+// MsigAddPropose forwards to the function of the same name.
+func (s *FullNodeProxy) MsigAddPropose(p0 context.Context, p1 address.Address, p2 address.Address, p3 address.Address, p4 bool) (r *MessagePrototype, err error) {
+	if s.Internal.MsigAddPropose == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigAddPropose(p0, p1, p2, p3, p4)
+}
+
+// MsigApprove forwards to the function of the same name.
+func (s *FullNodeProxy) MsigApprove(p0 context.Context, p1 address.Address, p2 uint64, p3 address.Address) (r *MessagePrototype, err error) {
+	if s.Internal.MsigApprove == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigApprove(p0, p1, p2, p3)
+}
+
+// MsigApproveTxnHash forwards to the function of the same name.
+func (s *FullNodeProxy) MsigApproveTxnHash(p0 context.Context, p1 address.Address, p2 uint64, p3 address.Address, p4 address.Address, p5 abi.TokenAmount, p6 address.Address, p7 abi.MethodNum, p8 []byte) (r *MessagePrototype, err error) {
+	if s.Internal.MsigApproveTxnHash == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigApproveTxnHash(p0, p1, p2, p3, p4, p5, p6, p7, p8)
+}
+
+// MsigCancel forwards to the function of the same name.
+func (s *FullNodeProxy) MsigCancel(p0 context.Context, p1 address.Address, p2 uint64, p3 address.Address) (r *MessagePrototype, err error) {
+	if s.Internal.MsigCancel == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigCancel(p0, p1, p2, p3)
+}
+
+// MsigCancelTxnHash forwards to the function of the same name.
+func (s *FullNodeProxy) MsigCancelTxnHash(p0 context.Context, p1 address.Address, p2 uint64, p3 address.Address, p4 abi.TokenAmount, p5 address.Address, p6 abi.MethodNum, p7 []byte) (r *MessagePrototype, err error) {
+	if s.Internal.MsigCancelTxnHash == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigCancelTxnHash(p0, p1, p2, p3, p4, p5, p6, p7)
+}
+
+// MsigCreate forwards to the function of the same name.
+func (s *FullNodeProxy) MsigCreate(p0 context.Context, p1 uint64, p2 []address.Address, p3 abi.ChainEpoch, p4 abi.TokenAmount, p5 address.Address, p6 abi.TokenAmount) (r *MessagePrototype, err error) {
+	if s.Internal.MsigCreate == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigCreate(p0, p1, p2, p3, p4, p5, p6)
+}
+
 // MsigGetAvailableBalance forwards to the function of the same name.
 func (s *FullNodeProxy) MsigGetAvailableBalance(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (r abi.TokenAmount, err error) {
 	if s.Internal.MsigGetAvailableBalance == nil {
@@ -579,6 +814,46 @@ func (s *FullNodeProxy) MsigGetVestingSchedule(p0 context.Context, p1 address.Ad
 	return s.Internal.MsigGetVestingSchedule(p0, p1, p2)
 }
 
+// MsigPropose forwards to the function of the same name.
+func (s *FullNodeProxy) MsigPropose(p0 context.Context, p1 address.Address, p2 address.Address, p3 abi.TokenAmount, p4 address.Address, p5 abi.MethodNum, p6 []byte) (r *MessagePrototype, err error) {
+	if s.Internal.MsigPropose == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigPropose(p0, p1, p2, p3, p4, p5, p6)
+}
+
+// MsigRemoveSigner forwards to the function of the same name.
+func (s *FullNodeProxy) MsigRemoveSigner(p0 context.Context, p1 address.Address, p2 address.Address, p3 address.Address, p4 bool) (r *MessagePrototype, err error) {
+	if s.Internal.MsigRemoveSigner == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigRemoveSigner(p0, p1, p2, p3, p4)
+}
+
+// MsigSwapApprove forwards to the function of the same name.
+func (s *FullNodeProxy) MsigSwapApprove(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 address.Address, p6 address.Address) (r *MessagePrototype, err error) {
+	if s.Internal.MsigSwapApprove == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigSwapApprove(p0, p1, p2, p3, p4, p5, p6)
+}
+
+// MsigSwapCancel forwards to the function of the same name.
+func (s *FullNodeProxy) MsigSwapCancel(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 address.Address) (r *MessagePrototype, err error) {
+	if s.Internal.MsigSwapCancel == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigSwapCancel(p0, p1, p2, p3, p4, p5)
+}
+
+// MsigSwapPropose forwards to the function of the same name.
+func (s *FullNodeProxy) MsigSwapPropose(p0 context.Context, p1 address.Address, p2 address.Address, p3 address.Address, p4 address.Address) (r *MessagePrototype, err error) {
+	if s.Internal.MsigSwapPropose == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigSwapPropose(p0, p1, p2, p3, p4)
+}
+
 // NetAddrsListen forwards to the function of the same name.
 func (s *FullNodeProxy) NetAddrsListen(p0 context.Context) (r AddrInfo, err error) {
 	if s.Internal.NetAddrsListen == nil {
@@ -593,6 +868,62 @@ func (s *FullNodeProxy) NetAgentVersion(p0 context.Context, p1 string) (r string
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.NetAgentVersion(p0, p1)
+}
+
+// NetAutoNatStatus forwards to the function of the same name.
+func (s *FullNodeProxy) NetAutoNatStatus(p0 context.Context) (r NatInfo, err error) {
+	if s.Internal.NetAutoNatStatus == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetAutoNatStatus(p0)
+}
+
+// NetBandwidthStats forwards to the function of the same name.
+func (s *FullNodeProxy) NetBandwidthStats(p0 context.Context) (r Bandwidth, err error) {
+	if s.Internal.NetBandwidthStats == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetBandwidthStats(p0)
+}
+
+// NetBandwidthStatsByPeer forwards to the function of the same name.
+func (s *FullNodeProxy) NetBandwidthStatsByPeer(p0 context.Context) (r map[string]Bandwidth, err error) {
+	if s.Internal.NetBandwidthStatsByPeer == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetBandwidthStatsByPeer(p0)
+}
+
+// NetBandwidthStatsByProtocol forwards to the function of the same name.
+func (s *FullNodeProxy) NetBandwidthStatsByProtocol(p0 context.Context) (r map[string]Bandwidth, err error) {
+	if s.Internal.NetBandwidthStatsByProtocol == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetBandwidthStatsByProtocol(p0)
+}
+
+// NetBlockAdd forwards to the function of the same name.
+func (s *FullNodeProxy) NetBlockAdd(p0 context.Context, p1 NetBlockList) error {
+	if s.Internal.NetBlockAdd == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.NetBlockAdd(p0, p1)
+}
+
+// NetBlockList forwards to the function of the same name.
+func (s *FullNodeProxy) NetBlockList(p0 context.Context) (r NetBlockList, err error) {
+	if s.Internal.NetBlockList == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetBlockList(p0)
+}
+
+// NetBlockRemove forwards to the function of the same name.
+func (s *FullNodeProxy) NetBlockRemove(p0 context.Context, p1 NetBlockList) error {
+	if s.Internal.NetBlockRemove == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.NetBlockRemove(p0, p1)
 }
 
 // NetConnect forwards to the function of the same name.
@@ -627,6 +958,14 @@ func (s *FullNodeProxy) NetFindPeer(p0 context.Context, p1 string) (r AddrInfo, 
 	return s.Internal.NetFindPeer(p0, p1)
 }
 
+// NetPeerInfo forwards to the function of the same name.
+func (s *FullNodeProxy) NetPeerInfo(p0 context.Context, p1 string) (r *PeerInfo, err error) {
+	if s.Internal.NetPeerInfo == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetPeerInfo(p0, p1)
+}
+
 // NetPeers forwards to the function of the same name.
 func (s *FullNodeProxy) NetPeers(p0 context.Context) (r []AddrInfo, err error) {
 	if s.Internal.NetPeers == nil {
@@ -635,12 +974,68 @@ func (s *FullNodeProxy) NetPeers(p0 context.Context) (r []AddrInfo, err error) {
 	return s.Internal.NetPeers(p0)
 }
 
+// NetPing forwards to the function of the same name.
+func (s *FullNodeProxy) NetPing(p0 context.Context, p1 string) (r Duration, err error) {
+	if s.Internal.NetPing == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetPing(p0, p1)
+}
+
+// NetProtectAdd forwards to the function of the same name.
+func (s *FullNodeProxy) NetProtectAdd(p0 context.Context, p1 []string) error {
+	if s.Internal.NetProtectAdd == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.NetProtectAdd(p0, p1)
+}
+
+// NetProtectList forwards to the function of the same name.
+func (s *FullNodeProxy) NetProtectList(p0 context.Context) (r []string, err error) {
+	if s.Internal.NetProtectList == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetProtectList(p0)
+}
+
+// NetProtectRemove forwards to the function of the same name.
+func (s *FullNodeProxy) NetProtectRemove(p0 context.Context, p1 []string) error {
+	if s.Internal.NetProtectRemove == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.NetProtectRemove(p0, p1)
+}
+
+// NetPubsubScores forwards to the function of the same name.
+func (s *FullNodeProxy) NetPubsubScores(p0 context.Context) (r []PubsubScore, err error) {
+	if s.Internal.NetPubsubScores == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetPubsubScores(p0)
+}
+
 // NodeStatus forwards to the function of the same name.
 func (s *FullNodeProxy) NodeStatus(p0 context.Context, p1 bool) (r NodeStatus, err error) {
 	if s.Internal.NodeStatus == nil {
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.NodeStatus(p0, p1)
+}
+
+// PaychCollect forwards to the function of the same name.
+func (s *FullNodeProxy) PaychCollect(p0 context.Context, p1 address.Address) (r cid.Cid, err error) {
+	if s.Internal.PaychCollect == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.PaychCollect(p0, p1)
+}
+
+// PaychSettle forwards to the function of the same name.
+func (s *FullNodeProxy) PaychSettle(p0 context.Context, p1 address.Address) (r cid.Cid, err error) {
+	if s.Internal.PaychSettle == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.PaychSettle(p0, p1)
 }
 
 // ProtocolParameters forwards to the function of the same name.
@@ -683,6 +1078,14 @@ func (s *FullNodeProxy) StateCall(p0 context.Context, p1 *types.Message, p2 type
 	return s.Internal.StateCall(p0, p1, p2)
 }
 
+// StateChangedActors forwards to the function of the same name.
+func (s *FullNodeProxy) StateChangedActors(p0 context.Context, p1 cid.Cid, p2 cid.Cid) (r map[string]types.Actor, err error) {
+	if s.Internal.StateChangedActors == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateChangedActors(p0, p1, p2)
+}
+
 // StateCirculatingSupply forwards to the function of the same name.
 func (s *FullNodeProxy) StateCirculatingSupply(p0 context.Context, p1 types.TipSetKey) (r abi.TokenAmount, err error) {
 	if s.Internal.StateCirculatingSupply == nil {
@@ -691,12 +1094,36 @@ func (s *FullNodeProxy) StateCirculatingSupply(p0 context.Context, p1 types.TipS
 	return s.Internal.StateCirculatingSupply(p0, p1)
 }
 
+// StateCompute forwards to the function of the same name.
+func (s *FullNodeProxy) StateCompute(p0 context.Context, p1 abi.ChainEpoch, p2 []*types.Message, p3 types.TipSetKey) (r *ComputeStateOutput, err error) {
+	if s.Internal.StateCompute == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateCompute(p0, p1, p2, p3)
+}
+
+// StateDealProviderCollateralBounds forwards to the function of the same name.
+func (s *FullNodeProxy) StateDealProviderCollateralBounds(p0 context.Context, p1 abi.PaddedPieceSize, p2 bool, p3 types.TipSetKey) (r CollateralBounds, err error) {
+	if s.Internal.StateDealProviderCollateralBounds == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateDealProviderCollateralBounds(p0, p1, p2, p3)
+}
+
 // StateDecodeParams forwards to the function of the same name.
 func (s *FullNodeProxy) StateDecodeParams(p0 context.Context, p1 address.Address, p2 abi.MethodNum, p3 []byte, p4 types.TipSetKey) (r any, err error) {
 	if s.Internal.StateDecodeParams == nil {
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.StateDecodeParams(p0, p1, p2, p3, p4)
+}
+
+// StateEncodeParams forwards to the function of the same name.
+func (s *FullNodeProxy) StateEncodeParams(p0 context.Context, p1 cid.Cid, p2 abi.MethodNum, p3 json.RawMessage) (r []byte, err error) {
+	if s.Internal.StateEncodeParams == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateEncodeParams(p0, p1, p2, p3)
 }
 
 // StateGetActor forwards to the function of the same name.
@@ -739,6 +1166,14 @@ func (s *FullNodeProxy) StateListActors(p0 context.Context, p1 types.TipSetKey) 
 	return s.Internal.StateListActors(p0, p1)
 }
 
+// StateListMessages forwards to the function of the same name.
+func (s *FullNodeProxy) StateListMessages(p0 context.Context, p1 *MessageMatch, p2 types.TipSetKey, p3 abi.ChainEpoch) (r []cid.Cid, err error) {
+	if s.Internal.StateListMessages == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateListMessages(p0, p1, p2, p3)
+}
+
 // StateListMiners forwards to the function of the same name.
 func (s *FullNodeProxy) StateListMiners(p0 context.Context, p1 types.TipSetKey) (r []address.Address, err error) {
 	if s.Internal.StateListMiners == nil {
@@ -753,6 +1188,14 @@ func (s *FullNodeProxy) StateLookupID(p0 context.Context, p1 address.Address, p2
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.StateLookupID(p0, p1, p2)
+}
+
+// StateLookupRobustAddress forwards to the function of the same name.
+func (s *FullNodeProxy) StateLookupRobustAddress(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (r address.Address, err error) {
+	if s.Internal.StateLookupRobustAddress == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateLookupRobustAddress(p0, p1, p2)
 }
 
 // StateMarketBalance forwards to the function of the same name.
@@ -1043,6 +1486,14 @@ func (s *FullNodeProxy) SyncCheckBad(p0 context.Context, p1 cid.Cid) (r string, 
 	return s.Internal.SyncCheckBad(p0, p1)
 }
 
+// SyncCheckpoint forwards to the function of the same name.
+func (s *FullNodeProxy) SyncCheckpoint(p0 context.Context, p1 types.TipSetKey) error {
+	if s.Internal.SyncCheckpoint == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.SyncCheckpoint(p0, p1)
+}
+
 // SyncIncomingBlocks forwards to the function of the same name.
 func (s *FullNodeProxy) SyncIncomingBlocks(p0 context.Context) (r <-chan *types.BlockHeader, err error) {
 	if s.Internal.SyncIncomingBlocks == nil {
@@ -1115,6 +1566,78 @@ func (s *FullNodeProxy) WalletBalance(p0 context.Context, p1 address.Address) (r
 	return s.Internal.WalletBalance(p0, p1)
 }
 
+// WalletDefaultAddress forwards to the function of the same name.
+func (s *FullNodeProxy) WalletDefaultAddress(p0 context.Context) (r address.Address, err error) {
+	if s.Internal.WalletDefaultAddress == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WalletDefaultAddress(p0)
+}
+
+// WalletDelete forwards to the function of the same name.
+func (s *FullNodeProxy) WalletDelete(p0 context.Context, p1 address.Address) error {
+	if s.Internal.WalletDelete == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.WalletDelete(p0, p1)
+}
+
+// WalletExport forwards to the function of the same name.
+func (s *FullNodeProxy) WalletExport(p0 context.Context, p1 address.Address) (r *types.KeyInfo, err error) {
+	if s.Internal.WalletExport == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WalletExport(p0, p1)
+}
+
+// WalletHas forwards to the function of the same name.
+func (s *FullNodeProxy) WalletHas(p0 context.Context, p1 address.Address) (r bool, err error) {
+	if s.Internal.WalletHas == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WalletHas(p0, p1)
+}
+
+// WalletImport forwards to the function of the same name.
+func (s *FullNodeProxy) WalletImport(p0 context.Context, p1 *types.KeyInfo) (r address.Address, err error) {
+	if s.Internal.WalletImport == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WalletImport(p0, p1)
+}
+
+// WalletList forwards to the function of the same name.
+func (s *FullNodeProxy) WalletList(p0 context.Context) (r []address.Address, err error) {
+	if s.Internal.WalletList == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WalletList(p0)
+}
+
+// WalletNew forwards to the function of the same name.
+func (s *FullNodeProxy) WalletNew(p0 context.Context, p1 types.KeyType) (r address.Address, err error) {
+	if s.Internal.WalletNew == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WalletNew(p0, p1)
+}
+
+// WalletSetDefault forwards to the function of the same name.
+func (s *FullNodeProxy) WalletSetDefault(p0 context.Context, p1 address.Address) error {
+	if s.Internal.WalletSetDefault == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.WalletSetDefault(p0, p1)
+}
+
+// WalletSignMessage forwards to the function of the same name.
+func (s *FullNodeProxy) WalletSignMessage(p0 context.Context, p1 address.Address, p2 *types.Message) (r *types.SignedMessage, err error) {
+	if s.Internal.WalletSignMessage == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WalletSignMessage(p0, p1, p2)
+}
+
 // WalletValidateAddress forwards to the function of the same name.
 func (s *FullNodeProxy) WalletValidateAddress(p0 context.Context, p1 string) (r address.Address, err error) {
 	if s.Internal.WalletValidateAddress == nil {
@@ -1137,132 +1660,189 @@ var _ FullNode = (*FullNodeProxy)(nil)
 // one function per method, filled in by package rpc.
 type FullNodeV0Proxy struct {
 	Internal struct {
-		AuthNew                            func(p0 context.Context, p1 []api.Permission) ([]byte, error)                                                                     `perm:"admin"`
-		AuthVerify                         func(p0 context.Context, p1 string) ([]api.Permission, error)                                                                     `perm:"read"`
-		BeaconGetEntry                     func(p0 context.Context, p1 abi.ChainEpoch) (*types.BeaconEntry, error)                                                           `perm:"read"`
-		BlockTime                          func(p0 context.Context) (Duration, error)                                                                                        `perm:"read"`
-		ChainGetBlock                      func(p0 context.Context, p1 cid.Cid) (*types.BlockHeader, error)                                                                  `perm:"read"`
-		ChainGetBlockMessages              func(p0 context.Context, p1 cid.Cid) (*BlockMessages, error)                                                                      `perm:"read"`
-		ChainGetGenesis                    func(p0 context.Context) (*types.TipSet, error)                                                                                   `perm:"read"`
-		ChainGetMessage                    func(p0 context.Context, p1 cid.Cid) (*types.Message, error)                                                                      `perm:"read"`
-		ChainGetMessagesInTipset           func(p0 context.Context, p1 types.TipSetKey) ([]Message, error)                                                                   `perm:"read"`
-		ChainGetParentMessages             func(p0 context.Context, p1 cid.Cid) ([]Message, error)                                                                           `perm:"read"`
-		ChainGetParentReceipts             func(p0 context.Context, p1 cid.Cid) ([]*types.MessageReceipt, error)                                                             `perm:"read"`
-		ChainGetPath                       func(p0 context.Context, p1 types.TipSetKey, p2 types.TipSetKey) ([]*HeadChange, error)                                           `perm:"read"`
-		ChainGetRandomnessFromBeacon       func(p0 context.Context, p1 types.TipSetKey, p2 crypto.DomainSeparationTag, p3 abi.ChainEpoch, p4 []byte) (abi.Randomness, error) `perm:"read"`
-		ChainGetRandomnessFromTickets      func(p0 context.Context, p1 types.TipSetKey, p2 crypto.DomainSeparationTag, p3 abi.ChainEpoch, p4 []byte) (abi.Randomness, error) `perm:"read"`
-		ChainGetTipSet                     func(p0 context.Context, p1 types.TipSetKey) (*types.TipSet, error)                                                               `perm:"read"`
-		ChainGetTipSetAfterHeight          func(p0 context.Context, p1 abi.ChainEpoch, p2 types.TipSetKey) (*types.TipSet, error)                                            `perm:"read"`
-		ChainGetTipSetByHeight             func(p0 context.Context, p1 abi.ChainEpoch, p2 types.TipSetKey) (*types.TipSet, error)                                            `perm:"read"`
-		ChainHasObj                        func(p0 context.Context, p1 cid.Cid) (bool, error)                                                                                `perm:"read"`
-		ChainHead                          func(p0 context.Context) (*types.TipSet, error)                                                                                   `perm:"read"`
-		ChainNotify                        func(p0 context.Context) (<-chan []*HeadChange, error)                                                                            `perm:"read"`
-		ChainReadObj                       func(p0 context.Context, p1 cid.Cid) ([]byte, error)                                                                              `perm:"read"`
-		ChainSetHead                       func(p0 context.Context, p1 types.TipSetKey) error                                                                                `perm:"admin"`
-		ChainStatObj                       func(p0 context.Context, p1 cid.Cid, p2 cid.Cid) (ObjStat, error)                                                                 `perm:"read"`
-		ChainTipSetWeight                  func(p0 context.Context, p1 types.TipSetKey) (big.Int, error)                                                                     `perm:"read"`
-		Closing                            func(p0 context.Context) (<-chan struct{}, error)                                                                                 `perm:"read"`
-		Discover                           func(p0 context.Context) (map[string]any, error)                                                                                  `perm:"read"`
-		GasBatchEstimateMessageGas         func(p0 context.Context, p1 []*EstimateMessage, p2 uint64, p3 types.TipSetKey) ([]*EstimateResult, error)                         `perm:"read"`
-		GasEstimateFeeCap                  func(p0 context.Context, p1 *types.Message, p2 int64, p3 types.TipSetKey) (abi.TokenAmount, error)                                `perm:"read"`
-		GasEstimateGasLimit                func(p0 context.Context, p1 *types.Message, p2 types.TipSetKey) (int64, error)                                                    `perm:"read"`
-		GasEstimateGasPremium              func(p0 context.Context, p1 uint64, p2 address.Address, p3 int64, p4 types.TipSetKey) (abi.TokenAmount, error)                    `perm:"read"`
-		GasEstimateMessageGas              func(p0 context.Context, p1 *types.Message, p2 *MessageSendSpec, p3 types.TipSetKey) (*types.Message, error)                      `perm:"read"`
-		ID                                 func(p0 context.Context) (string, error)                                                                                          `perm:"read"`
-		LogList                            func(p0 context.Context) ([]string, error)                                                                                        `perm:"write"`
-		LogSetLevel                        func(p0 context.Context, p1 string, p2 string) error                                                                              `perm:"write"`
-		MinerCreateBlock                   func(p0 context.Context, p1 *BlockTemplate) (*types.BlockMsg, error)                                                              `perm:"write"`
-		MinerGetBaseInfo                   func(p0 context.Context, p1 address.Address, p2 abi.ChainEpoch, p3 types.TipSetKey) (*MiningBaseInfo, error)                      `perm:"read"`
-		MpoolBatchPush                     func(p0 context.Context, p1 []*types.SignedMessage) ([]cid.Cid, error)                                                            `perm:"write"`
-		MpoolBatchPushUntrusted            func(p0 context.Context, p1 []*types.SignedMessage) ([]cid.Cid, error)                                                            `perm:"write"`
-		MpoolClear                         func(p0 context.Context, p1 bool) error                                                                                           `perm:"write"`
-		MpoolGetConfig                     func(p0 context.Context) (*MpoolConfig, error)                                                                                    `perm:"read"`
-		MpoolGetNonce                      func(p0 context.Context, p1 address.Address) (uint64, error)                                                                      `perm:"read"`
-		MpoolPending                       func(p0 context.Context, p1 types.TipSetKey) ([]*types.SignedMessage, error)                                                      `perm:"read"`
-		MpoolPublishByAddr                 func(p0 context.Context, p1 address.Address) error                                                                                `perm:"write"`
-		MpoolPublishMessage                func(p0 context.Context, p1 *types.SignedMessage) error                                                                           `perm:"write"`
-		MpoolPush                          func(p0 context.Context, p1 *types.SignedMessage) (cid.Cid, error)                                                                `perm:"write"`
-		MpoolPushUntrusted                 func(p0 context.Context, p1 *types.SignedMessage) (cid.Cid, error)                                                                `perm:"write"`
-		MpoolSelect                        func(p0 context.Context, p1 types.TipSetKey, p2 float64) ([]*types.SignedMessage, error)                                          `perm:"read"`
-		MpoolSelects                       func(p0 context.Context, p1 types.TipSetKey, p2 []float64) ([][]*types.SignedMessage, error)                                      `perm:"read"`
-		MpoolSetConfig                     func(p0 context.Context, p1 *MpoolConfig) error                                                                                   `perm:"admin"`
-		MpoolSub                           func(p0 context.Context) (<-chan MpoolUpdate, error)                                                                              `perm:"read"`
-		MsigGetAvailableBalance            func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (abi.TokenAmount, error)                                         `perm:"read"`
-		MsigGetPending                     func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) ([]*MsigTransaction, error)                                      `perm:"read"`
-		MsigGetVested                      func(p0 context.Context, p1 address.Address, p2 types.TipSetKey, p3 types.TipSetKey) (abi.TokenAmount, error)                     `perm:"read"`
-		MsigGetVestingSchedule             func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MsigVesting, error)                                             `perm:"read"`
-		NetAddrsListen                     func(p0 context.Context) (AddrInfo, error)                                                                                        `perm:"read"`
-		NetAgentVersion                    func(p0 context.Context, p1 string) (string, error)                                                                               `perm:"read"`
-		NetConnect                         func(p0 context.Context, p1 AddrInfo) error                                                                                       `perm:"write"`
-		NetConnectedness                   func(p0 context.Context, p1 string) (int, error)                                                                                  `perm:"read"`
-		NetDisconnect                      func(p0 context.Context, p1 string) error                                                                                         `perm:"write"`
-		NetFindPeer                        func(p0 context.Context, p1 string) (AddrInfo, error)                                                                             `perm:"read"`
-		NetPeers                           func(p0 context.Context) ([]AddrInfo, error)                                                                                      `perm:"read"`
-		NodeStatus                         func(p0 context.Context, p1 bool) (NodeStatus, error)                                                                             `perm:"read"`
-		ProtocolParameters                 func(p0 context.Context) (*ProtocolParams, error)                                                                                 `perm:"read"`
-		Session                            func(p0 context.Context) (string, error)                                                                                          `perm:"read"`
-		Shutdown                           func(p0 context.Context) error                                                                                                    `perm:"admin"`
-		StateAccountKey                    func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                         `perm:"read"`
-		StateCall                          func(p0 context.Context, p1 *types.Message, p2 types.TipSetKey) (*InvocResult, error)                                             `perm:"read"`
-		StateCirculatingSupply             func(p0 context.Context, p1 types.TipSetKey) (abi.TokenAmount, error)                                                             `perm:"read"`
-		StateDecodeParams                  func(p0 context.Context, p1 address.Address, p2 abi.MethodNum, p3 []byte, p4 types.TipSetKey) (any, error)                        `perm:"read"`
-		StateGetActor                      func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*types.Actor, error)                                            `perm:"read"`
-		StateGetNetworkParams              func(p0 context.Context) (*NetworkParams, error)                                                                                  `perm:"read"`
-		StateGetRandomnessFromBeacon       func(p0 context.Context, p1 crypto.DomainSeparationTag, p2 abi.ChainEpoch, p3 []byte, p4 types.TipSetKey) (abi.Randomness, error) `perm:"read"`
-		StateGetRandomnessFromTickets      func(p0 context.Context, p1 crypto.DomainSeparationTag, p2 abi.ChainEpoch, p3 []byte, p4 types.TipSetKey) (abi.Randomness, error) `perm:"read"`
-		StateGetReceipt                    func(p0 context.Context, p1 cid.Cid, p2 types.TipSetKey) (*types.MessageReceipt, error)                                           `perm:"read"`
-		StateListActors                    func(p0 context.Context, p1 types.TipSetKey) ([]address.Address, error)                                                           `perm:"read"`
-		StateListMiners                    func(p0 context.Context, p1 types.TipSetKey) ([]address.Address, error)                                                           `perm:"read"`
-		StateLookupID                      func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                         `perm:"read"`
-		StateMarketBalance                 func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MarketBalance, error)                                           `perm:"read"`
-		StateMarketDeals                   func(p0 context.Context, p1 types.TipSetKey) (map[string]*MarketDeal, error)                                                      `perm:"read"`
-		StateMarketParticipants            func(p0 context.Context, p1 types.TipSetKey) (map[string]MarketBalance, error)                                                    `perm:"read"`
-		StateMarketStorageDeal             func(p0 context.Context, p1 abi.DealID, p2 types.TipSetKey) (*MarketDeal, error)                                                  `perm:"read"`
-		StateMinerActiveSectors            func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) ([]*SectorOnChainInfo, error)                                    `perm:"read"`
-		StateMinerAvailableBalance         func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (abi.TokenAmount, error)                                         `perm:"read"`
-		StateMinerDeadlines                func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) ([]Deadline, error)                                              `perm:"read"`
-		StateMinerFaults                   func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (bitfield.BitField, error)                                       `perm:"read"`
-		StateMinerInfo                     func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MinerInfo, error)                                               `perm:"read"`
-		StateMinerInitialPledgeCollateral  func(p0 context.Context, p1 address.Address, p2 SectorPreCommitInfo, p3 types.TipSetKey) (abi.TokenAmount, error)                 `perm:"read"`
-		StateMinerPartitions               func(p0 context.Context, p1 address.Address, p2 uint64, p3 types.TipSetKey) ([]Partition, error)                                  `perm:"read"`
-		StateMinerPower                    func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*MinerPower, error)                                             `perm:"read"`
-		StateMinerPreCommitDepositForPower func(p0 context.Context, p1 address.Address, p2 SectorPreCommitInfo, p3 types.TipSetKey) (abi.TokenAmount, error)                 `perm:"read"`
-		StateMinerProvingDeadline          func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*dline.Info, error)                                             `perm:"read"`
-		StateMinerRecoveries               func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (bitfield.BitField, error)                                       `perm:"read"`
-		StateMinerSectorAllocated          func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (bool, error)                               `perm:"read"`
-		StateMinerSectorCount              func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MinerSectors, error)                                            `perm:"read"`
-		StateMinerSectorSize               func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (abi.SectorSize, error)                                          `perm:"read"`
-		StateMinerSectors                  func(p0 context.Context, p1 address.Address, p2 *bitfield.BitField, p3 types.TipSetKey) ([]*SectorOnChainInfo, error)             `perm:"read"`
-		StateMinerWorkerAddress            func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                         `perm:"read"`
-		StateNetwork                       func(p0 context.Context) (*params.Network, error)                                                                                 `perm:"read"`
-		StateNetworkName                   func(p0 context.Context) (string, error)                                                                                          `perm:"read"`
-		StateNetworkVersion                func(p0 context.Context, p1 types.TipSetKey) (network.Version, error)                                                             `perm:"read"`
-		StateReadState                     func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*ActorState, error)                                             `perm:"read"`
-		StateReplay                        func(p0 context.Context, p1 types.TipSetKey, p2 cid.Cid) (*InvocResult, error)                                                    `perm:"read"`
-		StateSearchMsg                     func(p0 context.Context, p1 cid.Cid) (*MsgLookup, error)                                                                          `perm:"read"`
-		StateSearchMsgLimited              func(p0 context.Context, p1 cid.Cid, p2 abi.ChainEpoch) (*MsgLookup, error)                                                       `perm:"read"`
-		StateSectorExpiration              func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (*SectorExpiration, error)                  `perm:"read"`
-		StateSectorGetInfo                 func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (*SectorOnChainInfo, error)                 `perm:"read"`
-		StateSectorPartition               func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (*SectorLocation, error)                    `perm:"read"`
-		StateSectorPreCommitInfo           func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (SectorPreCommitOnChainInfo, error)         `perm:"read"`
-		StateVMCirculatingSupplyInternal   func(p0 context.Context, p1 types.TipSetKey) (CirculatingSupply, error)                                                           `perm:"read"`
-		StateVerifiedClientStatus          func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*big.Int, error)                                                `perm:"read"`
-		StateVerifiedRegistryRootKey       func(p0 context.Context, p1 types.TipSetKey) (address.Address, error)                                                             `perm:"read"`
-		StateVerifierStatus                func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*big.Int, error)                                                `perm:"read"`
-		StateWaitMsg                       func(p0 context.Context, p1 cid.Cid, p2 uint64) (*MsgLookup, error)                                                               `perm:"read"`
-		StateWaitMsgLimited                func(p0 context.Context, p1 cid.Cid, p2 uint64, p3 abi.ChainEpoch) (*MsgLookup, error)                                            `perm:"read"`
-		SyncCheckBad                       func(p0 context.Context, p1 cid.Cid) (string, error)                                                                              `perm:"read"`
-		SyncIncomingBlocks                 func(p0 context.Context) (<-chan *types.BlockHeader, error)                                                                       `perm:"read"`
-		SyncMarkBad                        func(p0 context.Context, p1 cid.Cid) error                                                                                        `perm:"admin"`
-		SyncState                          func(p0 context.Context) (*SyncState, error)                                                                                      `perm:"read"`
-		SyncSubmitBlock                    func(p0 context.Context, p1 *types.BlockMsg) error                                                                                `perm:"write"`
-		SyncUnmarkAllBad                   func(p0 context.Context) error                                                                                                    `perm:"admin"`
-		SyncUnmarkBad                      func(p0 context.Context, p1 cid.Cid) error                                                                                        `perm:"admin"`
-		SyncValidateTipset                 func(p0 context.Context, p1 types.TipSetKey) (bool, error)                                                                        `perm:"read"`
-		Version                            func(p0 context.Context) (api.Version, error)                                                                                     `perm:"read"`
-		WalletBalance                      func(p0 context.Context, p1 address.Address) (abi.TokenAmount, error)                                                             `perm:"read"`
-		WalletValidateAddress              func(p0 context.Context, p1 string) (address.Address, error)                                                                      `perm:"read"`
-		WalletVerify                       func(p0 context.Context, p1 address.Address, p2 []byte, p3 *crypto.Signature) (bool, error)                                       `perm:"read"`
+		AuthNew                            func(p0 context.Context, p1 []api.Permission) ([]byte, error)                                                                                                                         `perm:"admin" args:"perms" doc:"AuthNew makes a token that carries exactly the given permissions."`
+		AuthVerify                         func(p0 context.Context, p1 string) ([]api.Permission, error)                                                                                                                         `perm:"read" args:"token" doc:"AuthVerify returns the permissions of a token, or an error when it is not valid here."`
+		BeaconGetEntry                     func(p0 context.Context, p1 abi.ChainEpoch) (*types.BeaconEntry, error)                                                                                                               `perm:"read" args:"epoch" doc:"BeaconGetEntry returns the beacon entry an epoch uses and waits until it is published."`
+		BlockTime                          func(p0 context.Context) (Duration, error)                                                                                                                                            `perm:"read" doc:"BlockTime returns the length of an epoch in nanoseconds."`
+		ChainBlockstoreInfo                func(p0 context.Context) (map[string]any, error)                                                                                                                                      `perm:"read" doc:"ChainBlockstoreInfo tells the kind of the store of chain objects, and its size in bytes."`
+		ChainCheckBlockstore               func(p0 context.Context) error                                                                                                                                                        `perm:"admin" doc:"ChainCheckBlockstore reads every object of the store and compares it with its name."`
+		ChainExport                        func(p0 context.Context, p1 abi.ChainEpoch, p2 bool, p3 types.TipSetKey) (<-chan []byte, error)                                                                                       `perm:"read" args:"recent,skipOldMessages,tsk" doc:"ChainExport streams a CAR of the chain that ends in a tipset: all block headers, and the states and messages of the newest recent epochs; skipOldMessages leaves messages before them out. The last chunk is empty: a stream that ends without it was cut short."`
+		ChainGetBlock                      func(p0 context.Context, p1 cid.Cid) (*types.BlockHeader, error)                                                                                                                      `perm:"read" args:"c" doc:"ChainGetBlock loads a block header."`
+		ChainGetBlockMessages              func(p0 context.Context, p1 cid.Cid) (*BlockMessages, error)                                                                                                                          `perm:"read" args:"block" doc:"ChainGetBlockMessages lists the messages of one block."`
+		ChainGetGenesis                    func(p0 context.Context) (*types.TipSet, error)                                                                                                                                       `perm:"read" doc:"ChainGetGenesis returns the tipset at height 0."`
+		ChainGetMessage                    func(p0 context.Context, p1 cid.Cid) (*types.Message, error)                                                                                                                          `perm:"read" args:"c" doc:"ChainGetMessage loads a message by the CID of its signed or unsigned form."`
+		ChainGetMessagesInTipset           func(p0 context.Context, p1 types.TipSetKey) ([]Message, error)                                                                                                                       `perm:"read" args:"tsk" doc:"ChainGetMessagesInTipset lists the messages that a tipset includes, each once."`
+		ChainGetNode                       func(p0 context.Context, p1 string) (*ChainNode, error)                                                                                                                               `perm:"read" args:"path" doc:"ChainGetNode follows a path of field names and list positions from an object, as in /ipfs/CID/0/2, and returns what it ends at in readable form."`
+		ChainGetParentMessages             func(p0 context.Context, p1 cid.Cid) ([]Message, error)                                                                                                                               `perm:"read" args:"block" doc:"ChainGetParentMessages lists the messages executed by the parent tipset of a block."`
+		ChainGetParentReceipts             func(p0 context.Context, p1 cid.Cid) ([]*types.MessageReceipt, error)                                                                                                                 `perm:"read" args:"block" doc:"ChainGetParentReceipts lists their receipts, in the same order."`
+		ChainGetPath                       func(p0 context.Context, p1 types.TipSetKey, p2 types.TipSetKey) ([]*HeadChange, error)                                                                                               `perm:"read" args:"from,to" doc:"ChainGetPath lists the reverts, then the applies, that lead from one tipset to another."`
+		ChainGetRandomnessFromBeacon       func(p0 context.Context, p1 types.TipSetKey, p2 crypto.DomainSeparationTag, p3 abi.ChainEpoch, p4 []byte) (abi.Randomness, error)                                                     `perm:"read" args:"tsk,tag,epoch,entropy" doc:"ChainGetRandomnessFromBeacon draws from the beacon entries on the chain, looking back from tsk."`
+		ChainGetRandomnessFromTickets      func(p0 context.Context, p1 types.TipSetKey, p2 crypto.DomainSeparationTag, p3 abi.ChainEpoch, p4 []byte) (abi.Randomness, error)                                                     `perm:"read" args:"tsk,tag,epoch,entropy" doc:"ChainGetRandomnessFromTickets draws from the chain's tickets, looking back from tsk."`
+		ChainGetReceipts                   func(p0 context.Context, p1 cid.Cid) ([]*types.MessageReceipt, error)                                                                                                                 `perm:"read" args:"root" doc:"ChainGetReceipts lists the receipts under the root that a block header names."`
+		ChainGetTipSet                     func(p0 context.Context, p1 types.TipSetKey) (*types.TipSet, error)                                                                                                                   `perm:"read" args:"tsk" doc:"ChainGetTipSet loads a tipset by key."`
+		ChainGetTipSetAfterHeight          func(p0 context.Context, p1 abi.ChainEpoch, p2 types.TipSetKey) (*types.TipSet, error)                                                                                                `perm:"read" args:"height,tsk" doc:"ChainGetTipSetAfterHeight looks back from tsk; at a null round it returns the tipset after."`
+		ChainGetTipSetByHeight             func(p0 context.Context, p1 abi.ChainEpoch, p2 types.TipSetKey) (*types.TipSet, error)                                                                                                `perm:"read" args:"height,tsk" doc:"ChainGetTipSetByHeight looks back from tsk; at a null round it returns the tipset before."`
+		ChainHasObj                        func(p0 context.Context, p1 cid.Cid) (bool, error)                                                                                                                                    `perm:"read" args:"c" doc:"ChainHasObj tells whether the node holds an object."`
+		ChainHead                          func(p0 context.Context) (*types.TipSet, error)                                                                                                                                       `perm:"read" doc:"ChainHead returns the heaviest validated tipset."`
+		ChainList                          func(p0 context.Context, p1 types.TipSetKey, p2 int) ([]types.TipSetKey, error)                                                                                                       `perm:"read" args:"from,count" doc:"ChainList lists the keys of a tipset and its ancestors, newest first, at most count of them."`
+		ChainNotify                        func(p0 context.Context) (<-chan []*HeadChange, error)                                                                                                                                `perm:"read" doc:"ChainNotify streams changes of the head. The first value holds exactly one change of type \"current\"; later ones hold reverts (newest first), then applies (oldest first)."`
+		ChainReadObj                       func(p0 context.Context, p1 cid.Cid) ([]byte, error)                                                                                                                                  `perm:"read" args:"c" doc:"ChainReadObj returns the raw bytes of a chain object."`
+		ChainSetHead                       func(p0 context.Context, p1 types.TipSetKey) error                                                                                                                                    `perm:"admin" args:"tsk" doc:"ChainSetHead makes a known tipset the head without comparing weights."`
+		ChainStatObj                       func(p0 context.Context, p1 cid.Cid, p2 cid.Cid) (ObjStat, error)                                                                                                                     `perm:"read" args:"obj,base" doc:"ChainStatObj measures the graph under obj, leaving out what is reachable from base (may be undefined)."`
+		ChainTipSetWeight                  func(p0 context.Context, p1 types.TipSetKey) (big.Int, error)                                                                                                                         `perm:"read" args:"tsk" doc:"ChainTipSetWeight returns the weight of the chain that ends in a tipset, its own blocks included."`
+		Closing                            func(p0 context.Context) (<-chan struct{}, error)                                                                                                                                     `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
+		Discover                           func(p0 context.Context) (map[string]any, error)                                                                                                                                      `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
+		GasBatchEstimateMessageGas         func(p0 context.Context, p1 []*EstimateMessage, p2 uint64, p3 types.TipSetKey) ([]*EstimateResult, error)                                                                             `perm:"read" args:"msgs,fromNonce,tsk" doc:"GasBatchEstimateMessageGas estimates several messages of one sender with nonces from fromNonce upward; a message that fails carries its error, gets nonce 0 and uses none up."`
+		GasEstimateFeeCap                  func(p0 context.Context, p1 *types.Message, p2 int64, p3 types.TipSetKey) (abi.TokenAmount, error)                                                                                    `perm:"read" args:"msg,maxQueueBlocks,tsk" doc:"GasEstimateFeeCap returns a price per gas that survives maxQueueBlocks full blocks."`
+		GasEstimateGasLimit                func(p0 context.Context, p1 *types.Message, p2 types.TipSetKey) (int64, error)                                                                                                        `perm:"read" args:"msg,tsk" doc:"GasEstimateGasLimit returns the gas a message uses on top of the sender's pending ones."`
+		GasEstimateGasPremium              func(p0 context.Context, p1 uint64, p2 address.Address, p3 int64, p4 types.TipSetKey) (abi.TokenAmount, error)                                                                        `perm:"read" args:"nBlocks,sender,gasLimit,tsk" doc:"GasEstimateGasPremium returns a tip per gas that recent blocks took, for inclusion within nBlocks."`
+		GasEstimateMessageGas              func(p0 context.Context, p1 *types.Message, p2 *MessageSendSpec, p3 types.TipSetKey) (*types.Message, error)                                                                          `perm:"read" args:"msg,spec,tsk" doc:"GasEstimateMessageGas returns the message with limit, premium and fee cap filled in where they are zero."`
+		ID                                 func(p0 context.Context) (string, error)                                                                                                                                              `perm:"read" doc:"ID returns the node's peer id."`
+		LogAlerts                          func(p0 context.Context) ([]api.Alert, error)                                                                                                                                         `perm:"admin" doc:"LogAlerts lists the conditions of /healthz that are not well, or were not."`
+		LogList                            func(p0 context.Context) ([]string, error)                                                                                                                                            `perm:"write" doc:"LogList names the log systems."`
+		LogSetLevel                        func(p0 context.Context, p1 string, p2 string) error                                                                                                                                  `perm:"write" args:"system,level" doc:"LogSetLevel sets the level (debug, info, warn, error) of one log system, or of all with \"*\"."`
+		MarketAddBalance                   func(p0 context.Context, p1 address.Address, p2 address.Address, p3 abi.TokenAmount) (cid.Cid, error)                                                                                 `perm:"sign" args:"wallet,addr,amount" doc:"MarketAddBalance moves attoFIL of a wallet into an address's escrow of the storage market."`
+		MarketWithdraw                     func(p0 context.Context, p1 address.Address, p2 address.Address, p3 abi.TokenAmount) (cid.Cid, error)                                                                                 `perm:"sign" args:"wallet,addr,amount" doc:"MarketWithdraw takes attoFIL out of an address's escrow; wallet signs."`
+		MinerCreateBlock                   func(p0 context.Context, p1 *BlockTemplate) (*types.BlockMsg, error)                                                                                                                  `perm:"write" args:"template" doc:"MinerCreateBlock fills in state, receipts, messages and weight. BlockSig is null: the caller signs the header through its wallet."`
+		MinerGetBaseInfo                   func(p0 context.Context, p1 address.Address, p2 abi.ChainEpoch, p3 types.TipSetKey) (*MiningBaseInfo, error)                                                                          `perm:"read" args:"miner,epoch,base" doc:"MinerGetBaseInfo gathers what a miner needs to try for a block on base; null when it cannot win."`
+		MpoolBatchPush                     func(p0 context.Context, p1 []*types.SignedMessage) ([]cid.Cid, error)                                                                                                                `perm:"write" args:"msgs" doc:"MpoolBatchPush pushes in order and stops at the first refusal."`
+		MpoolBatchPushMessage              func(p0 context.Context, p1 []*types.Message, p2 *MessageSendSpec) ([]*types.SignedMessage, error)                                                                                    `perm:"sign" args:"msgs,spec" doc:"MpoolBatchPushMessage is MpoolPushMessage for several, in order, up to the first refusal."`
+		MpoolBatchPushUntrusted            func(p0 context.Context, p1 []*types.SignedMessage) ([]cid.Cid, error)                                                                                                                `perm:"write" args:"msgs" doc:"MpoolBatchPushUntrusted is MpoolBatchPush with the checks for messages of strangers."`
+		MpoolCheckMessages                 func(p0 context.Context, p1 []*MessagePrototype) ([][]MessageCheck, error)                                                                                                            `perm:"read" args:"msgs" doc:"MpoolCheckMessages tells what keeps messages from being pushed, a list of checks for each."`
+		MpoolCheckPendingMessages          func(p0 context.Context, p1 address.Address) ([][]MessageCheck, error)                                                                                                                `perm:"read" args:"from" doc:"MpoolCheckPendingMessages checks again the pending messages of a sender."`
+		MpoolCheckReplaceMessages          func(p0 context.Context, p1 []*types.Message) ([][]MessageCheck, error)                                                                                                               `perm:"read" args:"msgs" doc:"MpoolCheckReplaceMessages checks messages that shall replace pending ones of the same nonce."`
+		MpoolClear                         func(p0 context.Context, p1 bool) error                                                                                                                                               `perm:"write" args:"local" doc:"MpoolClear empties the pool; with local also of the node's own messages."`
+		MpoolGetConfig                     func(p0 context.Context) (*MpoolConfig, error)                                                                                                                                        `perm:"read" doc:"MpoolGetConfig returns the pool's limits."`
+		MpoolGetNonce                      func(p0 context.Context, p1 address.Address) (uint64, error)                                                                                                                          `perm:"read" args:"addr" doc:"MpoolGetNonce returns the next free nonce of a sender: chain state plus pending messages."`
+		MpoolPending                       func(p0 context.Context, p1 types.TipSetKey) ([]*types.SignedMessage, error)                                                                                                          `perm:"read" args:"tsk" doc:"MpoolPending lists the pending messages as they stand after a tipset."`
+		MpoolPublishByAddr                 func(p0 context.Context, p1 address.Address) error                                                                                                                                    `perm:"write" args:"addr" doc:"MpoolPublishByAddr publishes again all pending messages of a sender."`
+		MpoolPublishMessage                func(p0 context.Context, p1 *types.SignedMessage) error                                                                                                                               `perm:"write" args:"msg" doc:"MpoolPublishMessage publishes a message without keeping it."`
+		MpoolPush                          func(p0 context.Context, p1 *types.SignedMessage) (cid.Cid, error)                                                                                                                    `perm:"write" args:"msg" doc:"MpoolPush checks a message, stores it and publishes it to peers."`
+		MpoolPushMessage                   func(p0 context.Context, p1 *types.Message, p2 *MessageSendSpec) (*types.SignedMessage, error)                                                                                        `perm:"sign" args:"msg,spec" doc:"MpoolPushMessage fills in nonce (which must be 0) and gas, has the wallet sign, and pushes."`
+		MpoolPushUntrusted                 func(p0 context.Context, p1 *types.SignedMessage) (cid.Cid, error)                                                                                                                    `perm:"write" args:"msg" doc:"MpoolPushUntrusted is MpoolPush with the checks for messages of strangers."`
+		MpoolSelect                        func(p0 context.Context, p1 types.TipSetKey, p2 float64) ([]*types.SignedMessage, error)                                                                                              `perm:"read" args:"tsk,ticketQuality" doc:"MpoolSelect picks the messages for a block on a tipset, given its ticket's quality in [0,1]."`
+		MpoolSelects                       func(p0 context.Context, p1 types.TipSetKey, p2 []float64) ([][]*types.SignedMessage, error)                                                                                          `perm:"read" args:"tsk,ticketQualities" doc:"MpoolSelects picks the messages for several blocks of one producer so that they overlap little."`
+		MpoolSetConfig                     func(p0 context.Context, p1 *MpoolConfig) error                                                                                                                                       `perm:"admin" args:"cfg" doc:"MpoolSetConfig replaces the pool's limits."`
+		MpoolSub                           func(p0 context.Context) (<-chan MpoolUpdate, error)                                                                                                                                  `perm:"read" doc:"MpoolSub streams additions (type 0) and removals (type 1)."`
+		MsigAddApprove                     func(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 address.Address, p6 bool) (cid.Cid, error)                                         `perm:"sign" args:"msig,src,txn,proposer,signer,raise" doc:"MsigAddApprove approves another signer."`
+		MsigAddCancel                      func(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 bool) (cid.Cid, error)                                                             `perm:"sign" args:"msig,src,txn,signer,raise" doc:"MsigAddCancel withdraws the proposal of another signer."`
+		MsigAddPropose                     func(p0 context.Context, p1 address.Address, p2 address.Address, p3 address.Address, p4 bool) (cid.Cid, error)                                                                        `perm:"sign" args:"msig,src,signer,raise" doc:"MsigAddPropose proposes another signer; raise asks for one more approval from then on."`
+		MsigApprove                        func(p0 context.Context, p1 address.Address, p2 uint64, p3 address.Address) (cid.Cid, error)                                                                                          `perm:"sign" args:"msig,txn,src" doc:"MsigApprove approves a transaction by its number alone."`
+		MsigApproveTxnHash                 func(p0 context.Context, p1 address.Address, p2 uint64, p3 address.Address, p4 address.Address, p5 abi.TokenAmount, p6 address.Address, p7 abi.MethodNum, p8 []byte) (cid.Cid, error) `perm:"sign" args:"msig,txn,proposer,to,amount,src,method,params" doc:"MsigApproveTxnHash approves a transaction only if it is the one described."`
+		MsigCancel                         func(p0 context.Context, p1 address.Address, p2 uint64, p3 address.Address, p4 abi.TokenAmount, p5 address.Address, p6 abi.MethodNum, p7 []byte) (cid.Cid, error)                     `perm:"sign" args:"msig,txn,to,amount,src,method,params" doc:"MsigCancel withdraws a proposal only if it is the one described."`
+		MsigCreate                         func(p0 context.Context, p1 uint64, p2 []address.Address, p3 abi.ChainEpoch, p4 abi.TokenAmount, p5 address.Address, p6 abi.TokenAmount) (cid.Cid, error)                             `perm:"sign" args:"required,signers,unlock,amount,src,gasPrice" doc:"MsigCreate makes a multisig of signers of whom required must approve; amount unlocks over unlock epochs. gasPrice is ignored."`
+		MsigGetAvailableBalance            func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (abi.TokenAmount, error)                                                                                             `perm:"read" args:"addr,tsk" doc:"MsigGetAvailableBalance returns what is not locked by vesting, in attoFIL."`
+		MsigGetPending                     func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) ([]*MsigTransaction, error)                                                                                          `perm:"read" args:"addr,tsk" doc:"MsigGetPending lists the proposed transactions."`
+		MsigGetVested                      func(p0 context.Context, p1 address.Address, p2 types.TipSetKey, p3 types.TipSetKey) (abi.TokenAmount, error)                                                                         `perm:"read" args:"addr,start,end" doc:"MsigGetVested returns what vested between two tipsets, in attoFIL."`
+		MsigGetVestingSchedule             func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MsigVesting, error)                                                                                                 `perm:"read" args:"addr,tsk" doc:"MsigGetVestingSchedule returns the lock of a multisig."`
+		MsigPropose                        func(p0 context.Context, p1 address.Address, p2 address.Address, p3 abi.TokenAmount, p4 address.Address, p5 abi.MethodNum, p6 []byte) (cid.Cid, error)                                `perm:"sign" args:"msig,to,amount,src,method,params" doc:"MsigPropose proposes a transaction of a multisig."`
+		MsigRemoveSigner                   func(p0 context.Context, p1 address.Address, p2 address.Address, p3 address.Address, p4 bool) (cid.Cid, error)                                                                        `perm:"sign" args:"msig,proposer,signer,lower" doc:"MsigRemoveSigner proposes to remove a signer; lower asks for one approval less from then on."`
+		MsigSwapApprove                    func(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 address.Address, p6 address.Address) (cid.Cid, error)                              `perm:"sign" args:"msig,src,txn,proposer,old,fresh" doc:"MsigSwapApprove approves one signer in place of another."`
+		MsigSwapCancel                     func(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 address.Address) (cid.Cid, error)                                                  `perm:"sign" args:"msig,src,txn,old,fresh" doc:"MsigSwapCancel withdraws the proposal of one signer in place of another."`
+		MsigSwapPropose                    func(p0 context.Context, p1 address.Address, p2 address.Address, p3 address.Address, p4 address.Address) (cid.Cid, error)                                                             `perm:"sign" args:"msig,src,old,fresh" doc:"MsigSwapPropose proposes one signer in place of another."`
+		NetAddrsListen                     func(p0 context.Context) (AddrInfo, error)                                                                                                                                            `perm:"read" doc:"NetAddrsListen returns the peer id and the addresses others can dial."`
+		NetAgentVersion                    func(p0 context.Context, p1 string) (string, error)                                                                                                                                   `perm:"read" args:"peer" doc:"NetAgentVersion returns what a peer calls its program."`
+		NetAutoNatStatus                   func(p0 context.Context) (NatInfo, error)                                                                                                                                             `perm:"read" doc:"NetAutoNatStatus tells whether others can dial this node: 0 unknown, 1 yes, 2 no."`
+		NetBandwidthStats                  func(p0 context.Context) (Bandwidth, error)                                                                                                                                           `perm:"read" doc:"NetBandwidthStats returns the traffic with all peers."`
+		NetBandwidthStatsByPeer            func(p0 context.Context) (map[string]Bandwidth, error)                                                                                                                                `perm:"read" doc:"NetBandwidthStatsByPeer returns the traffic by peer id."`
+		NetBandwidthStatsByProtocol        func(p0 context.Context) (map[string]Bandwidth, error)                                                                                                                                `perm:"read" doc:"NetBandwidthStatsByProtocol returns the traffic by protocol."`
+		NetBlockAdd                        func(p0 context.Context, p1 NetBlockList) error                                                                                                                                       `perm:"admin" args:"list" doc:"NetBlockAdd refuses peers, addresses and subnets from now on, across restarts, and hangs up on them."`
+		NetBlockList                       func(p0 context.Context) (NetBlockList, error)                                                                                                                                        `perm:"read" doc:"NetBlockList lists what is refused."`
+		NetBlockRemove                     func(p0 context.Context, p1 NetBlockList) error                                                                                                                                       `perm:"admin" args:"list" doc:"NetBlockRemove lets them come back."`
+		NetConnect                         func(p0 context.Context, p1 AddrInfo) error                                                                                                                                           `perm:"write" args:"peer" doc:"NetConnect dials a peer."`
+		NetConnectedness                   func(p0 context.Context, p1 string) (int, error)                                                                                                                                      `perm:"read" args:"peer" doc:"NetConnectedness returns 0 not connected, 1 connected."`
+		NetDisconnect                      func(p0 context.Context, p1 string) error                                                                                                                                             `perm:"write" args:"peer" doc:"NetDisconnect closes the connections to a peer."`
+		NetFindPeer                        func(p0 context.Context, p1 string) (AddrInfo, error)                                                                                                                                 `perm:"read" args:"peer" doc:"NetFindPeer looks a peer up in the DHT."`
+		NetPeerInfo                        func(p0 context.Context, p1 string) (*PeerInfo, error)                                                                                                                                `perm:"read" args:"peer" doc:"NetPeerInfo tells what is known of a peer."`
+		NetPeers                           func(p0 context.Context) ([]AddrInfo, error)                                                                                                                                          `perm:"read" doc:"NetPeers lists the connected peers."`
+		NetPing                            func(p0 context.Context, p1 string) (Duration, error)                                                                                                                                 `perm:"read" args:"peer" doc:"NetPing measures the round trip to a peer in nanoseconds."`
+		NetProtectAdd                      func(p0 context.Context, p1 []string) error                                                                                                                                           `perm:"admin" args:"peers" doc:"NetProtectAdd keeps connections to peers whatever their number, until the node stops."`
+		NetProtectList                     func(p0 context.Context) ([]string, error)                                                                                                                                            `perm:"read" doc:"NetProtectList lists the peers whose connections are kept."`
+		NetProtectRemove                   func(p0 context.Context, p1 []string) error                                                                                                                                           `perm:"admin" args:"peers" doc:"NetProtectRemove ends that."`
+		NetPubsubScores                    func(p0 context.Context) ([]PubsubScore, error)                                                                                                                                       `perm:"read" doc:"NetPubsubScores lists how gossip rates the peers."`
+		NodeStatus                         func(p0 context.Context, p1 bool) (NodeStatus, error)                                                                                                                                 `perm:"read" args:"inclChain" doc:"NodeStatus sums up sync, peers and (if inclChain) the recent blocks per tipset."`
+		PaychCollect                       func(p0 context.Context, p1 address.Address) (cid.Cid, error)                                                                                                                         `perm:"sign" args:"channel" doc:"PaychCollect pays a settled payment channel out, signed by a side of it that the wallet holds."`
+		PaychSettle                        func(p0 context.Context, p1 address.Address) (cid.Cid, error)                                                                                                                         `perm:"sign" args:"channel" doc:"PaychSettle starts the settlement of a payment channel, signed by a side of it that the wallet holds."`
+		ProtocolParameters                 func(p0 context.Context) (*ProtocolParams, error)                                                                                                                                     `perm:"read" doc:"ProtocolParameters names the network, its epoch and its sector sizes."`
+		Session                            func(p0 context.Context) (string, error)                                                                                                                                              `perm:"read" doc:"Session returns an id that is new at every start of the program."`
+		Shutdown                           func(p0 context.Context) error                                                                                                                                                        `perm:"admin" doc:"Shutdown stops the program in good order."`
+		StateAccountKey                    func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                                                                             `perm:"read" args:"addr,tsk" doc:"StateAccountKey resolves an account to its public key address."`
+		StateCall                          func(p0 context.Context, p1 *types.Message, p2 types.TipSetKey) (*InvocResult, error)                                                                                                 `perm:"read" args:"msg,tsk" doc:"StateCall runs a message on the state before a tipset, without fees and nonce, and keeps nothing."`
+		StateChangedActors                 func(p0 context.Context, p1 cid.Cid, p2 cid.Cid) (map[string]types.Actor, error)                                                                                                      `perm:"read" args:"older,newer" doc:"StateChangedActors lists by address the actors of a state that are not the same in an older one."`
+		StateCirculatingSupply             func(p0 context.Context, p1 types.TipSetKey) (abi.TokenAmount, error)                                                                                                                 `perm:"read" args:"tsk" doc:"StateCirculatingSupply returns the exact circulating supply in attoFIL."`
+		StateCompute                       func(p0 context.Context, p1 abi.ChainEpoch, p2 []*types.Message, p3 types.TipSetKey) (*ComputeStateOutput, error)                                                                     `perm:"read" args:"height,msgs,tsk" doc:"StateCompute runs messages, as if they came without fees, on the state before a tipset at a later height, null rounds in between included."`
+		StateDealProviderCollateralBounds  func(p0 context.Context, p1 abi.PaddedPieceSize, p2 bool, p3 types.TipSetKey) (CollateralBounds, error)                                                                               `perm:"read" args:"size,verified,tsk" doc:"StateDealProviderCollateralBounds returns what a provider must and may put up for a deal of a size in bytes, the least with a tenth of reserve."`
+		StateDecodeParams                  func(p0 context.Context, p1 address.Address, p2 abi.MethodNum, p3 []byte, p4 types.TipSetKey) (any, error)                                                                            `perm:"read" args:"to,method,params,tsk" doc:"StateDecodeParams decodes the parameters of a method of the actor at an address."`
+		StateEncodeParams                  func(p0 context.Context, p1 cid.Cid, p2 abi.MethodNum, p3 json.RawMessage) ([]byte, error)                                                                                            `perm:"read" args:"code,method,params" doc:"StateEncodeParams encodes parameters of a builtin actor's method, given in the form StateDecodeParams returns."`
+		StateGetActor                      func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*types.Actor, error)                                                                                                `perm:"read" args:"actor,tsk" doc:"StateGetActor loads an actor; an error when there is none."`
+		StateGetNetworkParams              func(p0 context.Context) (*NetworkParams, error)                                                                                                                                      `perm:"read" doc:"StateGetNetworkParams returns the network's constants."`
+		StateGetRandomnessFromBeacon       func(p0 context.Context, p1 crypto.DomainSeparationTag, p2 abi.ChainEpoch, p3 []byte, p4 types.TipSetKey) (abi.Randomness, error)                                                     `perm:"read" args:"tag,epoch,entropy,tsk" doc:"StateGetRandomnessFromBeacon is ChainGetRandomnessFromBeacon with the tipset last."`
+		StateGetRandomnessFromTickets      func(p0 context.Context, p1 crypto.DomainSeparationTag, p2 abi.ChainEpoch, p3 []byte, p4 types.TipSetKey) (abi.Randomness, error)                                                     `perm:"read" args:"tag,epoch,entropy,tsk" doc:"StateGetRandomnessFromTickets is ChainGetRandomnessFromTickets with the tipset last."`
+		StateGetReceipt                    func(p0 context.Context, p1 cid.Cid, p2 types.TipSetKey) (*types.MessageReceipt, error)                                                                                               `perm:"read" args:"msg,from" doc:"StateGetReceipt returns the receipt of a message, looking back from a tipset; null when not found."`
+		StateListActors                    func(p0 context.Context, p1 types.TipSetKey) ([]address.Address, error)                                                                                                               `perm:"read" args:"tsk" doc:"StateListActors lists the ID addresses of all actors."`
+		StateListMessages                  func(p0 context.Context, p1 *MessageMatch, p2 types.TipSetKey, p3 abi.ChainEpoch) ([]cid.Cid, error)                                                                                  `perm:"read" args:"match,tsk,toHeight" doc:"StateListMessages lists the messages on the way back from a tipset to a height that have the given sender and receiver, of which one may be left out."`
+		StateListMiners                    func(p0 context.Context, p1 types.TipSetKey) ([]address.Address, error)                                                                                                               `perm:"read" args:"tsk" doc:"StateListMiners lists the addresses of all miners with a claim."`
+		StateLookupID                      func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                                                                             `perm:"read" args:"addr,tsk" doc:"StateLookupID resolves an address to its ID address."`
+		StateLookupRobustAddress           func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                                                                             `perm:"read" args:"id,tsk" doc:"StateLookupRobustAddress finds the address that an ID address was made from; it reads all addresses of the chain."`
+		StateMarketBalance                 func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MarketBalance, error)                                                                                               `perm:"read" args:"addr,tsk" doc:"StateMarketBalance returns what an address has in escrow and what of it is locked."`
+		StateMarketDeals                   func(p0 context.Context, p1 types.TipSetKey) (map[string]*MarketDeal, error)                                                                                                          `perm:"read" args:"tsk" doc:"StateMarketDeals returns all deals by id."`
+		StateMarketParticipants            func(p0 context.Context, p1 types.TipSetKey) (map[string]MarketBalance, error)                                                                                                        `perm:"read" args:"tsk" doc:"StateMarketParticipants returns the balances of all participants by address."`
+		StateMarketStorageDeal             func(p0 context.Context, p1 abi.DealID, p2 types.TipSetKey) (*MarketDeal, error)                                                                                                      `perm:"read" args:"deal,tsk" doc:"StateMarketStorageDeal returns one deal."`
+		StateMinerActiveSectors            func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) ([]*SectorOnChainInfo, error)                                                                                        `perm:"read" args:"miner,tsk" doc:"StateMinerActiveSectors returns the records of the sectors that have power."`
+		StateMinerAvailableBalance         func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (abi.TokenAmount, error)                                                                                             `perm:"read" args:"miner,tsk" doc:"StateMinerAvailableBalance returns what the owner could withdraw, in attoFIL."`
+		StateMinerDeadlines                func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) ([]Deadline, error)                                                                                                  `perm:"read" args:"miner,tsk" doc:"StateMinerDeadlines returns all deadlines of a miner, in order."`
+		StateMinerFaults                   func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (bitfield.BitField, error)                                                                                           `perm:"read" args:"miner,tsk" doc:"StateMinerFaults returns the faulty sectors."`
+		StateMinerInfo                     func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MinerInfo, error)                                                                                                   `perm:"read" args:"miner,tsk" doc:"StateMinerInfo returns owner, worker, controls and sector size."`
+		StateMinerInitialPledgeCollateral  func(p0 context.Context, p1 address.Address, p2 SectorPreCommitInfo, p3 types.TipSetKey) (abi.TokenAmount, error)                                                                     `perm:"read" args:"miner,info,tsk" doc:"StateMinerInitialPledgeCollateral returns the pledge a prove-commit needs, with a tenth of reserve."`
+		StateMinerPartitions               func(p0 context.Context, p1 address.Address, p2 uint64, p3 types.TipSetKey) ([]Partition, error)                                                                                      `perm:"read" args:"miner,deadline,tsk" doc:"StateMinerPartitions returns the partitions of one deadline, in order."`
+		StateMinerPower                    func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*MinerPower, error)                                                                                                 `perm:"read" args:"miner,tsk" doc:"StateMinerPower returns the power of a miner and of the network."`
+		StateMinerPreCommitDepositForPower func(p0 context.Context, p1 address.Address, p2 SectorPreCommitInfo, p3 types.TipSetKey) (abi.TokenAmount, error)                                                                     `perm:"read" args:"miner,info,tsk" doc:"StateMinerPreCommitDepositForPower returns the deposit a pre-commit needs, with a tenth of reserve."`
+		StateMinerProvingDeadline          func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*dline.Info, error)                                                                                                 `perm:"read" args:"miner,tsk" doc:"StateMinerProvingDeadline returns the deadline that is open at a tipset."`
+		StateMinerRecoveries               func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (bitfield.BitField, error)                                                                                           `perm:"read" args:"miner,tsk" doc:"StateMinerRecoveries returns the sectors declared recovered and not yet proven again."`
+		StateMinerSectorAllocated          func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (bool, error)                                                                                   `perm:"read" args:"miner,sector,tsk" doc:"StateMinerSectorAllocated tells whether a sector number was ever used."`
+		StateMinerSectorCount              func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (MinerSectors, error)                                                                                                `perm:"read" args:"miner,tsk" doc:"StateMinerSectorCount counts live, active and faulty sectors."`
+		StateMinerSectorSize               func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (abi.SectorSize, error)                                                                                              `perm:"read" args:"miner,tsk" doc:"StateMinerSectorSize returns the miner's sector size in bytes."`
+		StateMinerSectors                  func(p0 context.Context, p1 address.Address, p2 *bitfield.BitField, p3 types.TipSetKey) ([]*SectorOnChainInfo, error)                                                                 `perm:"read" args:"miner,filter,tsk" doc:"StateMinerSectors returns the on-chain records of the named sectors, or of all when filter is null."`
+		StateMinerWorkerAddress            func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                                                                             `perm:"read" args:"miner,tsk" doc:"StateMinerWorkerAddress returns the worker's public key address."`
+		StateNetwork                       func(p0 context.Context) (*params.Network, error)                                                                                                                                     `perm:"read" doc:"StateNetwork returns the network's parameters, as its network file holds them."`
+		StateNetworkName                   func(p0 context.Context) (string, error)                                                                                                                                              `perm:"read" doc:"StateNetworkName returns the name all peers of the network share."`
+		StateNetworkVersion                func(p0 context.Context, p1 types.TipSetKey) (network.Version, error)                                                                                                                 `perm:"read" args:"tsk" doc:"StateNetworkVersion returns the network version in force at a tipset."`
+		StateReadState                     func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*ActorState, error)                                                                                                 `perm:"read" args:"actor,tsk" doc:"StateReadState decodes the state of a builtin actor."`
+		StateReplay                        func(p0 context.Context, p1 types.TipSetKey, p2 cid.Cid) (*InvocResult, error)                                                                                                        `perm:"read" args:"tsk,c" doc:"StateReplay runs a message of the chain again and returns its trace."`
+		StateSearchMsg                     func(p0 context.Context, p1 cid.Cid) (*MsgLookup, error)                                                                                                                              `perm:"read" args:"msg" doc:"StateSearchMsg looks back from the head for a message or its replacement; null when not found."`
+		StateSearchMsgLimited              func(p0 context.Context, p1 cid.Cid, p2 abi.ChainEpoch) (*MsgLookup, error)                                                                                                           `perm:"read" args:"msg,limit" doc:"StateSearchMsgLimited is StateSearchMsg that looks back at most limit epochs."`
+		StateSectorExpiration              func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (*SectorExpiration, error)                                                                      `perm:"read" args:"miner,sector,tsk" doc:"StateSectorExpiration returns when a sector expires on time, or early because of a fault (0 = not)."`
+		StateSectorGetInfo                 func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (*SectorOnChainInfo, error)                                                                     `perm:"read" args:"miner,sector,tsk" doc:"StateSectorGetInfo returns the on-chain record of a sector, or null."`
+		StateSectorPartition               func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (*SectorLocation, error)                                                                        `perm:"read" args:"miner,sector,tsk" doc:"StateSectorPartition returns the deadline and partition of a sector."`
+		StateSectorPreCommitInfo           func(p0 context.Context, p1 address.Address, p2 abi.SectorNumber, p3 types.TipSetKey) (SectorPreCommitOnChainInfo, error)                                                             `perm:"read" args:"miner,sector,tsk" doc:"StateSectorPreCommitInfo returns the pre-commit of a sector; an error when there is none."`
+		StateVMCirculatingSupplyInternal   func(p0 context.Context, p1 types.TipSetKey) (CirculatingSupply, error)                                                                                                               `perm:"read" args:"tsk" doc:"StateVMCirculatingSupplyInternal returns the supply as the VM sees it, by part."`
+		StateVerifiedClientStatus          func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*big.Int, error)                                                                                                    `perm:"read" args:"addr,tsk" doc:"StateVerifiedClientStatus returns an address's data cap in bytes, or null."`
+		StateVerifiedRegistryRootKey       func(p0 context.Context, p1 types.TipSetKey) (address.Address, error)                                                                                                                 `perm:"read" args:"tsk" doc:"StateVerifiedRegistryRootKey returns the address that names verifiers."`
+		StateVerifierStatus                func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (*big.Int, error)                                                                                                    `perm:"read" args:"addr,tsk" doc:"StateVerifierStatus returns how many bytes a verifier may still grant, or null."`
+		StateWaitMsg                       func(p0 context.Context, p1 cid.Cid, p2 uint64) (*MsgLookup, error)                                                                                                                   `perm:"read" args:"msg,confidence" doc:"StateWaitMsg waits until a message, or its replacement, is confidence epochs deep."`
+		StateWaitMsgLimited                func(p0 context.Context, p1 cid.Cid, p2 uint64, p3 abi.ChainEpoch) (*MsgLookup, error)                                                                                                `perm:"read" args:"msg,confidence,limit" doc:"StateWaitMsgLimited is StateWaitMsg that looks back at most limit epochs."`
+		SyncCheckBad                       func(p0 context.Context, p1 cid.Cid) (string, error)                                                                                                                                  `perm:"read" args:"c" doc:"SyncCheckBad returns why a block was marked bad, or \"\"."`
+		SyncCheckpoint                     func(p0 context.Context, p1 types.TipSetKey) error                                                                                                                                    `perm:"admin" args:"tsk" doc:"SyncCheckpoint pins a known tipset of the chain: no switch undoes it. It survives a restart; the genesis lifts it."`
+		SyncIncomingBlocks                 func(p0 context.Context) (<-chan *types.BlockHeader, error)                                                                                                                           `perm:"read" doc:"SyncIncomingBlocks streams the headers of blocks as they arrive."`
+		SyncMarkBad                        func(p0 context.Context, p1 cid.Cid) error                                                                                                                                            `perm:"admin" args:"c" doc:"SyncMarkBad refuses a block from now on."`
+		SyncState                          func(p0 context.Context) (*SyncState, error)                                                                                                                                          `perm:"read" doc:"SyncState reports the current work; there is always at least one entry."`
+		SyncSubmitBlock                    func(p0 context.Context, p1 *types.BlockMsg) error                                                                                                                                    `perm:"write" args:"block" doc:"SyncSubmitBlock validates a block in full, adopts it and publishes it."`
+		SyncUnmarkAllBad                   func(p0 context.Context) error                                                                                                                                                        `perm:"admin" doc:"SyncUnmarkAllBad forgets all bad blocks."`
+		SyncUnmarkBad                      func(p0 context.Context, p1 cid.Cid) error                                                                                                                                            `perm:"admin" args:"c" doc:"SyncUnmarkBad forgets that a block was bad."`
+		SyncValidateTipset                 func(p0 context.Context, p1 types.TipSetKey) (bool, error)                                                                                                                            `perm:"read" args:"tsk" doc:"SyncValidateTipset runs all consensus checks on a known tipset."`
+		Version                            func(p0 context.Context) (api.Version, error)                                                                                                                                         `perm:"read" doc:"Version names the program and the API it speaks."`
+		WalletBalance                      func(p0 context.Context, p1 address.Address) (abi.TokenAmount, error)                                                                                                                 `perm:"read" args:"addr" doc:"WalletBalance returns an address's balance at the head in attoFIL, 0 when there is no actor."`
+		WalletDefaultAddress               func(p0 context.Context) (address.Address, error)                                                                                                                                     `perm:"write" doc:"WalletDefaultAddress returns the address that programs use when none is named."`
+		WalletDelete                       func(p0 context.Context, p1 address.Address) error                                                                                                                                    `perm:"admin" args:"addr" doc:"WalletDelete destroys the key of an address."`
+		WalletExport                       func(p0 context.Context, p1 address.Address) (*types.KeyInfo, error)                                                                                                                  `perm:"admin" args:"addr" doc:"WalletExport returns the private key of an address."`
+		WalletHas                          func(p0 context.Context, p1 address.Address) (bool, error)                                                                                                                            `perm:"write" args:"addr" doc:"WalletHas tells whether the wallet holds the key of an address."`
+		WalletImport                       func(p0 context.Context, p1 *types.KeyInfo) (address.Address, error)                                                                                                                  `perm:"admin" args:"key" doc:"WalletImport stores a private key and returns its address."`
+		WalletList                         func(p0 context.Context) ([]address.Address, error)                                                                                                                                   `perm:"write" doc:"WalletList returns the addresses of all keys."`
+		WalletNew                          func(p0 context.Context, p1 types.KeyType) (address.Address, error)                                                                                                                   `perm:"write" args:"keyType" doc:"WalletNew makes a key of type \"bls\" or \"secp256k1\" and returns its address."`
+		WalletSetDefault                   func(p0 context.Context, p1 address.Address) error                                                                                                                                    `perm:"write" args:"addr" doc:"WalletSetDefault chooses that address; the wallet must hold its key."`
+		WalletSignMessage                  func(p0 context.Context, p1 address.Address, p2 *types.Message) (*types.SignedMessage, error)                                                                                         `perm:"sign" args:"signer,msg" doc:"WalletSignMessage has a message signed as it is and returns it; nothing is pushed."`
+		WalletValidateAddress              func(p0 context.Context, p1 string) (address.Address, error)                                                                                                                          `perm:"read" args:"s" doc:"WalletValidateAddress parses an address."`
+		WalletVerify                       func(p0 context.Context, p1 address.Address, p2 []byte, p3 *crypto.Signature) (bool, error)                                                                                           `perm:"read" args:"addr,data,sig" doc:"WalletVerify tells whether sig is a signature of data by an address."`
 	}
 }
 
@@ -1296,6 +1876,30 @@ func (s *FullNodeV0Proxy) BlockTime(p0 context.Context) (r Duration, err error) 
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.BlockTime(p0)
+}
+
+// ChainBlockstoreInfo forwards to the function of the same name.
+func (s *FullNodeV0Proxy) ChainBlockstoreInfo(p0 context.Context) (r map[string]any, err error) {
+	if s.Internal.ChainBlockstoreInfo == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ChainBlockstoreInfo(p0)
+}
+
+// ChainCheckBlockstore forwards to the function of the same name.
+func (s *FullNodeV0Proxy) ChainCheckBlockstore(p0 context.Context) error {
+	if s.Internal.ChainCheckBlockstore == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.ChainCheckBlockstore(p0)
+}
+
+// ChainExport forwards to the function of the same name.
+func (s *FullNodeV0Proxy) ChainExport(p0 context.Context, p1 abi.ChainEpoch, p2 bool, p3 types.TipSetKey) (r <-chan []byte, err error) {
+	if s.Internal.ChainExport == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ChainExport(p0, p1, p2, p3)
 }
 
 // ChainGetBlock forwards to the function of the same name.
@@ -1338,6 +1942,14 @@ func (s *FullNodeV0Proxy) ChainGetMessagesInTipset(p0 context.Context, p1 types.
 	return s.Internal.ChainGetMessagesInTipset(p0, p1)
 }
 
+// ChainGetNode forwards to the function of the same name.
+func (s *FullNodeV0Proxy) ChainGetNode(p0 context.Context, p1 string) (r *ChainNode, err error) {
+	if s.Internal.ChainGetNode == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ChainGetNode(p0, p1)
+}
+
 // ChainGetParentMessages forwards to the function of the same name.
 func (s *FullNodeV0Proxy) ChainGetParentMessages(p0 context.Context, p1 cid.Cid) (r []Message, err error) {
 	if s.Internal.ChainGetParentMessages == nil {
@@ -1378,6 +1990,14 @@ func (s *FullNodeV0Proxy) ChainGetRandomnessFromTickets(p0 context.Context, p1 t
 	return s.Internal.ChainGetRandomnessFromTickets(p0, p1, p2, p3, p4)
 }
 
+// ChainGetReceipts forwards to the function of the same name.
+func (s *FullNodeV0Proxy) ChainGetReceipts(p0 context.Context, p1 cid.Cid) (r []*types.MessageReceipt, err error) {
+	if s.Internal.ChainGetReceipts == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ChainGetReceipts(p0, p1)
+}
+
 // ChainGetTipSet forwards to the function of the same name.
 func (s *FullNodeV0Proxy) ChainGetTipSet(p0 context.Context, p1 types.TipSetKey) (r *types.TipSet, err error) {
 	if s.Internal.ChainGetTipSet == nil {
@@ -1416,6 +2036,14 @@ func (s *FullNodeV0Proxy) ChainHead(p0 context.Context) (r *types.TipSet, err er
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.ChainHead(p0)
+}
+
+// ChainList forwards to the function of the same name.
+func (s *FullNodeV0Proxy) ChainList(p0 context.Context, p1 types.TipSetKey, p2 int) (r []types.TipSetKey, err error) {
+	if s.Internal.ChainList == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ChainList(p0, p1, p2)
 }
 
 // ChainNotify forwards to the function of the same name.
@@ -1522,6 +2150,14 @@ func (s *FullNodeV0Proxy) ID(p0 context.Context) (r string, err error) {
 	return s.Internal.ID(p0)
 }
 
+// LogAlerts forwards to the function of the same name.
+func (s *FullNodeV0Proxy) LogAlerts(p0 context.Context) (r []api.Alert, err error) {
+	if s.Internal.LogAlerts == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.LogAlerts(p0)
+}
+
 // LogList forwards to the function of the same name.
 func (s *FullNodeV0Proxy) LogList(p0 context.Context) (r []string, err error) {
 	if s.Internal.LogList == nil {
@@ -1536,6 +2172,22 @@ func (s *FullNodeV0Proxy) LogSetLevel(p0 context.Context, p1 string, p2 string) 
 		return api.ErrNotSupported
 	}
 	return s.Internal.LogSetLevel(p0, p1, p2)
+}
+
+// MarketAddBalance forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MarketAddBalance(p0 context.Context, p1 address.Address, p2 address.Address, p3 abi.TokenAmount) (r cid.Cid, err error) {
+	if s.Internal.MarketAddBalance == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MarketAddBalance(p0, p1, p2, p3)
+}
+
+// MarketWithdraw forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MarketWithdraw(p0 context.Context, p1 address.Address, p2 address.Address, p3 abi.TokenAmount) (r cid.Cid, err error) {
+	if s.Internal.MarketWithdraw == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MarketWithdraw(p0, p1, p2, p3)
 }
 
 // MinerCreateBlock forwards to the function of the same name.
@@ -1562,12 +2214,44 @@ func (s *FullNodeV0Proxy) MpoolBatchPush(p0 context.Context, p1 []*types.SignedM
 	return s.Internal.MpoolBatchPush(p0, p1)
 }
 
+// MpoolBatchPushMessage forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MpoolBatchPushMessage(p0 context.Context, p1 []*types.Message, p2 *MessageSendSpec) (r []*types.SignedMessage, err error) {
+	if s.Internal.MpoolBatchPushMessage == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MpoolBatchPushMessage(p0, p1, p2)
+}
+
 // MpoolBatchPushUntrusted forwards to the function of the same name.
 func (s *FullNodeV0Proxy) MpoolBatchPushUntrusted(p0 context.Context, p1 []*types.SignedMessage) (r []cid.Cid, err error) {
 	if s.Internal.MpoolBatchPushUntrusted == nil {
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.MpoolBatchPushUntrusted(p0, p1)
+}
+
+// MpoolCheckMessages forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MpoolCheckMessages(p0 context.Context, p1 []*MessagePrototype) (r [][]MessageCheck, err error) {
+	if s.Internal.MpoolCheckMessages == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MpoolCheckMessages(p0, p1)
+}
+
+// MpoolCheckPendingMessages forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MpoolCheckPendingMessages(p0 context.Context, p1 address.Address) (r [][]MessageCheck, err error) {
+	if s.Internal.MpoolCheckPendingMessages == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MpoolCheckPendingMessages(p0, p1)
+}
+
+// MpoolCheckReplaceMessages forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MpoolCheckReplaceMessages(p0 context.Context, p1 []*types.Message) (r [][]MessageCheck, err error) {
+	if s.Internal.MpoolCheckReplaceMessages == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MpoolCheckReplaceMessages(p0, p1)
 }
 
 // MpoolClear forwards to the function of the same name.
@@ -1626,6 +2310,14 @@ func (s *FullNodeV0Proxy) MpoolPush(p0 context.Context, p1 *types.SignedMessage)
 	return s.Internal.MpoolPush(p0, p1)
 }
 
+// MpoolPushMessage forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MpoolPushMessage(p0 context.Context, p1 *types.Message, p2 *MessageSendSpec) (r *types.SignedMessage, err error) {
+	if s.Internal.MpoolPushMessage == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MpoolPushMessage(p0, p1, p2)
+}
+
 // MpoolPushUntrusted forwards to the function of the same name.
 func (s *FullNodeV0Proxy) MpoolPushUntrusted(p0 context.Context, p1 *types.SignedMessage) (r cid.Cid, err error) {
 	if s.Internal.MpoolPushUntrusted == nil {
@@ -1666,6 +2358,62 @@ func (s *FullNodeV0Proxy) MpoolSub(p0 context.Context) (r <-chan MpoolUpdate, er
 	return s.Internal.MpoolSub(p0)
 }
 
+// MsigAddApprove forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MsigAddApprove(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 address.Address, p6 bool) (r cid.Cid, err error) {
+	if s.Internal.MsigAddApprove == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigAddApprove(p0, p1, p2, p3, p4, p5, p6)
+}
+
+// MsigAddCancel forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MsigAddCancel(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 bool) (r cid.Cid, err error) {
+	if s.Internal.MsigAddCancel == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigAddCancel(p0, p1, p2, p3, p4, p5)
+}
+
+// MsigAddPropose forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MsigAddPropose(p0 context.Context, p1 address.Address, p2 address.Address, p3 address.Address, p4 bool) (r cid.Cid, err error) {
+	if s.Internal.MsigAddPropose == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigAddPropose(p0, p1, p2, p3, p4)
+}
+
+// MsigApprove forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MsigApprove(p0 context.Context, p1 address.Address, p2 uint64, p3 address.Address) (r cid.Cid, err error) {
+	if s.Internal.MsigApprove == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigApprove(p0, p1, p2, p3)
+}
+
+// MsigApproveTxnHash forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MsigApproveTxnHash(p0 context.Context, p1 address.Address, p2 uint64, p3 address.Address, p4 address.Address, p5 abi.TokenAmount, p6 address.Address, p7 abi.MethodNum, p8 []byte) (r cid.Cid, err error) {
+	if s.Internal.MsigApproveTxnHash == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigApproveTxnHash(p0, p1, p2, p3, p4, p5, p6, p7, p8)
+}
+
+// MsigCancel forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MsigCancel(p0 context.Context, p1 address.Address, p2 uint64, p3 address.Address, p4 abi.TokenAmount, p5 address.Address, p6 abi.MethodNum, p7 []byte) (r cid.Cid, err error) {
+	if s.Internal.MsigCancel == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigCancel(p0, p1, p2, p3, p4, p5, p6, p7)
+}
+
+// MsigCreate forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MsigCreate(p0 context.Context, p1 uint64, p2 []address.Address, p3 abi.ChainEpoch, p4 abi.TokenAmount, p5 address.Address, p6 abi.TokenAmount) (r cid.Cid, err error) {
+	if s.Internal.MsigCreate == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigCreate(p0, p1, p2, p3, p4, p5, p6)
+}
+
 // MsigGetAvailableBalance forwards to the function of the same name.
 func (s *FullNodeV0Proxy) MsigGetAvailableBalance(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (r abi.TokenAmount, err error) {
 	if s.Internal.MsigGetAvailableBalance == nil {
@@ -1698,6 +2446,46 @@ func (s *FullNodeV0Proxy) MsigGetVestingSchedule(p0 context.Context, p1 address.
 	return s.Internal.MsigGetVestingSchedule(p0, p1, p2)
 }
 
+// MsigPropose forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MsigPropose(p0 context.Context, p1 address.Address, p2 address.Address, p3 abi.TokenAmount, p4 address.Address, p5 abi.MethodNum, p6 []byte) (r cid.Cid, err error) {
+	if s.Internal.MsigPropose == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigPropose(p0, p1, p2, p3, p4, p5, p6)
+}
+
+// MsigRemoveSigner forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MsigRemoveSigner(p0 context.Context, p1 address.Address, p2 address.Address, p3 address.Address, p4 bool) (r cid.Cid, err error) {
+	if s.Internal.MsigRemoveSigner == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigRemoveSigner(p0, p1, p2, p3, p4)
+}
+
+// MsigSwapApprove forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MsigSwapApprove(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 address.Address, p6 address.Address) (r cid.Cid, err error) {
+	if s.Internal.MsigSwapApprove == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigSwapApprove(p0, p1, p2, p3, p4, p5, p6)
+}
+
+// MsigSwapCancel forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MsigSwapCancel(p0 context.Context, p1 address.Address, p2 address.Address, p3 uint64, p4 address.Address, p5 address.Address) (r cid.Cid, err error) {
+	if s.Internal.MsigSwapCancel == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigSwapCancel(p0, p1, p2, p3, p4, p5)
+}
+
+// MsigSwapPropose forwards to the function of the same name.
+func (s *FullNodeV0Proxy) MsigSwapPropose(p0 context.Context, p1 address.Address, p2 address.Address, p3 address.Address, p4 address.Address) (r cid.Cid, err error) {
+	if s.Internal.MsigSwapPropose == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.MsigSwapPropose(p0, p1, p2, p3, p4)
+}
+
 // NetAddrsListen forwards to the function of the same name.
 func (s *FullNodeV0Proxy) NetAddrsListen(p0 context.Context) (r AddrInfo, err error) {
 	if s.Internal.NetAddrsListen == nil {
@@ -1712,6 +2500,62 @@ func (s *FullNodeV0Proxy) NetAgentVersion(p0 context.Context, p1 string) (r stri
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.NetAgentVersion(p0, p1)
+}
+
+// NetAutoNatStatus forwards to the function of the same name.
+func (s *FullNodeV0Proxy) NetAutoNatStatus(p0 context.Context) (r NatInfo, err error) {
+	if s.Internal.NetAutoNatStatus == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetAutoNatStatus(p0)
+}
+
+// NetBandwidthStats forwards to the function of the same name.
+func (s *FullNodeV0Proxy) NetBandwidthStats(p0 context.Context) (r Bandwidth, err error) {
+	if s.Internal.NetBandwidthStats == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetBandwidthStats(p0)
+}
+
+// NetBandwidthStatsByPeer forwards to the function of the same name.
+func (s *FullNodeV0Proxy) NetBandwidthStatsByPeer(p0 context.Context) (r map[string]Bandwidth, err error) {
+	if s.Internal.NetBandwidthStatsByPeer == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetBandwidthStatsByPeer(p0)
+}
+
+// NetBandwidthStatsByProtocol forwards to the function of the same name.
+func (s *FullNodeV0Proxy) NetBandwidthStatsByProtocol(p0 context.Context) (r map[string]Bandwidth, err error) {
+	if s.Internal.NetBandwidthStatsByProtocol == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetBandwidthStatsByProtocol(p0)
+}
+
+// NetBlockAdd forwards to the function of the same name.
+func (s *FullNodeV0Proxy) NetBlockAdd(p0 context.Context, p1 NetBlockList) error {
+	if s.Internal.NetBlockAdd == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.NetBlockAdd(p0, p1)
+}
+
+// NetBlockList forwards to the function of the same name.
+func (s *FullNodeV0Proxy) NetBlockList(p0 context.Context) (r NetBlockList, err error) {
+	if s.Internal.NetBlockList == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetBlockList(p0)
+}
+
+// NetBlockRemove forwards to the function of the same name.
+func (s *FullNodeV0Proxy) NetBlockRemove(p0 context.Context, p1 NetBlockList) error {
+	if s.Internal.NetBlockRemove == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.NetBlockRemove(p0, p1)
 }
 
 // NetConnect forwards to the function of the same name.
@@ -1746,6 +2590,14 @@ func (s *FullNodeV0Proxy) NetFindPeer(p0 context.Context, p1 string) (r AddrInfo
 	return s.Internal.NetFindPeer(p0, p1)
 }
 
+// NetPeerInfo forwards to the function of the same name.
+func (s *FullNodeV0Proxy) NetPeerInfo(p0 context.Context, p1 string) (r *PeerInfo, err error) {
+	if s.Internal.NetPeerInfo == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetPeerInfo(p0, p1)
+}
+
 // NetPeers forwards to the function of the same name.
 func (s *FullNodeV0Proxy) NetPeers(p0 context.Context) (r []AddrInfo, err error) {
 	if s.Internal.NetPeers == nil {
@@ -1754,12 +2606,68 @@ func (s *FullNodeV0Proxy) NetPeers(p0 context.Context) (r []AddrInfo, err error)
 	return s.Internal.NetPeers(p0)
 }
 
+// NetPing forwards to the function of the same name.
+func (s *FullNodeV0Proxy) NetPing(p0 context.Context, p1 string) (r Duration, err error) {
+	if s.Internal.NetPing == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetPing(p0, p1)
+}
+
+// NetProtectAdd forwards to the function of the same name.
+func (s *FullNodeV0Proxy) NetProtectAdd(p0 context.Context, p1 []string) error {
+	if s.Internal.NetProtectAdd == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.NetProtectAdd(p0, p1)
+}
+
+// NetProtectList forwards to the function of the same name.
+func (s *FullNodeV0Proxy) NetProtectList(p0 context.Context) (r []string, err error) {
+	if s.Internal.NetProtectList == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetProtectList(p0)
+}
+
+// NetProtectRemove forwards to the function of the same name.
+func (s *FullNodeV0Proxy) NetProtectRemove(p0 context.Context, p1 []string) error {
+	if s.Internal.NetProtectRemove == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.NetProtectRemove(p0, p1)
+}
+
+// NetPubsubScores forwards to the function of the same name.
+func (s *FullNodeV0Proxy) NetPubsubScores(p0 context.Context) (r []PubsubScore, err error) {
+	if s.Internal.NetPubsubScores == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetPubsubScores(p0)
+}
+
 // NodeStatus forwards to the function of the same name.
 func (s *FullNodeV0Proxy) NodeStatus(p0 context.Context, p1 bool) (r NodeStatus, err error) {
 	if s.Internal.NodeStatus == nil {
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.NodeStatus(p0, p1)
+}
+
+// PaychCollect forwards to the function of the same name.
+func (s *FullNodeV0Proxy) PaychCollect(p0 context.Context, p1 address.Address) (r cid.Cid, err error) {
+	if s.Internal.PaychCollect == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.PaychCollect(p0, p1)
+}
+
+// PaychSettle forwards to the function of the same name.
+func (s *FullNodeV0Proxy) PaychSettle(p0 context.Context, p1 address.Address) (r cid.Cid, err error) {
+	if s.Internal.PaychSettle == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.PaychSettle(p0, p1)
 }
 
 // ProtocolParameters forwards to the function of the same name.
@@ -1802,6 +2710,14 @@ func (s *FullNodeV0Proxy) StateCall(p0 context.Context, p1 *types.Message, p2 ty
 	return s.Internal.StateCall(p0, p1, p2)
 }
 
+// StateChangedActors forwards to the function of the same name.
+func (s *FullNodeV0Proxy) StateChangedActors(p0 context.Context, p1 cid.Cid, p2 cid.Cid) (r map[string]types.Actor, err error) {
+	if s.Internal.StateChangedActors == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateChangedActors(p0, p1, p2)
+}
+
 // StateCirculatingSupply forwards to the function of the same name.
 func (s *FullNodeV0Proxy) StateCirculatingSupply(p0 context.Context, p1 types.TipSetKey) (r abi.TokenAmount, err error) {
 	if s.Internal.StateCirculatingSupply == nil {
@@ -1810,12 +2726,36 @@ func (s *FullNodeV0Proxy) StateCirculatingSupply(p0 context.Context, p1 types.Ti
 	return s.Internal.StateCirculatingSupply(p0, p1)
 }
 
+// StateCompute forwards to the function of the same name.
+func (s *FullNodeV0Proxy) StateCompute(p0 context.Context, p1 abi.ChainEpoch, p2 []*types.Message, p3 types.TipSetKey) (r *ComputeStateOutput, err error) {
+	if s.Internal.StateCompute == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateCompute(p0, p1, p2, p3)
+}
+
+// StateDealProviderCollateralBounds forwards to the function of the same name.
+func (s *FullNodeV0Proxy) StateDealProviderCollateralBounds(p0 context.Context, p1 abi.PaddedPieceSize, p2 bool, p3 types.TipSetKey) (r CollateralBounds, err error) {
+	if s.Internal.StateDealProviderCollateralBounds == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateDealProviderCollateralBounds(p0, p1, p2, p3)
+}
+
 // StateDecodeParams forwards to the function of the same name.
 func (s *FullNodeV0Proxy) StateDecodeParams(p0 context.Context, p1 address.Address, p2 abi.MethodNum, p3 []byte, p4 types.TipSetKey) (r any, err error) {
 	if s.Internal.StateDecodeParams == nil {
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.StateDecodeParams(p0, p1, p2, p3, p4)
+}
+
+// StateEncodeParams forwards to the function of the same name.
+func (s *FullNodeV0Proxy) StateEncodeParams(p0 context.Context, p1 cid.Cid, p2 abi.MethodNum, p3 json.RawMessage) (r []byte, err error) {
+	if s.Internal.StateEncodeParams == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateEncodeParams(p0, p1, p2, p3)
 }
 
 // StateGetActor forwards to the function of the same name.
@@ -1866,6 +2806,14 @@ func (s *FullNodeV0Proxy) StateListActors(p0 context.Context, p1 types.TipSetKey
 	return s.Internal.StateListActors(p0, p1)
 }
 
+// StateListMessages forwards to the function of the same name.
+func (s *FullNodeV0Proxy) StateListMessages(p0 context.Context, p1 *MessageMatch, p2 types.TipSetKey, p3 abi.ChainEpoch) (r []cid.Cid, err error) {
+	if s.Internal.StateListMessages == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateListMessages(p0, p1, p2, p3)
+}
+
 // StateListMiners forwards to the function of the same name.
 func (s *FullNodeV0Proxy) StateListMiners(p0 context.Context, p1 types.TipSetKey) (r []address.Address, err error) {
 	if s.Internal.StateListMiners == nil {
@@ -1880,6 +2828,14 @@ func (s *FullNodeV0Proxy) StateLookupID(p0 context.Context, p1 address.Address, 
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.StateLookupID(p0, p1, p2)
+}
+
+// StateLookupRobustAddress forwards to the function of the same name.
+func (s *FullNodeV0Proxy) StateLookupRobustAddress(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (r address.Address, err error) {
+	if s.Internal.StateLookupRobustAddress == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateLookupRobustAddress(p0, p1, p2)
 }
 
 // StateMarketBalance forwards to the function of the same name.
@@ -2186,6 +3142,14 @@ func (s *FullNodeV0Proxy) SyncCheckBad(p0 context.Context, p1 cid.Cid) (r string
 	return s.Internal.SyncCheckBad(p0, p1)
 }
 
+// SyncCheckpoint forwards to the function of the same name.
+func (s *FullNodeV0Proxy) SyncCheckpoint(p0 context.Context, p1 types.TipSetKey) error {
+	if s.Internal.SyncCheckpoint == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.SyncCheckpoint(p0, p1)
+}
+
 // SyncIncomingBlocks forwards to the function of the same name.
 func (s *FullNodeV0Proxy) SyncIncomingBlocks(p0 context.Context) (r <-chan *types.BlockHeader, err error) {
 	if s.Internal.SyncIncomingBlocks == nil {
@@ -2256,6 +3220,78 @@ func (s *FullNodeV0Proxy) WalletBalance(p0 context.Context, p1 address.Address) 
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.WalletBalance(p0, p1)
+}
+
+// WalletDefaultAddress forwards to the function of the same name.
+func (s *FullNodeV0Proxy) WalletDefaultAddress(p0 context.Context) (r address.Address, err error) {
+	if s.Internal.WalletDefaultAddress == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WalletDefaultAddress(p0)
+}
+
+// WalletDelete forwards to the function of the same name.
+func (s *FullNodeV0Proxy) WalletDelete(p0 context.Context, p1 address.Address) error {
+	if s.Internal.WalletDelete == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.WalletDelete(p0, p1)
+}
+
+// WalletExport forwards to the function of the same name.
+func (s *FullNodeV0Proxy) WalletExport(p0 context.Context, p1 address.Address) (r *types.KeyInfo, err error) {
+	if s.Internal.WalletExport == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WalletExport(p0, p1)
+}
+
+// WalletHas forwards to the function of the same name.
+func (s *FullNodeV0Proxy) WalletHas(p0 context.Context, p1 address.Address) (r bool, err error) {
+	if s.Internal.WalletHas == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WalletHas(p0, p1)
+}
+
+// WalletImport forwards to the function of the same name.
+func (s *FullNodeV0Proxy) WalletImport(p0 context.Context, p1 *types.KeyInfo) (r address.Address, err error) {
+	if s.Internal.WalletImport == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WalletImport(p0, p1)
+}
+
+// WalletList forwards to the function of the same name.
+func (s *FullNodeV0Proxy) WalletList(p0 context.Context) (r []address.Address, err error) {
+	if s.Internal.WalletList == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WalletList(p0)
+}
+
+// WalletNew forwards to the function of the same name.
+func (s *FullNodeV0Proxy) WalletNew(p0 context.Context, p1 types.KeyType) (r address.Address, err error) {
+	if s.Internal.WalletNew == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WalletNew(p0, p1)
+}
+
+// WalletSetDefault forwards to the function of the same name.
+func (s *FullNodeV0Proxy) WalletSetDefault(p0 context.Context, p1 address.Address) error {
+	if s.Internal.WalletSetDefault == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.WalletSetDefault(p0, p1)
+}
+
+// WalletSignMessage forwards to the function of the same name.
+func (s *FullNodeV0Proxy) WalletSignMessage(p0 context.Context, p1 address.Address, p2 *types.Message) (r *types.SignedMessage, err error) {
+	if s.Internal.WalletSignMessage == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WalletSignMessage(p0, p1, p2)
 }
 
 // WalletValidateAddress forwards to the function of the same name.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-bitfield"
@@ -15,7 +16,7 @@ import (
 	"github.com/filecoin-venus/venus/types"
 )
 
-// State reads actors and runs calls that change nothing.
+// State reads actors, addresses and the network.
 type State interface {
 	// StateNetworkName returns the name all peers of the network share.
 	//perm:read
@@ -35,9 +36,6 @@ type State interface {
 	// StateReadState decodes the state of a builtin actor.
 	//perm:read
 	StateReadState(ctx context.Context, actor address.Address, tsk types.TipSetKey) (*ActorState, error)
-	// StateDecodeParams decodes the parameters of a method of the actor at an address.
-	//perm:read
-	StateDecodeParams(ctx context.Context, to address.Address, method abi.MethodNum, params []byte, tsk types.TipSetKey) (any, error)
 	// StateListActors lists the ID addresses of all actors.
 	//perm:read
 	StateListActors(ctx context.Context, tsk types.TipSetKey) ([]address.Address, error)
@@ -50,18 +48,43 @@ type State interface {
 	// StateAccountKey resolves an account to its public key address.
 	//perm:read
 	StateAccountKey(ctx context.Context, addr address.Address, tsk types.TipSetKey) (address.Address, error)
-	// StateCall runs a message on the state before a tipset, without fees and nonce, and keeps nothing.
+	// StateLookupRobustAddress finds the address that an ID address was made from; it reads all
+	// addresses of the chain.
 	//perm:read
-	StateCall(ctx context.Context, msg *types.Message, tsk types.TipSetKey) (*InvocResult, error)
-	// StateReplay runs a message of the chain again and returns its trace.
+	StateLookupRobustAddress(ctx context.Context, id address.Address, tsk types.TipSetKey) (address.Address, error)
+	// StateChangedActors lists by address the actors of a state that are not the same in an older one.
 	//perm:read
-	StateReplay(ctx context.Context, tsk types.TipSetKey, c cid.Cid) (*InvocResult, error)
+	StateChangedActors(ctx context.Context, older, newer cid.Cid) (map[string]types.Actor, error)
 	// StateCirculatingSupply returns the exact circulating supply in attoFIL.
 	//perm:read
 	StateCirculatingSupply(ctx context.Context, tsk types.TipSetKey) (abi.TokenAmount, error)
 	// StateVMCirculatingSupplyInternal returns the supply as the VM sees it, by part.
 	//perm:read
 	StateVMCirculatingSupplyInternal(ctx context.Context, tsk types.TipSetKey) (CirculatingSupply, error)
+}
+
+// Calls runs messages without keeping anything, and reads their contents.
+type Calls interface {
+	// StateDecodeParams decodes the parameters of a method of the actor at an address.
+	//perm:read
+	StateDecodeParams(ctx context.Context, to address.Address, method abi.MethodNum, params []byte, tsk types.TipSetKey) (any, error)
+	// StateCall runs a message on the state before a tipset, without fees and nonce, and keeps nothing.
+	//perm:read
+	StateCall(ctx context.Context, msg *types.Message, tsk types.TipSetKey) (*InvocResult, error)
+	// StateReplay runs a message of the chain again and returns its trace.
+	//perm:read
+	StateReplay(ctx context.Context, tsk types.TipSetKey, c cid.Cid) (*InvocResult, error)
+	// StateCompute runs messages, as if they came without fees, on the state before a tipset at a later
+	// height, null rounds in between included.
+	//perm:read
+	StateCompute(ctx context.Context, height abi.ChainEpoch, msgs []*types.Message, tsk types.TipSetKey) (*ComputeStateOutput, error)
+	// StateListMessages lists the messages on the way back from a tipset to a height that have the given
+	// sender and receiver, of which one may be left out.
+	//perm:read
+	StateListMessages(ctx context.Context, match *MessageMatch, tsk types.TipSetKey, toHeight abi.ChainEpoch) ([]cid.Cid, error)
+	// StateEncodeParams encodes parameters of a builtin actor's method, given in the form StateDecodeParams returns.
+	//perm:read
+	StateEncodeParams(ctx context.Context, code cid.Cid, method abi.MethodNum, params json.RawMessage) ([]byte, error)
 }
 
 // MinerState reads storage miners: what they have, owe and must prove.
@@ -142,6 +165,10 @@ type Market interface {
 	// StateMarketStorageDeal returns one deal.
 	//perm:read
 	StateMarketStorageDeal(ctx context.Context, deal abi.DealID, tsk types.TipSetKey) (*MarketDeal, error)
+	// StateDealProviderCollateralBounds returns what a provider must and may put up for a deal of a size
+	// in bytes, the least with a tenth of reserve.
+	//perm:read
+	StateDealProviderCollateralBounds(ctx context.Context, size abi.PaddedPieceSize, verified bool, tsk types.TipSetKey) (CollateralBounds, error)
 	// StateVerifiedClientStatus returns an address's data cap in bytes, or null.
 	//perm:read
 	StateVerifiedClientStatus(ctx context.Context, addr address.Address, tsk types.TipSetKey) (*big.Int, error)

@@ -246,3 +246,119 @@ type InvocResult struct {
 	Error          string
 	Duration       Duration
 }
+
+// MessagePrototype is a message made for somebody to sign. ValidNonce tells
+// whether its nonce is meant; a signer fills in another one otherwise.
+type MessagePrototype struct {
+	Message    types.Message
+	ValidNonce bool
+}
+
+// The checks of MpoolCheckMessages (Code of a MessageCheck).
+const (
+	CheckSerialize     = 1  // it can be encoded
+	CheckSize          = 2  // it is not too big
+	CheckValidity      = 3  // its fields make sense
+	CheckMinGas        = 4  // the gas limit pays for being on chain
+	CheckMinBaseFee    = 5  // the fee cap is not below the least base fee
+	CheckBaseFee       = 6  // the fee cap covers the base fee now
+	CheckBaseFeeSoon   = 7  // ... and as it may be in 20 epochs at best
+	CheckBaseFeeLate   = 8  // ... and at worst
+	CheckNonceState    = 9  // the sender's nonce can be read
+	CheckNonce         = 10 // the nonce is free
+	CheckBalanceState  = 11 // the sender's balance can be read
+	CheckBalance       = 12 // the sender can pay
+	CheckReplacePayoff = 13 // it pays enough more than the message it replaces
+)
+
+// MessageCheck is the outcome of one check of a message. Hint holds numbers,
+// such as the base fee, by name.
+type MessageCheck struct {
+	Cid  cid.Cid
+	Code int
+	OK   bool
+	Err  string
+	Hint map[string]any
+}
+
+// ChainNode is an object and what a path in it leads to: maps, lists, numbers,
+// text, bytes in base64, links as {"/": "..."}.
+type ChainNode struct {
+	Cid cid.Cid
+	Obj any
+}
+
+// MessageMatch selects messages; an empty address matches all, but not both.
+type MessageMatch struct {
+	To   address.Address
+	From address.Address
+}
+
+// ComputeStateOutput is the state that messages led to, with what each did.
+type ComputeStateOutput struct {
+	Root  cid.Cid
+	Trace []*InvocResult
+}
+
+// NatInfo tells whether others can dial this node (Reachability: 0 unknown,
+// 1 yes, 2 no) and at which addresses. PublicAddr is the first of them, or "".
+type NatInfo struct {
+	Reachability int
+	PublicAddr   string
+	PublicAddrs  []string
+}
+
+// Bandwidth is traffic: bytes since the start, and bytes a second now.
+type Bandwidth struct {
+	TotalIn  int64
+	TotalOut int64
+	RateIn   float64
+	RateOut  float64
+}
+
+// ConnInfo is what the connection manager thinks of a peer.
+type ConnInfo struct {
+	FirstSeen time.Time
+	Value     int
+	Tags      map[string]int
+	Conns     map[string]time.Time
+}
+
+// PeerInfo is what is known of a peer. ConnMgrMeta is null when it is not connected.
+type PeerInfo struct {
+	ID          string
+	Agent       string
+	Addrs       []string
+	Protocols   []string
+	ConnMgrMeta *ConnInfo
+}
+
+// TopicScore is a peer's part in one gossip topic.
+type TopicScore struct {
+	TimeInMesh               Duration
+	FirstMessageDeliveries   float64
+	MeshMessageDeliveries    float64
+	InvalidMessageDeliveries float64
+}
+
+// PeerScore is how gossip rates a peer.
+type PeerScore struct {
+	Score              float64
+	Topics             map[string]TopicScore
+	AppSpecificScore   float64
+	IPColocationFactor float64
+	BehaviourPenalty   float64
+}
+
+// PubsubScore is a peer with its rating.
+type PubsubScore struct {
+	ID    string
+	Score PeerScore
+}
+
+// NetBlockList names peers by id, IP addresses, and subnets such as 10.0.0.0/8.
+type NetBlockList struct {
+	Peers     []string
+	IPAddrs   []string
+	IPSubnets []string
+}

@@ -176,6 +176,12 @@ type MarketDeal struct {
 	State    DealState
 }
 
+// CollateralBounds are the least and the most a provider may put up, in attoFIL.
+type CollateralBounds struct {
+	Min abi.TokenAmount
+	Max abi.TokenAmount
+}
+
 // MsigVesting is the lock of a multisig.
 type MsigVesting struct {
 	InitialBalance abi.TokenAmount

@@ -15,47 +15,47 @@ import (
 // one function per method, filled in by package rpc.
 type SealerProxy struct {
 	Internal struct {
-		ActorAddress        func(p0 context.Context) (address.Address, error)                                                         `perm:"read"`
-		ActorAddressConfig  func(p0 context.Context) (AddressConfig, error)                                                           `perm:"read"`
-		ActorSectorSize     func(p0 context.Context, p1 address.Address) (abi.SectorSize, error)                                      `perm:"read"`
-		AuthNew             func(p0 context.Context, p1 []api.Permission) ([]byte, error)                                             `perm:"admin"`
-		AuthVerify          func(p0 context.Context, p1 string) ([]api.Permission, error)                                             `perm:"read"`
-		CheckProvable       func(p0 context.Context, p1 []abi.SectorNumber, p2 bool) (map[abi.SectorNumber]string, error)             `perm:"admin"`
-		Closing             func(p0 context.Context) (<-chan struct{}, error)                                                         `perm:"read"`
-		ComputeProof        func(p0 context.Context, p1 []proof.ExtendedSectorInfo, p2 abi.PoStRandomness) ([]proof.PoStProof, error) `perm:"read"`
-		Discover            func(p0 context.Context) (map[string]any, error)                                                          `perm:"read"`
-		Info                func(p0 context.Context) (*Info, error)                                                                   `perm:"read"`
-		LogList             func(p0 context.Context) ([]string, error)                                                                `perm:"write"`
-		LogSetLevel         func(p0 context.Context, p1 string, p2 string) error                                                      `perm:"write"`
-		MessagerGetMessage  func(p0 context.Context, p1 string) (*MessageStatus, error)                                               `perm:"read"`
-		MessagerPushMessage func(p0 context.Context, p1 *types.Message, p2 abi.TokenAmount) (string, error)                           `perm:"admin"`
-		MessagerWaitMessage func(p0 context.Context, p1 string, p2 uint64) (*MessageStatus, error)                                    `perm:"read"`
-		PledgeSector        func(p0 context.Context) (abi.SectorID, error)                                                            `perm:"write"`
-		ProvingDeadlines    func(p0 context.Context) ([]DeadlineInfo, error)                                                          `perm:"read"`
-		ProvingInfo         func(p0 context.Context) (*ProvingInfo, error)                                                            `perm:"read"`
-		SealingAbort        func(p0 context.Context, p1 string) error                                                                 `perm:"admin"`
-		SealingSchedDiag    func(p0 context.Context) (any, error)                                                                     `perm:"admin"`
-		SectorRemove        func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin"`
-		SectorRetry         func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin"`
-		SectorTerminate     func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin"`
-		SectorsList         func(p0 context.Context) ([]abi.SectorNumber, error)                                                      `perm:"read"`
-		SectorsListInStates func(p0 context.Context, p1 []string) ([]abi.SectorNumber, error)                                         `perm:"read"`
-		SectorsStatus       func(p0 context.Context, p1 abi.SectorNumber, p2 bool) (SectorInfo, error)                                `perm:"read"`
-		SectorsSummary      func(p0 context.Context) (map[string]int, error)                                                          `perm:"read"`
-		SectorsUpdate       func(p0 context.Context, p1 abi.SectorNumber, p2 string) error                                            `perm:"admin"`
-		Session             func(p0 context.Context) (string, error)                                                                  `perm:"read"`
-		Shutdown            func(p0 context.Context) error                                                                            `perm:"admin"`
-		StorageAttach       func(p0 context.Context, p1 StorageSpec) (StorageInfo, error)                                             `perm:"admin"`
-		StorageDetach       func(p0 context.Context, p1 string) error                                                                 `perm:"admin"`
-		StorageFindSector   func(p0 context.Context, p1 abi.SectorID, p2 int) ([]SectorStorageInfo, error)                            `perm:"admin"`
-		StorageInfo         func(p0 context.Context, p1 string) (StorageInfo, error)                                                  `perm:"admin"`
-		StorageList         func(p0 context.Context) (map[string][]StorageDecl, error)                                                `perm:"admin"`
-		StorageLocal        func(p0 context.Context) (map[string]string, error)                                                       `perm:"admin"`
-		StorageStat         func(p0 context.Context, p1 string) (FsStat, error)                                                       `perm:"admin"`
-		Version             func(p0 context.Context) (api.Version, error)                                                             `perm:"read"`
-		WindowPoStHistory   func(p0 context.Context, p1 int) ([]WindowPoStRecord, error)                                              `perm:"read"`
-		WorkerJobs          func(p0 context.Context) (map[string][]WorkerJob, error)                                                  `perm:"admin"`
-		WorkerStats         func(p0 context.Context) (map[string]WorkerStats, error)                                                  `perm:"admin"`
+		ActorAddress        func(p0 context.Context) (address.Address, error)                                                         `perm:"read" doc:"ActorAddress returns the miner's address."`
+		ActorAddressConfig  func(p0 context.Context) (AddressConfig, error)                                                           `perm:"read" doc:"ActorAddressConfig returns which addresses pay for which messages."`
+		ActorSectorSize     func(p0 context.Context, p1 address.Address) (abi.SectorSize, error)                                      `perm:"read" args:"addr" doc:"ActorSectorSize returns the miner's sector size in bytes."`
+		AuthNew             func(p0 context.Context, p1 []api.Permission) ([]byte, error)                                             `perm:"admin" args:"perms" doc:"AuthNew makes a token that carries exactly the given permissions."`
+		AuthVerify          func(p0 context.Context, p1 string) ([]api.Permission, error)                                             `perm:"read" args:"token" doc:"AuthVerify returns the permissions of a token, or an error when it is not valid here."`
+		CheckProvable       func(p0 context.Context, p1 []abi.SectorNumber, p2 bool) (map[abi.SectorNumber]string, error)             `perm:"admin" args:"sectors,slow" doc:"CheckProvable returns why sectors could not be proven now, by number; good ones are left out."`
+		Closing             func(p0 context.Context) (<-chan struct{}, error)                                                         `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
+		ComputeProof        func(p0 context.Context, p1 []proof.ExtendedSectorInfo, p2 abi.PoStRandomness) ([]proof.PoStProof, error) `perm:"read" args:"sectors,randomness" doc:"ComputeProof proves the challenged sectors for a block. Randomness is 32 bytes."`
+		Discover            func(p0 context.Context) (map[string]any, error)                                                          `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
+		Info                func(p0 context.Context) (*Info, error)                                                                   `perm:"read" doc:"Info gathers power, balances and sector counts."`
+		LogList             func(p0 context.Context) ([]string, error)                                                                `perm:"write" doc:"LogList names the log systems."`
+		LogSetLevel         func(p0 context.Context, p1 string, p2 string) error                                                      `perm:"write" args:"system,level" doc:"LogSetLevel sets the level (debug, info, warn, error) of one log system, or of all with \"*\"."`
+		MessagerGetMessage  func(p0 context.Context, p1 string) (*MessageStatus, error)                                               `perm:"read" args:"id" doc:"MessagerGetMessage returns how a message fares."`
+		MessagerPushMessage func(p0 context.Context, p1 *types.Message, p2 abi.TokenAmount) (string, error)                           `perm:"admin" args:"msg,maxFee" doc:"MessagerPushMessage sends a message of the miner's wallet and returns its id."`
+		MessagerWaitMessage func(p0 context.Context, p1 string, p2 uint64) (*MessageStatus, error)                                    `perm:"read" args:"id,confidence" doc:"MessagerWaitMessage waits until a message is confidence epochs deep."`
+		PledgeSector        func(p0 context.Context) (abi.SectorID, error)                                                            `perm:"write" doc:"PledgeSector starts a sector without deals and returns its number."`
+		ProvingDeadlines    func(p0 context.Context) ([]DeadlineInfo, error)                                                          `perm:"read" doc:"ProvingDeadlines returns all deadlines with what is proven of them."`
+		ProvingInfo         func(p0 context.Context) (*ProvingInfo, error)                                                            `perm:"read" doc:"ProvingInfo returns the current deadline and the miner's faults."`
+		SealingAbort        func(p0 context.Context, p1 string) error                                                                 `perm:"admin" args:"jobID" doc:"SealingAbort gives a running job up."`
+		SealingSchedDiag    func(p0 context.Context) (any, error)                                                                     `perm:"admin" doc:"SealingSchedDiag returns the inner state of the scheduler."`
+		SectorRemove        func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRemove deletes the files of a sector that is not on the chain, or ended there."`
+		SectorRetry         func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRetry takes a failed sector up again where it failed."`
+		SectorTerminate     func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorTerminate ends a sector on the chain, at a fee, and removes it."`
+		SectorsList         func(p0 context.Context) ([]abi.SectorNumber, error)                                                      `perm:"read" doc:"SectorsList returns the numbers of all sectors."`
+		SectorsListInStates func(p0 context.Context, p1 []string) ([]abi.SectorNumber, error)                                         `perm:"read" args:"states" doc:"SectorsListInStates returns the numbers of the sectors in the named states."`
+		SectorsStatus       func(p0 context.Context, p1 abi.SectorNumber, p2 bool) (SectorInfo, error)                                `perm:"read" args:"number,showOnChain" doc:"SectorsStatus returns the record of one sector, with what the chain knows when showOnChain."`
+		SectorsSummary      func(p0 context.Context) (map[string]int, error)                                                          `perm:"read" doc:"SectorsSummary counts sectors by state."`
+		SectorsUpdate       func(p0 context.Context, p1 abi.SectorNumber, p2 string) error                                            `perm:"admin" args:"number,state" doc:"SectorsUpdate forces a sector into a state."`
+		Session             func(p0 context.Context) (string, error)                                                                  `perm:"read" doc:"Session returns an id that is new at every start of the program."`
+		Shutdown            func(p0 context.Context) error                                                                            `perm:"admin" doc:"Shutdown stops the program in good order."`
+		StorageAttach       func(p0 context.Context, p1 StorageSpec) (StorageInfo, error)                                             `perm:"admin" args:"spec" doc:"StorageAttach makes a folder of this machine a storage path; with Init it is prepared first."`
+		StorageDetach       func(p0 context.Context, p1 string) error                                                                 `perm:"admin" args:"id" doc:"StorageDetach forgets a storage path and deletes nothing."`
+		StorageFindSector   func(p0 context.Context, p1 abi.SectorID, p2 int) ([]SectorStorageInfo, error)                            `perm:"admin" args:"sector,fileType" doc:"StorageFindSector returns the paths that hold files of a sector."`
+		StorageInfo         func(p0 context.Context, p1 string) (StorageInfo, error)                                                  `perm:"admin" args:"id" doc:"StorageInfo returns the settings of a path."`
+		StorageList         func(p0 context.Context) (map[string][]StorageDecl, error)                                                `perm:"admin" doc:"StorageList returns which sector files each path holds."`
+		StorageLocal        func(p0 context.Context) (map[string]string, error)                                                       `perm:"admin" doc:"StorageLocal returns the folder of each path."`
+		StorageStat         func(p0 context.Context, p1 string) (FsStat, error)                                                       `perm:"admin" args:"id" doc:"StorageStat measures a path, in bytes."`
+		Version             func(p0 context.Context) (api.Version, error)                                                             `perm:"read" doc:"Version names the program and the API it speaks."`
+		WindowPoStHistory   func(p0 context.Context, p1 int) ([]WindowPoStRecord, error)                                              `perm:"read" args:"limit" doc:"WindowPoStHistory returns the last window proofs, newest first, at most limit."`
+		WorkerJobs          func(p0 context.Context) (map[string][]WorkerJob, error)                                                  `perm:"admin" doc:"WorkerJobs returns what they do."`
+		WorkerStats         func(p0 context.Context) (map[string]WorkerStats, error)                                                  `perm:"admin" doc:"WorkerStats returns the connected workers."`
 	}
 }
 

@@ -14,28 +14,28 @@ import (
 // one function per method, filled in by package rpc.
 type WalletProxy struct {
 	Internal struct {
-		AuthNew        func(p0 context.Context, p1 []api.Permission) ([]byte, error)                                  `perm:"admin"`
-		AuthVerify     func(p0 context.Context, p1 string) ([]api.Permission, error)                                  `perm:"read"`
-		ChangePassword func(p0 context.Context, p1 string, p2 string) error                                           `perm:"admin"`
-		Closing        func(p0 context.Context) (<-chan struct{}, error)                                              `perm:"read"`
-		Discover       func(p0 context.Context) (map[string]any, error)                                               `perm:"read"`
-		Lock           func(p0 context.Context) error                                                                 `perm:"admin"`
-		LockState      func(p0 context.Context) (bool, error)                                                         `perm:"admin"`
-		LogList        func(p0 context.Context) ([]string, error)                                                     `perm:"write"`
-		LogSetLevel    func(p0 context.Context, p1 string, p2 string) error                                           `perm:"write"`
-		Session        func(p0 context.Context) (string, error)                                                       `perm:"read"`
-		SetPassword    func(p0 context.Context, p1 string) error                                                      `perm:"admin"`
-		Shutdown       func(p0 context.Context) error                                                                 `perm:"admin"`
-		Unlock         func(p0 context.Context, p1 string) error                                                      `perm:"admin"`
-		VerifyPassword func(p0 context.Context, p1 string) error                                                      `perm:"admin"`
-		Version        func(p0 context.Context) (api.Version, error)                                                  `perm:"read"`
-		WalletDelete   func(p0 context.Context, p1 address.Address) error                                             `perm:"admin"`
-		WalletExport   func(p0 context.Context, p1 address.Address) (*types.KeyInfo, error)                           `perm:"admin"`
-		WalletHas      func(p0 context.Context, p1 address.Address) (bool, error)                                     `perm:"write"`
-		WalletImport   func(p0 context.Context, p1 *types.KeyInfo) (address.Address, error)                           `perm:"admin"`
-		WalletList     func(p0 context.Context) ([]address.Address, error)                                            `perm:"write"`
-		WalletNew      func(p0 context.Context, p1 types.KeyType) (address.Address, error)                            `perm:"admin"`
-		WalletSign     func(p0 context.Context, p1 address.Address, p2 []byte, p3 MsgMeta) (*crypto.Signature, error) `perm:"sign"`
+		AuthNew        func(p0 context.Context, p1 []api.Permission) ([]byte, error)                                  `perm:"admin" args:"perms" doc:"AuthNew makes a token that carries exactly the given permissions."`
+		AuthVerify     func(p0 context.Context, p1 string) ([]api.Permission, error)                                  `perm:"read" args:"token" doc:"AuthVerify returns the permissions of a token, or an error when it is not valid here."`
+		ChangePassword func(p0 context.Context, p1 string, p2 string) error                                           `perm:"admin" args:"old,fresh" doc:"ChangePassword replaces the password; the keys stay as they are, and so does the lock."`
+		Closing        func(p0 context.Context) (<-chan struct{}, error)                                              `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
+		Discover       func(p0 context.Context) (map[string]any, error)                                               `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
+		Lock           func(p0 context.Context) error                                                                 `perm:"admin" doc:"Lock wipes the decrypted keys from memory."`
+		LockState      func(p0 context.Context) (bool, error)                                                         `perm:"admin" doc:"LockState tells whether the wallet is locked."`
+		LogList        func(p0 context.Context) ([]string, error)                                                     `perm:"write" doc:"LogList names the log systems."`
+		LogSetLevel    func(p0 context.Context, p1 string, p2 string) error                                           `perm:"write" args:"system,level" doc:"LogSetLevel sets the level (debug, info, warn, error) of one log system, or of all with \"*\"."`
+		Session        func(p0 context.Context) (string, error)                                                       `perm:"read" doc:"Session returns an id that is new at every start of the program."`
+		SetPassword    func(p0 context.Context, p1 string) error                                                      `perm:"admin" args:"password" doc:"SetPassword sets the password of a new keystore and unlocks it."`
+		Shutdown       func(p0 context.Context) error                                                                 `perm:"admin" doc:"Shutdown stops the program in good order."`
+		Unlock         func(p0 context.Context, p1 string) error                                                      `perm:"admin" args:"password" doc:"Unlock makes the keys usable until Lock or the end of the program."`
+		VerifyPassword func(p0 context.Context, p1 string) error                                                      `perm:"admin" args:"password" doc:"VerifyPassword returns an error when the password is not the keystore's."`
+		Version        func(p0 context.Context) (api.Version, error)                                                  `perm:"read" doc:"Version names the program and the API it speaks."`
+		WalletDelete   func(p0 context.Context, p1 address.Address) error                                             `perm:"admin" args:"addr" doc:"WalletDelete destroys the key of an address."`
+		WalletExport   func(p0 context.Context, p1 address.Address) (*types.KeyInfo, error)                           `perm:"admin" args:"addr" doc:"WalletExport returns the private key of an address."`
+		WalletHas      func(p0 context.Context, p1 address.Address) (bool, error)                                     `perm:"write" args:"addr" doc:"WalletHas tells whether the wallet holds the key of an address."`
+		WalletImport   func(p0 context.Context, p1 *types.KeyInfo) (address.Address, error)                           `perm:"admin" args:"key" doc:"WalletImport stores a private key and returns its address."`
+		WalletList     func(p0 context.Context) ([]address.Address, error)                                            `perm:"write" doc:"WalletList returns the addresses of all keys."`
+		WalletNew      func(p0 context.Context, p1 types.KeyType) (address.Address, error)                            `perm:"admin" args:"keyType" doc:"WalletNew makes a key of type \"bls\" or \"secp256k1\" and returns its address."`
+		WalletSign     func(p0 context.Context, p1 address.Address, p2 []byte, p3 MsgMeta) (*crypto.Signature, error) `perm:"sign" args:"signer,toSign,meta" doc:"WalletSign signs what meta.Type and meta.Extra describe; the wallet computes the signed bytes itself and refuses what does not belong to signer."`
 	}
 }
 

@@ -33,7 +33,7 @@ func ExitCode(c api.ErrorCode) int {
 	switch c {
 	case api.CodeInvalid:
 		return ExitUsage
-	case api.CodePrecondition, api.CodeConflict, api.CodeLimit:
+	case api.CodePrecondition, api.CodeConflict, api.CodeLimit, api.CodeUnsupported:
 		return ExitPrecondition
 	case api.CodeNotFound:
 		return ExitNotFound

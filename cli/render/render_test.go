@@ -82,7 +82,7 @@ func TestProgress(t *testing.T) {
 func TestErrors(t *testing.T) {
 	for code, want := range map[api.ErrorCode]int{
 		api.CodeInternal: 1, api.CodeInvalid: 2, api.CodePrecondition: 3, api.CodeNotFound: 4, api.CodeUnauthenticated: 5,
-		api.CodePermission: 5, api.CodeUnavailable: 6, api.CodePartial: 7, api.CodeConflict: 3, api.CodeLimit: 3,
+		api.CodePermission: 5, api.CodeUnavailable: 6, api.CodePartial: 7, api.CodeConflict: 3, api.CodeLimit: 3, api.CodeUnsupported: 3,
 	} {
 		require.Equal(t, want, ExitCode(code))
 	}

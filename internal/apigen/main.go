@@ -4,7 +4,8 @@
 // sets it), finds every interface whose doc comment has a line `//api:service`,
 // flattens its embedded topics and writes one proxy struct for it: a function
 // field per method under Internal, tagged with the permission, and a forwarding
-// method. It refuses a method without a doc comment, without a permission or
+// method. The tags also hold the comment and the parameters' names, for
+// descriptions of the contract. It refuses a method without a doc comment, without a permission or
 // without a context, and a topic that is wider than 20 methods.
 //
 // Start reading at main.

@@ -22,7 +22,9 @@ const rootImport = "github.com/filecoin-venus/venus/api"
 // method is one call of a service.
 type method struct {
 	name, perm string
+	doc        string   // its comment on one line
 	params     []string // types without names, context first
+	names      []string // the parameters' names, context left out
 	results    []string
 }
 
@@ -212,24 +214,34 @@ func (c *contracts) method(iface string, f *ast.Field, t *ast.FuncType) (method,
 	if f.Doc == nil {
 		return m, fmt.Errorf("%s has no doc comment and no permission", where)
 	}
-	text := 0
+	var text []string
 	for _, l := range f.Doc.List {
 		if p, ok := strings.CutPrefix(l.Text, "//perm:"); ok {
 			m.perm = strings.TrimSpace(p)
 		} else {
-			text++
+			text = append(text, strings.TrimSpace(strings.TrimPrefix(l.Text, "//")))
 		}
 	}
+	m.doc = strings.Join(text, " ")
 	switch m.perm {
 	case "read", "write", "sign", "admin":
 	default:
 		return m, fmt.Errorf("%s: permission %q: want a comment //perm:read, write, sign or admin", where, m.perm)
 	}
-	if text == 0 {
+	if m.doc == "" {
 		return m, fmt.Errorf("%s has no doc comment", where)
 	}
 	m.params = c.fields(t.Params)
 	m.results = c.fields(t.Results)
+	for _, f := range t.Params.List {
+		for _, n := range f.Names {
+			m.names = append(m.names, n.Name)
+		}
+	}
+	if len(m.names) != len(m.params) {
+		return m, fmt.Errorf("%s: every parameter needs a name", where)
+	}
+	m.names = m.names[min(1, len(m.names)):]
 	if len(m.params) == 0 || m.params[0] != "context.Context" {
 		return m, fmt.Errorf("%s: the first parameter must be context.Context", where)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"go/format"
 	"sort"
+	"strconv"
 	"strings"
 )
 
@@ -37,7 +38,7 @@ func renderService(b *bytes.Buffer, s service) {
 	fmt.Fprintf(b, "\n// %s carries %s over a network or behind a permission check:\n", proxy, s.name)
 	fmt.Fprintf(b, "// one function per method, filled in by package rpc.\ntype %s struct {\n\tInternal struct {\n", proxy)
 	for _, m := range s.methods {
-		fmt.Fprintf(b, "\t\t%s func(%s) (%s) `perm:%q`\n", m.name, named(m.params), strings.Join(m.results, ", "), m.perm)
+		fmt.Fprintf(b, "\t\t%s func(%s) (%s) %s\n", m.name, named(m.params), strings.Join(m.results, ", "), m.tag())
 	}
 	b.WriteString("\t}\n}\n")
 	for _, m := range s.methods {
@@ -56,6 +57,20 @@ func renderService(b *bytes.Buffer, s service) {
 		fmt.Fprintf(b, "\treturn s.Internal.%s(%s)\n}\n", m.name, strings.Join(args, ", "))
 	}
 	fmt.Fprintf(b, "\nvar _ %s = (*%s)(nil)\n", s.name, proxy)
+}
+
+// tag tells the permission, the parameters' names and the comment: rpc describes
+// a contract by them.
+func (m method) tag() string {
+	tag := fmt.Sprintf("perm:%q", m.perm)
+	if len(m.names) > 0 {
+		tag += fmt.Sprintf(" args:%q", strings.Join(m.names, ","))
+	}
+	tag += fmt.Sprintf(" doc:%q", m.doc)
+	if strings.Contains(tag, "`") {
+		return strconv.Quote(tag)
+	}
+	return "`" + tag + "`"
 }
 
 func named(params []string) string {
