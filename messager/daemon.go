@@ -168,7 +168,9 @@ func dialWallet(url, token string) (Signer, func(), error) {
 }
 
 func (d *Daemon) listen(cfg Config, verify rpc.Verifier, clk clock.Clock) error {
-	srv := rpc.NewServer(rpc.Options{Verify: verify, Clock: clk, Health: d.Service.Health})
+	srv := rpc.NewServer(rpc.Options{Verify: verify, Clock: clk, Health: rpc.NewHealth(clk, rpc.Check{
+		Name: "node", Ready: true, Ask: func(ctx context.Context) (string, error) { return "messages can be delivered", d.Service.Health(ctx) },
+	})})
 	if err := srv.Register(rpc.DefaultPath, d.API, new(msgapi.MessagerProxy), msgapi.Namespace, nodeapi.Namespace); err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (s *Server) Authenticate(w http.ResponseWriter, r *http.Request) (Caller, b
 func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) (string, *session, bool) {
 	token, present := requestToken(r)
 	if !present {
-		return "", &session{caller: Caller{Perms: s.opts.Anonymous}}, true
+		return "", &session{srv: s, caller: Caller{Perms: s.opts.Anonymous}}, true
 	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) (string, *
 	c, err := s.verify(r.Context(), token)
 	if err == nil {
 		s.failing.good(token)
-		return token, &session{caller: c}, true
+		return token, &session{srv: s, caller: c}, true
 	}
 	if api.Explain(err).Code == api.CodeUnavailable {
 		writeError(w, http.StatusServiceUnavailable, err)

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/filecoin-venus/venus/api"
 )
@@ -60,9 +61,25 @@ func FirstOf(vs ...Verifier) Verifier {
 
 // session is one connection's caller; it changes when a token is checked again.
 type session struct {
+	srv     *Server // nil for a caller that did not come through one
 	mu      sync.Mutex
 	caller  Caller
 	streams int
+}
+
+// called tells the meter of an ended call.
+func (s *session) called(method, code string, took time.Duration) {
+	if s.srv != nil {
+		s.srv.opts.Meter.Called(method, code, took)
+	}
+}
+
+// now is the server's time.
+func (s *session) now() time.Time {
+	if s.srv == nil {
+		return time.Time{}
+	}
+	return s.srv.opts.Clock.Now()
 }
 
 type sessionKey struct{}

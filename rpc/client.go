@@ -162,6 +162,9 @@ func (c *client) explain(method string, err error) error {
 	}
 	var proto *jsonrpc.JSONRPCError
 	if errors.As(err, &proto) {
+		if told := new(wireError); told.FromJSONRPCError(*proto) == nil && told.inner.Code == api.CodeUnsupported {
+			return &told.inner
+		}
 		if proto.Code == codeNoMethod {
 			return api.Errorf(api.CodeInvalid, "%s at %s does not know the method %s: %w", c.opts.Service, c.url, method, api.ErrNotSupported).
 				WithHint("check that the address is the right service's, and that both programs are of the same version")

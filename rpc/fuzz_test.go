@@ -42,7 +42,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte(`{"id":{},"method":"Filecoin.Count","params":{}}`))
 	f.Add([]byte(`[[[[`))
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		_ = checkBatch(msg)
+		_, _ = splitBatch(msg)
 		var fr frame
 		if json.Unmarshal(msg, &fr) != nil {
 			return

@@ -62,6 +62,11 @@ func Guard(impl, proxy any) error {
 func guarded(f reflect.StructField, need api.Permission, fn reflect.Value) func([]reflect.Value) []reflect.Value {
 	amounts := holdsAmount(f.Type.Out(0))
 	return func(args []reflect.Value) (out []reflect.Value) {
+		ctx, _ := args[0].Interface().(context.Context)
+		if sess, ok := ctx.Value(sessionKey{}).(*session); ok {
+			begun := sess.now()
+			defer func() { sess.called(f.Name, codeOf(out), sess.now().Sub(begun)) }()
+		}
 		defer func() {
 			if r := recover(); r != nil {
 				log.Errorf("method %s panicked: %v\n%s", f.Name, r, debug.Stack())
@@ -69,7 +74,6 @@ func guarded(f reflect.StructField, need api.Permission, fn reflect.Value) func(
 					WithHint("this is a bug; the service's log has the details"))
 			}
 		}()
-		ctx, _ := args[0].Interface().(context.Context)
 		caller, _ := CallerFrom(ctx)
 		if !caller.May(need) {
 			return failed(f.Type, missing(f.Name, need))
@@ -84,6 +88,16 @@ func guarded(f reflect.StructField, need api.Permission, fn reflect.Value) func(
 		}
 		return out
 	}
+}
+
+// codeOf names how a call ended.
+func codeOf(out []reflect.Value) string {
+	if len(out) > 0 {
+		if err, ok := out[len(out)-1].Interface().(error); ok && err != nil {
+			return string(api.Explain(err).Code)
+		}
+	}
+	return "ok"
 }
 
 // missing is the refusal of a call, in the field's words.
@@ -118,36 +132,4 @@ func Permissions(proxy any) (map[string]api.Permission, error) {
 		}
 	}
 	return out, nil
-}
-
-// Describe returns an OpenRPC document of a proxy's methods: the answer of
-// Discover.
-func Describe(title, version, namespace string, proxy any) (map[string]any, error) {
-	in, err := internals(proxy)
-	if err != nil {
-		return nil, err
-	}
-	methods := make([]any, 0, in.NumField())
-	for i := range in.NumField() {
-		f := in.Type().Field(i)
-		params := []any{}
-		for p := 1; p < f.Type.NumIn(); p++ {
-			params = append(params, map[string]any{
-				"name": fmt.Sprintf("p%d", p), "required": true,
-				"schema": map[string]any{"title": f.Type.In(p).String()},
-			})
-		}
-		m := map[string]any{
-			"name": namespace + "." + f.Name, "params": params, "paramStructure": "by-position",
-			"x-permission": f.Tag.Get("perm"),
-		}
-		if f.Type.NumOut() == 2 {
-			m["result"] = map[string]any{"name": "result", "schema": map[string]any{"title": f.Type.Out(0).String()}}
-			m["x-stream"] = f.Type.Out(0).Kind() == reflect.Chan
-		}
-		methods = append(methods, m)
-	}
-	return map[string]any{
-		"openrpc": "1.2.6", "info": map[string]any{"title": title, "version": version}, "methods": methods,
-	}, nil
 }

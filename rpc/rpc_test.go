@@ -38,7 +38,7 @@ type toyProxy struct {
 		Fail  func(ctx context.Context) (string, error)                  `perm:"read"`
 		Boom  func(ctx context.Context) (string, error)                  `perm:"read"`
 		Wait  func(ctx context.Context) error                            `perm:"read"`
-		Count func(ctx context.Context, from, n int) (<-chan int, error) `perm:"write"`
+		Count func(ctx context.Context, from, n int) (<-chan int, error) `perm:"write" stream:"paced"`
 		Hold  func(ctx context.Context) (<-chan int, error)              `perm:"read"`
 	}
 }
@@ -542,7 +542,13 @@ func TestFirstOf(t *testing.T) {
 func TestHealth(t *testing.T) {
 	var sick error
 	var mu sync.Mutex
-	_, addr := serve(t, Options{Health: func(context.Context) error { mu.Lock(); defer mu.Unlock(); return sick }}, newToy())
+	begun := time.Unix(1_700_000_000, 0)
+	clk := clock.NewSim(begun)
+	_, addr := serve(t, Options{Clock: clk, Health: NewHealth(clk, Check{Name: "head", Ready: true, Ask: func(context.Context) (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return "at epoch 7", sick
+	}})}, newToy())
 	get := func(path string) (int, string) {
 		resp, err := http.Get("http://" + addr + path)
 		require.NoError(t, err)
@@ -558,9 +564,15 @@ func TestHealth(t *testing.T) {
 	mu.Lock()
 	sick = errors.New("behind by 12 epochs")
 	mu.Unlock()
+	_, body = get("/healthz?verbose")
+	require.Equal(t, "ok\n[+] head: at epoch 7 (since 2023-11-14T22:13:20Z)\n", body, "it is not asked again within a second")
+	clk.Advance(2 * time.Second)
 	status, body = get("/healthz")
 	require.Equal(t, 503, status)
-	require.Contains(t, body, "behind by 12 epochs")
+	require.Equal(t, 503, status)
+	require.Equal(t, "not well\n[!] head: behind by 12 epochs (since 2023-11-14T22:13:22Z)\n", body)
+	status, _ = get("/readyz")
+	require.Equal(t, 503, status)
 	status, _ = get("/livez")
 	require.Equal(t, 200, status)
 }
@@ -584,15 +596,6 @@ func TestGuardRefuses(t *testing.T) {
 	require.Equal(t, api.CodePermission, api.Explain(err).Code, "a context without a caller may do nothing")
 	_, err = p.Echo(WithCaller(context.Background(), Caller{Perms: api.PermRead.Expand()}), "x")
 	require.NoError(t, err)
-}
-
-func TestDescribe(t *testing.T) {
-	d, err := Describe("toy", "1", "Filecoin", new(toyProxy))
-	require.NoError(t, err)
-	b, err := json.Marshal(d)
-	require.NoError(t, err)
-	require.Contains(t, string(b), `"name":"Filecoin.Count"`)
-	require.Len(t, d["methods"], 9)
 }
 
 func TestParseEndpoint(t *testing.T) {

@@ -26,7 +26,8 @@ const (
 	defaultMaxRequest = 100 << 20 // bytes of one request, as in the field
 	defaultMaxConns   = 1024      // WebSocket connections at once
 	defaultMaxStreams = 64        // channels of one connection
-	maxInFlight       = 256       // calls of one connection at once
+	defaultInFlight   = 256       // calls of one connection at once
+	defaultBehind     = 256       // values waiting for one reader
 	maxBatch          = 100       // calls in one batch
 	bodyTimeout       = time.Minute
 	headerTimeout     = 10 * time.Second
@@ -43,14 +44,21 @@ type Options struct {
 	// Origins are the web origins whose pages may call; "*" allows all. Callers
 	// that send no Origin header are no web pages.
 	Origins []string
-	// Health tells why the daemon is not well; nil or no error = well.
-	Health func(ctx context.Context) error
+	// Health is what /livez, /readyz and /healthz ask; nil = always well.
+	Health *Health
+	// Meter counts what happens; nil = nobody counts.
+	Meter Meter
 	// MaxRequest bounds a request in bytes, 0 = 100 MiB.
 	MaxRequest int64
 	// MaxConns bounds WebSocket connections, 0 = 1024.
 	MaxConns int
 	// MaxStreams bounds the open channels of a connection, 0 = 64.
 	MaxStreams int
+	// MaxInFlight bounds the calls of a connection that run at once, 0 = 256.
+	MaxInFlight int
+	// MaxBehind bounds the values of a channel that its reader has not taken
+	// yet, 0 = 256: a reader further behind loses its connection.
+	MaxBehind int
 	// Recheck is how often the token of an open WebSocket connection is
 	// verified again, 0 = every second.
 	Recheck time.Duration
@@ -68,11 +76,23 @@ func (o *Options) fill() {
 	if o.MaxStreams <= 0 {
 		o.MaxStreams = defaultMaxStreams
 	}
+	if o.MaxInFlight <= 0 {
+		o.MaxInFlight = defaultInFlight
+	}
+	if o.MaxBehind <= 0 {
+		o.MaxBehind = defaultBehind
+	}
+	if o.Meter == nil {
+		o.Meter = noMeter{}
+	}
 	if o.Recheck <= 0 {
 		o.Recheck = cacheTTL
 	}
 	if o.Clock == nil {
 		o.Clock = clock.Real()
+	}
+	if o.Health == nil {
+		o.Health = NewHealth(o.Clock)
 	}
 }
 
@@ -89,12 +109,13 @@ type Server struct {
 	done bool
 }
 
-// NewServer makes a server that knows /livez and /healthz.
+// NewServer makes a server that knows /livez, /readyz and /healthz.
 func NewServer(o Options) *Server {
 	o.fill()
 	s := &Server{opts: o, routes: map[string]http.Handler{}, open: map[io.Closer]struct{}{}, failing: newFailures(o.Clock)}
-	s.routes["/livez"] = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
-	s.routes["/healthz"] = http.HandlerFunc(s.serveHealth)
+	s.routes["/livez"] = o.Health.handler(func(c Check) bool { return c.Live })
+	s.routes["/readyz"] = o.Health.handler(func(c Check) bool { return c.Ready })
+	s.routes["/healthz"] = o.Health.handler(nil)
 	return s
 }
 
@@ -102,9 +123,21 @@ func NewServer(o Options) *Server {
 type service struct {
 	srv     *Server
 	rpc     *jsonrpc.RPCServer
-	streams map[string]reflect.Value
+	streams map[string]stream
 	perms   map[string]api.Permission
+	// excluded are methods left out on purpose.
+	excluded map[string]*api.Error
 }
+
+// stream is a method whose result is a channel. A paced one waits for its
+// reader; the others tell of events and drop a reader that falls behind.
+type stream struct {
+	fn    reflect.Value
+	paced bool
+}
+
+// DiscoverMethod is the name under which every contract describes itself.
+const DiscoverMethod = "rpc.discover"
 
 // Register serves impl, through proxy's permissions, on a path under one or
 // more namespaces. proxy is a pointer to an empty generated proxy of the
@@ -118,7 +151,7 @@ func (s *Server) Register(path string, impl, proxy any, namespaces ...string) er
 		return err
 	}
 	svc := &service{
-		srv: s, streams: map[string]reflect.Value{}, perms: map[string]api.Permission{},
+		srv: s, streams: map[string]stream{}, perms: map[string]api.Permission{}, excluded: map[string]*api.Error{},
 		rpc: jsonrpc.NewServer(jsonrpc.WithMaxRequestSize(s.opts.MaxRequest), jsonrpc.WithServerErrors(wireErrors())),
 	}
 	for _, ns := range namespaces {
@@ -127,11 +160,32 @@ func (s *Server) Register(path string, impl, proxy any, namespaces ...string) er
 			f := in.Type().Field(i)
 			svc.perms[ns+"."+f.Name] = api.Permission(f.Tag.Get("perm"))
 			if f.Type.Out(0).Kind() == reflect.Chan {
-				svc.streams[ns+"."+f.Name] = in.Field(i)
+				svc.streams[ns+"."+f.Name] = stream{in.Field(i), f.Tag.Get("stream") == "paced"}
 			}
+		}
+		if need, ok := svc.perms[ns+".Discover"]; ok {
+			svc.rpc.AliasMethod(DiscoverMethod, ns+".Discover")
+			svc.perms[DiscoverMethod] = need
 		}
 	}
 	s.routes[path] = svc
+	return nil
+}
+
+// Exclude makes a path, registered before, answer calls of methods that are left
+// out on purpose with the reason. A method that is served cannot be excluded.
+func (s *Server) Exclude(path, namespace string, list []api.Exclusion) error {
+	svc, ok := s.routes[path].(*service)
+	if !ok {
+		return fmt.Errorf("exclude methods of %s: nothing is registered there", path)
+	}
+	for _, e := range list {
+		name := namespace + "." + e.Method
+		if _, served := svc.perms[name]; served {
+			return fmt.Errorf("exclude %s at %s: it is served", name, path)
+		}
+		svc.excluded[name] = e.Err()
+	}
 	return nil
 }
 
@@ -227,17 +281,6 @@ func (s *Server) untrack(c io.Closer) {
 	delete(s.open, c)
 }
 
-func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
-	if s.opts.Health != nil {
-		if err := s.opts.Health(r.Context()); err != nil {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			fmt.Fprintf(w, "not well: %v\n", err)
-			return
-		}
-	}
-	io.WriteString(w, "ok\n")
-}
-
 // ServeHTTP answers a POST or upgrades to a WebSocket.
 func (v *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	upgrade := isUpgrade(r)
@@ -263,28 +306,66 @@ func (v *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if err := checkBatch(body); err != nil {
+	calls, err := splitBatch(body)
+	if err != nil {
 		w.WriteHeader(http.StatusBadRequest)
 		w.Write(errorFrame(nil, codeInvalid, "%v", err))
 		return
 	}
+	if calls != nil {
+		w.Write(v.batch(ctx, sess, calls))
+		return
+	}
+	v.one(ctx, sess, body, w)
+}
+
+// one answers one call.
+func (v *service) one(ctx context.Context, sess *session, body []byte, w io.Writer) {
 	var f frame
 	if json.Unmarshal(body, &f) == nil { // what cannot be read, go-jsonrpc answers
 		if b := v.refuse(sess, f); b != nil {
-			w.Write(b)
+			if len(f.ID) > 0 {
+				w.Write(b)
+			}
 			return
 		}
 	}
 	v.rpc.HandleRequest(ctx, bytes.NewReader(body), w)
 }
 
-// refuse answers a call that its caller may not make, before any parameter is
-// looked at; nil = it may. Guard checks again, which covers calls in batches.
-func (v *service) refuse(sess *session, f frame) []byte {
-	need, known := v.perms[f.Method]
-	if !known || sess.get().May(need) {
+// batch answers calls in order, as a list; nil when none wants an answer.
+func (v *service) batch(ctx context.Context, sess *session, calls []json.RawMessage) []byte {
+	var answers [][]byte
+	for _, c := range calls {
+		var out bytes.Buffer
+		v.one(ctx, sess, c, &out)
+		if b := bytes.TrimSpace(out.Bytes()); len(b) > 0 {
+			answers = append(answers, b)
+		}
+	}
+	if answers == nil {
 		return nil
 	}
+	return append(append([]byte("["), bytes.Join(answers, []byte(","))...), ']')
+}
+
+// refuse answers a call that is left out on purpose, or that its caller may not
+// make, before any parameter is looked at; nil = it may. Guard checks the
+// permission again.
+func (v *service) refuse(sess *session, f frame) []byte {
+	if err, ok := v.excluded[f.Method]; ok {
+		sess.called(f.Method, string(err.Code), 0)
+		return excludedFrame(f.ID, err)
+	}
+	need, known := v.perms[f.Method]
+	if !known {
+		sess.called("unknown", "no_method", 0)
+		return nil
+	}
+	if sess.get().May(need) {
+		return nil
+	}
+	sess.called(f.Method, string(api.CodePermission), 0)
 	return callError(f.ID, missing(f.Method[strings.LastIndexByte(f.Method, '.')+1:], need))
 }
 
@@ -306,24 +387,29 @@ func (v *service) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	return b, nil
 }
 
-// checkBatch bounds the number of calls in a batch.
-func checkBatch(body []byte) error {
+// splitBatch returns the calls of a batch; nil when body is no batch.
+func splitBatch(body []byte) ([]json.RawMessage, error) {
 	body = bytes.TrimSpace(body)
 	if len(body) == 0 || body[0] != '[' {
-		return nil
+		return nil, nil
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if _, err := dec.Token(); err != nil {
-		return errors.New("Parse error")
+		return nil, errors.New("Parse error")
 	}
-	for n := 0; dec.More(); n++ {
-		if n == maxBatch {
-			return fmt.Errorf("more than %d calls in one batch", maxBatch)
+	var out []json.RawMessage
+	for dec.More() {
+		if len(out) == maxBatch {
+			return nil, fmt.Errorf("more than %d calls in one batch", maxBatch)
 		}
-		var skip json.RawMessage
-		if err := dec.Decode(&skip); err != nil {
-			return errors.New("Parse error")
+		var call json.RawMessage
+		if err := dec.Decode(&call); err != nil {
+			return nil, errors.New("Parse error")
 		}
+		out = append(out, call)
 	}
-	return nil
+	if _, err := dec.Token(); err != nil || len(out) == 0 {
+		return nil, errors.New("Parse error: an empty or unfinished batch")
+	}
+	return out, nil
 }

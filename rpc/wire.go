@@ -107,3 +107,18 @@ func callError(id json.RawMessage, err error) []byte {
 	}
 	return b
 }
+
+// excludedFrame is the error answer to a method left out on purpose: for
+// programs that probe it is a method which is not there, for people it says why.
+func excludedFrame(id json.RawMessage, e *api.Error) []byte {
+	if len(id) == 0 {
+		id = json.RawMessage("null")
+	}
+	b, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": id, "error": jsonrpc.JSONRPCError{
+		Code: codeNoMethod, Message: e.Message, Data: errorData{e.Code, e.Hint},
+	}})
+	if err != nil {
+		return errorFrame(id, codePanic, "%v", err)
+	}
+	return b
+}

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -66,6 +67,8 @@ func (v *service) serveSocket(ctx context.Context, w http.ResponseWriter, r *htt
 		return
 	}
 	defer srv.conns.Add(-1)
+	srv.opts.Meter.Connections(1)
+	defer srv.opts.Meter.Connections(-1)
 	up := websocket.Upgrader{
 		HandshakeTimeout: headerTimeout,
 		CheckOrigin:      func(*http.Request) bool { return true }, // judged before, by allowOrigin
@@ -136,14 +139,16 @@ func (c *socket) read(ctx context.Context) {
 func (c *socket) take(ctx context.Context, msg []byte) {
 	msg = bytes.TrimSpace(msg)
 	var f frame
-	if len(msg) > 0 && msg[0] == '[' {
-		if err := checkBatch(msg); err != nil {
-			c.write(errorFrame(nil, codeInvalid, "%v", err))
+	calls, err := splitBatch(msg)
+	if err != nil {
+		c.write(errorFrame(nil, codeInvalid, "%v", err))
+		return
+	}
+	if calls == nil {
+		if err := json.Unmarshal(msg, &f); err != nil {
+			c.write(errorFrame(nil, codeParse, "Parse error"))
 			return
 		}
-	} else if err := json.Unmarshal(msg, &f); err != nil {
-		c.write(errorFrame(nil, codeParse, "Parse error"))
-		return
 	}
 	switch f.Method {
 	case methodCancel:
@@ -152,19 +157,30 @@ func (c *socket) take(ctx context.Context, msg []byte) {
 	case methodValue, methodClose:
 		return // we never called the client, so it has no channel to talk on
 	}
-	if b := c.svc.refuse(c.sess, f); b != nil {
-		if len(f.ID) > 0 {
-			c.write(b)
+	if calls == nil {
+		if b := c.svc.refuse(c.sess, f); b != nil {
+			if len(f.ID) > 0 {
+				c.write(b)
+			}
+			return
 		}
-		return
 	}
 	callCtx, done, ok := c.begin(ctx, f.ID)
 	if !ok {
-		c.write(errorFrame(f.ID, codeInvalid, "more than %d calls at once on this connection", maxInFlight))
+		c.write(errorFrame(f.ID, codeInvalid, "more than %d calls at once on this connection", c.svc.srv.opts.MaxInFlight))
 		return
 	}
-	if fn, ok := c.svc.streams[f.Method]; ok {
-		c.spawn(func() { defer done(); c.stream(callCtx, f, fn) })
+	if calls != nil {
+		c.spawn(func() {
+			defer done()
+			if b := c.svc.batch(callCtx, c.sess, calls); b != nil {
+				c.write(b)
+			}
+		})
+		return
+	}
+	if st, ok := c.svc.streams[f.Method]; ok {
+		c.spawn(func() { defer done(); c.stream(callCtx, f, st) })
 		return
 	}
 	c.spawn(func() { defer done(); c.call(callCtx, msg) })
@@ -174,7 +190,7 @@ func (c *socket) take(ctx context.Context, msg []byte) {
 func (c *socket) begin(ctx context.Context, id json.RawMessage) (context.Context, func(), bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inFlight >= maxInFlight {
+	if c.inFlight >= c.svc.srv.opts.MaxInFlight {
 		return nil, nil, false
 	}
 	c.inFlight++
@@ -216,18 +232,18 @@ func (c *socket) call(ctx context.Context, msg []byte) {
 
 // stream runs a method whose result is a channel, until the channel closes, the
 // client cancels or the connection ends.
-func (c *socket) stream(ctx context.Context, f frame, fn reflect.Value) {
+func (c *socket) stream(ctx context.Context, f frame, st stream) {
 	if !c.takeStream() {
 		c.write(errorFrame(f.ID, codeMethod, "more than %d subscriptions on this connection", c.svc.srv.opts.MaxStreams))
 		return
 	}
 	defer c.dropStream()
-	args, err := decodeParams(ctx, f, fn.Type())
+	args, err := decodeParams(ctx, f, st.fn.Type())
 	if err != nil {
 		c.write(errorFrame(f.ID, codeInvalidParams, "%v", err))
 		return
 	}
-	out := fn.Call(args)
+	out := st.fn.Call(args)
 	if err, ok := out[1].Interface().(error); ok && err != nil {
 		if len(f.ID) > 0 {
 			c.write(callError(f.ID, err))
@@ -242,24 +258,72 @@ func (c *socket) stream(ctx context.Context, f frame, fn reflect.Value) {
 		return // a notification: nobody could tell the values apart
 	}
 	c.write(fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":%d}`, f.ID, id))
-	cases := []reflect.SelectCase{
-		{Dir: reflect.SelectRecv, Chan: out[0]},
-		{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ctx.Done())},
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	queue := make(chan []byte, c.svc.srv.opts.MaxBehind)
+	var slow atomic.Bool
+	c.spawn(func() {
+		defer close(queue)
+		defer cancel()
+		slow.Store(!pump(ctx, f.Method, out[0], queue, st.paced))
+	})
+	for b := range queue {
+		if !slow.Load() {
+			c.write(fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q,"params":[%d,%s]}`, methodValue, id, b))
+		}
 	}
+	if slow.Load() {
+		c.svc.srv.opts.Meter.TooSlow(f.Method)
+		log.Warnw("a slow subscriber loses its connection", "method", f.Method, "behind", cap(queue))
+		c.end(fmt.Sprintf("too slow: more than %d values of %s were not taken", cap(queue), f.Method))
+		return
+	}
+	c.write(fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q,"params":[%d]}`, methodClose, id))
+}
+
+// pump queues the values of a channel until it closes or ctx ends. A full queue
+// makes a paced channel wait; for any other it is the end, and the answer false:
+// who makes events waits for no reader.
+func pump(ctx context.Context, method string, from reflect.Value, queue chan<- []byte, paced bool) bool {
+	cases := []reflect.SelectCase{{Dir: reflect.SelectRecv, Chan: from}, {Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ctx.Done())}}
 	for {
 		chosen, val, ok := reflect.Select(cases)
 		if chosen != 0 || !ok {
-			c.write(fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q,"params":[%d]}`, methodClose, id))
-			return
+			return true
 		}
 		b, err := json.Marshal(val.Interface())
 		if err != nil {
-			log.Errorf("encode a value of %s: %v", f.Method, err)
+			log.Errorf("encode a value of %s: %v", method, err)
 			continue
 		}
-		c.write(fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q,"params":[%d,%s]}`, methodValue, id, b))
+		select {
+		case queue <- b:
+			continue
+		default:
+		}
+		if !paced {
+			return false
+		}
+		select {
+		case queue <- b:
+		case <-ctx.Done():
+			return true
+		}
 	}
 }
+
+// end closes the connection and says why.
+func (c *socket) end(reason string) {
+	if len(reason) > maxReason {
+		reason = reason[:maxReason]
+	}
+	// The peer may be gone already; closing is what counts.
+	_ = c.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.ClosePolicyViolation, reason), realNow().Add(writeTimeout))
+	c.conn.Close()
+}
+
+// maxReason is how long the reason in a close frame may be, in bytes.
+const maxReason = 123
 
 func (c *socket) takeStream() bool {
 	c.sess.mu.Lock()
@@ -268,6 +332,7 @@ func (c *socket) takeStream() bool {
 		return false
 	}
 	c.sess.streams++
+	c.svc.srv.opts.Meter.Subscriptions(1)
 	return true
 }
 
@@ -275,6 +340,7 @@ func (c *socket) dropStream() {
 	c.sess.mu.Lock()
 	defer c.sess.mu.Unlock()
 	c.sess.streams--
+	c.svc.srv.opts.Meter.Subscriptions(-1)
 }
 
 // decodeParams reads positional parameters after the context.
@@ -331,10 +397,7 @@ func (c *socket) recheck(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			reason := websocket.FormatCloseMessage(websocket.ClosePolicyViolation, "token no longer valid")
-			// The peer may be gone already; closing is what counts.
-			_ = c.conn.WriteControl(websocket.CloseMessage, reason, realNow().Add(writeTimeout))
-			c.conn.Close()
+			c.end("token no longer valid")
 			return
 		}
 		c.sess.set(caller)

@@ -93,6 +93,7 @@ type Objects interface {
 	// and messages of the newest recent epochs; skipOldMessages leaves messages before them out. The
 	// last chunk is empty: a stream that ends without it was cut short.
 	//perm:read
+	//stream:paced
 	ChainExport(ctx context.Context, recent abi.ChainEpoch, skipOldMessages bool, tsk types.TipSetKey) (<-chan []byte, error)
 	// ChainBlockstoreInfo tells the kind of the store of chain objects, and its size in bytes.
 	//perm:read

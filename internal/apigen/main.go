@@ -5,7 +5,8 @@
 // flattens its embedded topics and writes one proxy struct for it: a function
 // field per method under Internal, tagged with the permission, and a forwarding
 // method. The tags also hold the comment and the parameters' names, for
-// descriptions of the contract. It refuses a method without a doc comment, without a permission or
+// descriptions of the contract, and whether a stream waits for its reader
+// (`//stream:paced`; others drop a reader that falls behind). It refuses a method without a doc comment, without a permission or
 // without a context, and a topic that is wider than 20 methods.
 //
 // Start reading at main.

@@ -23,6 +23,7 @@ const rootImport = "github.com/filecoin-venus/venus/api"
 type method struct {
 	name, perm string
 	doc        string   // its comment on one line
+	paced      bool     // its stream waits for the reader
 	params     []string // types without names, context first
 	names      []string // the parameters' names, context left out
 	results    []string
@@ -218,6 +219,8 @@ func (c *contracts) method(iface string, f *ast.Field, t *ast.FuncType) (method,
 	for _, l := range f.Doc.List {
 		if p, ok := strings.CutPrefix(l.Text, "//perm:"); ok {
 			m.perm = strings.TrimSpace(p)
+		} else if l.Text == "//stream:paced" {
+			m.paced = true
 		} else {
 			text = append(text, strings.TrimSpace(strings.TrimPrefix(l.Text, "//")))
 		}

@@ -66,6 +66,9 @@ func (m method) tag() string {
 	if len(m.names) > 0 {
 		tag += fmt.Sprintf(" args:%q", strings.Join(m.names, ","))
 	}
+	if m.paced {
+		tag += ` stream:"paced"`
+	}
 	tag += fmt.Sprintf(" doc:%q", m.doc)
 	if strings.Contains(tag, "`") {
 		return strconv.Quote(tag)

@@ -16,7 +16,7 @@ import (
 	logging "github.com/ipfs/go-log/v2"
 
 	"github.com/filecoin-venus/venus/api"
-	"github.com/filecoin-venus/venus/rpc"
+	"github.com/filecoin-venus/venus/rpc/openrpc"
 )
 
 // Tokens makes and judges a program's own tokens.
@@ -64,7 +64,7 @@ func (b *Base) Session(context.Context) (string, error) { return b.session, nil 
 
 // Discover describes the methods as an OpenRPC document.
 func (b *Base) Discover(context.Context) (map[string]any, error) {
-	return rpc.Describe(b.o.Program, b.o.Version, b.o.Namespace, b.o.Proxy)
+	return openrpc.Document(b.o.Program, b.o.Version, b.o.Namespace, b.o.Proxy)
 }
 
 // Closing gives a channel that closes when the program is about to stop.
