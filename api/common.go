@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -21,6 +22,12 @@ func NewAPIVersion(major, minor, patch uint8) APIVersion {
 // Parts unpacks the version number.
 func (v APIVersion) Parts() (major, minor, patch uint8) {
 	return uint8(v >> 16), uint8(v >> 8), uint8(v)
+}
+
+// String writes the version as major.minor.patch.
+func (v APIVersion) String() string {
+	major, minor, patch := v.Parts()
+	return fmt.Sprintf("%d.%d.%d", major, minor, patch)
 }
 
 // Version names a running program: its release, the version of the API it

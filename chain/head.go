@@ -152,6 +152,9 @@ func (s *Store) Consider(ctx context.Context, ts *types.TipSet) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("switch head to %s: %w", ts.Key(), err)
 		}
+		if err := s.keeps(ts, common.Height()); err != nil {
+			return false, err
+		}
 		if depth := s.head.Height() - common.Height(); depth > s.net.Finality {
 			return false, fmt.Errorf("switch head to %s would undo %d epochs, finality is %d: %w", ts.Key(), depth, s.net.Finality, ErrForkTooLong)
 		}
@@ -159,13 +162,23 @@ func (s *Store) Consider(ctx context.Context, ts *types.TipSet) (bool, error) {
 	return true, s.moveHead(ctx, ts, revert, apply)
 }
 
-// SetHead moves the head without asking fork choice or finality: an operator's decision, or an import.
+// SetHead moves the head without asking fork choice or finality: an operator's decision, or an import. ErrCheckpoint when
+// it would undo the operator's own checkpoint.
 func (s *Store) SetHead(ctx context.Context, ts *types.TipSet) error {
 	s.switchMu.Lock()
 	defer s.switchMu.Unlock()
 	revert, apply, err := s.Path(ctx, s.head, ts)
 	if err != nil {
 		return fmt.Errorf("set head to %s: %w", ts.Key(), err)
+	}
+	if len(revert) > 0 {
+		common, err := s.TipSet(ctx, revert[len(revert)-1].Parents())
+		if err != nil {
+			return fmt.Errorf("set head to %s: %w", ts.Key(), err)
+		}
+		if err := s.keeps(ts, common.Height()); err != nil {
+			return err
+		}
 	}
 	return s.moveHead(ctx, ts, revert, apply)
 }

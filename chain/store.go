@@ -65,11 +65,13 @@ type Store struct {
 
 	// switchMu makes head changes one at a time; it is taken before headMu.
 	switchMu sync.Mutex
-	// headMu guards genesis, head, subs and the order of notifications.
+	// headMu guards genesis, head, checkpoint, subs and the order of notifications.
 	headMu  sync.RWMutex
 	genesis *types.TipSet
 	head    *types.TipSet
-	subs    map[*Subscription]struct{}
+	// checkpoint is nil where the operator set none.
+	checkpoint *types.TipSet
+	subs       map[*Subscription]struct{}
 
 	siblings siblingIndex
 }
@@ -101,6 +103,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	if s.head == nil {
 		s.head = s.genesis
+	}
+	if s.checkpoint, err = s.stored(ctx, keyCheckpoint); err != nil {
+		return nil, fmt.Errorf("load checkpoint: %w", err)
 	}
 	return s, nil
 }

@@ -49,6 +49,20 @@ type Validator struct {
 	proofs WinningVerifier
 	clock  clock.Clock
 	good   *lru.Cache[cid.Cid, struct{}]
+	// observe is told how long each check took.
+	observe func(check string, took time.Duration)
+}
+
+// Observe has every further check of a block reported with the time it took, by the name of its first rule ("messages" and
+// "prepare" stand for several). Call it before the first block; f is called from many goroutines.
+func (v *Validator) Observe(f func(check string, took time.Duration)) { v.observe = f }
+
+// timed runs one check and reports it.
+func (v *Validator) timed(check string, run func() error) error {
+	begun := v.clock.Now()
+	err := guarded(run)
+	v.observe(check, v.clock.Now().Sub(begun))
+	return err
 }
 
 // New makes a validator over an executor's chain.
@@ -58,7 +72,7 @@ func New(exec *chain.Executor, schedule beacon.Schedule, proofs WinningVerifier,
 		return nil, err
 	}
 	s := exec.Store()
-	return &Validator{net: s.Network(), store: s, exec: exec, beacon: schedule, proofs: proofs, clock: clk, good: good}, nil
+	return &Validator{net: s.Network(), store: s, exec: exec, beacon: schedule, proofs: proofs, clock: clk, good: good, observe: func(string, time.Duration) {}}, nil
 }
 
 // candidate is a block under judgement and what its checks share.
@@ -106,14 +120,20 @@ func (v *Validator) validate(ctx context.Context, full *types.FullBlock) error {
 	if err := checkPresence(full.Header); err != nil {
 		return err
 	}
-	cand, err := v.prepare(ctx, full)
+	var cand *candidate
+	err := v.timed("prepare", func() (err error) { cand, err = v.prepare(ctx, full); return err })
 	if err != nil {
 		return err
 	}
 	// In order of preference; see the rules' constants.
-	checks := []func(context.Context, *candidate) error{
-		v.checkWeight, v.checkMinerKnown, v.checkBaseFee, v.checkBeacon, v.checkTicket, v.checkElection, v.checkEligible,
-		v.checkWinningPoSt, v.checkMessages, v.checkState, v.checkSignature,
+	checks := []struct {
+		name string
+		run  func(context.Context, *candidate) error
+	}{
+		{string(RuleWeight), v.checkWeight}, {string(RuleMinerUnknown), v.checkMinerKnown}, {string(RuleBaseFee), v.checkBaseFee},
+		{string(RuleBeacon), v.checkBeacon}, {string(RuleTicket), v.checkTicket}, {string(RuleElection), v.checkElection},
+		{string(RuleEligible), v.checkEligible}, {string(RuleWinningPoSt), v.checkWinningPoSt}, {"messages", v.checkMessages},
+		{string(RuleStateRoot), v.checkState}, {string(RuleSignature), v.checkSignature},
 	}
 	errs := make([]error, len(checks))
 	var wg sync.WaitGroup
@@ -121,7 +141,7 @@ func (v *Validator) validate(ctx context.Context, full *types.FullBlock) error {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			errs[i] = guarded(func() error { return check(ctx, cand) })
+			errs[i] = v.timed(check.name, func() error { return check.run(ctx, cand) })
 		}()
 	}
 	wg.Wait()

@@ -1,6 +1,7 @@
 package ipld
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"github.com/dgraph-io/badger/v4/options"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
+	mh "github.com/multiformats/go-multihash"
 )
 
 // Badger is a blockstore on disk. Writes are on disk when they return: a head
@@ -114,4 +116,43 @@ func (b *Badger) PutMany(_ context.Context, blks []blocks.Block) error {
 		return fmt.Errorf("write %d blocks: %w", len(blks), err)
 	}
 	return nil
+}
+
+// Size is how much of the disk the store takes, in bytes; it may be a minute old.
+func (b *Badger) Size() int64 {
+	lsm, values := b.db.Size()
+	return lsm + values
+}
+
+// Check reads every block and compares it with its name. It returns the number
+// of blocks read, and an error that names the first one that is wrong.
+func (b *Badger) Check(ctx context.Context) (int, error) {
+	n := 0
+	err := b.db.View(func(tx *badger.Txn) error {
+		it := tx.NewIterator(badger.DefaultIteratorOptions)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			name := mh.Multihash(it.Item().KeyCopy(nil))
+			d, err := mh.Decode(name)
+			if err != nil {
+				return fmt.Errorf("a block is stored under %x, which is no hash: %w", []byte(name), err)
+			}
+			err = it.Item().Value(func(data []byte) error {
+				got, err := mh.Sum(data, d.Code, d.Length)
+				if err == nil && !bytes.Equal(got, name) {
+					err = fmt.Errorf("it hashes to %s", got.B58String())
+				}
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("block with hash %s is damaged: %w", name.B58String(), err)
+			}
+			n++
+		}
+		return nil
+	})
+	return n, err
 }

@@ -71,7 +71,12 @@ func WriteCAR(ctx context.Context, w io.Writer, from Blockstore, roots ...cid.Ci
 
 // Walk visits every block that the roots reach, once, parents first.
 func Walk(ctx context.Context, from Blockstore, visit func(cid.Cid, []byte) error, roots ...cid.Cid) error {
-	seen := map[cid.Cid]struct{}{}
+	return WalkUnseen(ctx, from, map[cid.Cid]struct{}{}, visit, roots...)
+}
+
+// WalkUnseen is Walk that leaves out what is in seen, with all that only it
+// reaches, and adds what it visits: walks of similar graphs share their work.
+func WalkUnseen(ctx context.Context, from Blockstore, seen map[cid.Cid]struct{}, visit func(cid.Cid, []byte) error, roots ...cid.Cid) error {
 	stack := make([]cid.Cid, 0, len(roots))
 	for i := len(roots) - 1; i >= 0; i-- {
 		stack = append(stack, roots[i])

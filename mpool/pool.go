@@ -113,6 +113,13 @@ func (p *Pool) Head() *types.TipSet {
 	return p.head
 }
 
+// Len is the number of pending messages.
+func (p *Pool) Len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.core.count
+}
+
 // Push takes a message from the node's own trusted API, stores it and publishes
 // it. A message that is already pending is published again and is no error.
 // Errors are the package's sentinels, wrapped.

@@ -18,17 +18,21 @@ import (
 // API serves api/node.FullNode. It is made of one part a topic.
 type API struct {
 	commonAPI
+	alertsAPI
 	chainAPI
+	objectAPI
 	stateAPI
 	minerStateAPI
 	marketAPI
 	messageAPI
+	msigAPI
 	mpoolAPI
 	gasAPI
 	syncAPI
 	miningAPI
 	netAPI
-	walletAPI
+	peersAPI
+	sendAPI // holds the wallet's too
 }
 
 // reader is what the topics that read the chain share.

@@ -206,7 +206,11 @@ func (a chainAPI) ChainSetHead(ctx context.Context, key types.TipSetKey) error {
 	if err != nil {
 		return err
 	}
-	return a.store.SetHead(ctx, ts)
+	err = a.store.SetHead(ctx, ts)
+	if errors.Is(err, chain.ErrCheckpoint) {
+		return api.Errorf(api.CodePrecondition, "%w", err).WithHint("lift the checkpoint first: SyncCheckpoint of the genesis")
+	}
+	return err
 }
 
 func (a chainAPI) ChainReadObj(ctx context.Context, c cid.Cid) ([]byte, error) {

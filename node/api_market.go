@@ -12,6 +12,7 @@ import (
 
 	"github.com/filecoin-venus/venus/api"
 	apinode "github.com/filecoin-venus/venus/api/node"
+	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -85,6 +86,33 @@ func (a marketAPI) StateMarketStorageDeal(ctx context.Context, id abi.DealID, ke
 		return nil, api.Errorf(api.CodeNotFound, "the market has no deal %d", id)
 	}
 	return wireDeal(p, d), nil
+}
+
+// StateDealProviderCollateralBounds puts a tenth on the least: supply and power
+// move until the deal is published.
+func (a marketAPI) StateDealProviderCollateralBounds(ctx context.Context, size abi.PaddedPieceSize, verified bool, key types.TipSetKey) (apinode.CollateralBounds, error) {
+	var out apinode.CollateralBounds
+	if err := size.Validate(); err != nil {
+		return out, api.Errorf(api.CodeInvalid, "collateral of a deal: %w", err)
+	}
+	view, ts, err := a.view(ctx, key)
+	if err != nil {
+		return out, err
+	}
+	power, err := view.PowerState(ctx)
+	if err != nil {
+		return out, err
+	}
+	reward, err := view.RewardState(ctx)
+	if err != nil {
+		return out, err
+	}
+	supply, err := chain.CirculatingSupply(ctx, &a.net, view, ts.Height())
+	if err != nil {
+		return out, err
+	}
+	least, most := market.DealProviderCollateralBounds(size, verified, power.TotalRawBytePower, power.TotalQualityAdjPower, reward.ThisEpochBaselinePower, supply.Circulating)
+	return apinode.CollateralBounds{Min: big.Div(big.Mul(least, big.NewInt(110)), big.NewInt(100)), Max: most}, nil
 }
 
 func (a marketAPI) dataCap(ctx context.Context, addr address.Address, key types.TipSetKey, verifier bool) (*big.Int, error) {

@@ -2,20 +2,14 @@ package node
 
 import (
 	"context"
-	"errors"
 
-	"github.com/filecoin-project/go-address"
-	"github.com/filecoin-project/go-state-types/abi"
-	gscrypto "github.com/filecoin-project/go-state-types/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/filecoin-venus/venus/api"
 	apinode "github.com/filecoin-venus/venus/api/node"
-	"github.com/filecoin-venus/venus/crypto"
 	"github.com/filecoin-venus/venus/p2p"
-	"github.com/filecoin-venus/venus/state"
 )
 
 type netAPI struct{ host *p2p.Host }
@@ -109,34 +103,4 @@ func (a netAPI) NetAgentVersion(_ context.Context, p string) (string, error) {
 		return "", api.Errorf(api.CodeInternal, "peer store holds a %T for the agent of %s", v, p)
 	}
 	return s, nil
-}
-
-// walletAPI is the part of a wallet that needs no keys.
-type walletAPI struct{ reader }
-
-func (a walletAPI) WalletBalance(ctx context.Context, addr address.Address) (abi.TokenAmount, error) {
-	view, err := (poolChain{a.reader}).stateAfter(ctx, a.store.Head())
-	if err != nil {
-		return abi.TokenAmount{}, err
-	}
-	return view.Balance(ctx, addr)
-}
-
-func (a walletAPI) WalletVerify(ctx context.Context, addr address.Address, data []byte, sig *gscrypto.Signature) (bool, error) {
-	key, err := a.store.View(a.store.Head().ParentState()).ResolveToKey(ctx, addr)
-	if errors.Is(err, state.ErrActorNotFound) {
-		return false, absent(err, "account %s", addr)
-	}
-	if err != nil {
-		return false, err
-	}
-	return crypto.Verify(sig, key, data) == nil, nil
-}
-
-func (a walletAPI) WalletValidateAddress(_ context.Context, s string) (address.Address, error) {
-	addr, err := address.NewFromString(s)
-	if err != nil {
-		return address.Undef, api.Errorf(api.CodeInvalid, "address %q: %w", s, err)
-	}
-	return addr, nil
 }

@@ -153,6 +153,21 @@ func (a syncAPI) SyncUnmarkAllBad(context.Context) error {
 	return nil
 }
 
+func (a syncAPI) SyncCheckpoint(ctx context.Context, key types.TipSetKey) error {
+	if key.IsEmpty() {
+		return api.Errorf(api.CodeInvalid, "checkpoint: name a tipset")
+	}
+	ts, err := a.tipset(ctx, key)
+	if err != nil {
+		return err
+	}
+	err = a.store.SetCheckpoint(ctx, ts)
+	if errors.Is(err, chain.ErrCheckpoint) {
+		return api.Errorf(api.CodePrecondition, "%w", err).WithHint("make a tipset above it the head first (ChainSetHead)")
+	}
+	return err
+}
+
 func (a syncAPI) SyncValidateTipset(ctx context.Context, key types.TipSetKey) (bool, error) {
 	ts, err := a.tipset(ctx, key)
 	if err != nil {

@@ -23,6 +23,14 @@ type FileConfig struct {
 	Swarm     SwarmConfig     `json:"swarm"`
 	Bootstrap BootstrapConfig `json:"bootstrap"`
 	Beacon    BeaconConfig    `json:"beacon"`
+	Wallet    WalletConfig    `json:"wallet"`
+}
+
+// WalletConfig names the venus-wallet that signs for callers of this node; empty
+// for none. What the token may do there bounds what the node can be asked for.
+type WalletConfig struct {
+	URL   string `json:"url"`
+	Token string `json:"token"`
 }
 
 // APIConfig says where clients reach the node.
@@ -108,6 +116,8 @@ type Options struct {
 	Bootstrap   []string
 	// BeaconServers replace the network's drand servers.
 	BeaconServers []string
+	// WalletURL and WalletToken name a venus-wallet.
+	WalletURL, WalletToken string
 	// Offline keeps the node away from peers.
 	Offline bool
 	Version string

@@ -25,6 +25,7 @@ func (n *Node) openChain(ctx context.Context, r *repo.Repo, o Options) (*chain.S
 		return nil, err
 	}
 	n.opened.Add(blocks.Close)
+	n.blocks = blocks
 	meta, err := chain.OpenMeta(r.Path("chain"))
 	if err != nil {
 		return nil, err

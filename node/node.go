@@ -5,21 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/ipfs/go-cid"
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/filecoin-venus/venus/api"
 	apinode "github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/auth/localtoken"
-	"github.com/filecoin-venus/venus/auth/remote"
 	"github.com/filecoin-venus/venus/beacon"
 	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/chainsync"
 	"github.com/filecoin-venus/venus/consensus"
 	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/ipld"
 	"github.com/filecoin-venus/venus/mpool"
 	"github.com/filecoin-venus/venus/p2p"
 	"github.com/filecoin-venus/venus/p2p/exchange"
@@ -29,6 +27,7 @@ import (
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/rpc/daemon"
+	"github.com/filecoin-venus/venus/rpc/openrpc"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -44,6 +43,7 @@ type Node struct {
 	Network params.Network
 
 	base   *daemon.Base
+	blocks *ipld.Badger
 	opened daemon.Closers
 }
 
@@ -103,6 +103,8 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	meters := newMeters(o.Version, n.Network.Name)
+	validator.Observe(meters.checked)
 	talk := &gossip{reader: base}
 	pool, err := n.openPool(ctx, r, base, talk, o.Clock)
 	if err != nil {
@@ -113,20 +115,45 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	peers, err := newPeersAPI(host, r.Path(blockedName))
+	if err != nil {
+		return err
+	}
+	objects := objectAPI{reader: base, disk: n.blocks}
+	watch := vitals{
+		objectAPI: objects, sync: talk.sync, peers: func() int { return len(host.Network().Peers()) },
+		lonely: o.Offline || len(n.Network.Bootstrap)+len(cfg.Bootstrap.Addresses) == 0,
+	}
+	if err := n.dialOthers(cfg, &watch); err != nil {
+		return err
+	}
+	meters.watch(watch, pool)
+	health := rpc.NewHealth(o.Clock, watch.checks()...)
+	est := mpool.NewEstimator(pool, poolChain{base})
+	keys := walletAPI{reader: base, chosen: r.Path(defaultAddressName)}
+	if watch.wallet != nil {
+		keys.keys = watch.wallet
+	}
 	n.API = &API{
-		commonAPI: commonAPI{n.base}, chainAPI: chainAPI{base}, stateAPI: stateAPI{base}, minerStateAPI: minerStateAPI{base},
-		marketAPI: marketAPI{base}, messageAPI: messageAPI{base},
+		commonAPI: commonAPI{n.base}, chainAPI: chainAPI{base}, objectAPI: objects, stateAPI: stateAPI{base},
+		minerStateAPI: minerStateAPI{base}, marketAPI: marketAPI{base}, messageAPI: messageAPI{base}, msigAPI: msigAPI{base},
 		mpoolAPI:  mpoolAPI{reader: base, pool: pool, publish: talk.publishMessage},
-		gasAPI:    gasAPI{reader: base, est: mpool.NewEstimator(pool, poolChain{base})},
+		gasAPI:    gasAPI{reader: base, est: est},
 		syncAPI:   syncAPI{reader: base, sync: talk.sync, validate: validator, own: &ownBlocks{seen: map[ownKey]cid.Cid{}}, gossip: talk},
 		miningAPI: miningAPI{reader: base, beacons: beacons, produce: consensus.NewProducer(exec, beacons)},
-		netAPI:    netAPI{host}, walletAPI: walletAPI{base},
+		netAPI:    netAPI{host}, peersAPI: peers, alertsAPI: alertsAPI{health},
+		sendAPI: sendAPI{walletAPI: keys, pool: pool, est: est, sending: new(sync.Mutex)},
 	}
-	return n.listen(r, cfg, o, tokens, base)
+	return n.listen(r, cfg, o, serving{tokens: tokens, health: health, meters: meters})
 }
 
 // commonAPI is what every program answers.
 type commonAPI struct{ *daemon.Base }
+
+// Discover describes version 1; the other dialect describes itself.
+func (commonAPI) Discover(context.Context) (map[string]any, error) {
+	return openrpc.Document("venus", apinode.VersionV1.String(), apinode.Namespace, new(apinode.FullNodeProxy))
+}
 
 // Close stops everything in reverse order.
 func (n *Node) Close() error { return n.opened.Close() }
@@ -150,6 +177,9 @@ func overlay(cfg *FileConfig, o Options) {
 	}
 	if len(o.BeaconServers) > 0 {
 		cfg.Beacon.Servers = o.BeaconServers
+	}
+	if o.WalletURL != "" {
+		cfg.Wallet = WalletConfig{URL: o.WalletURL, Token: o.WalletToken}
 	}
 }
 
@@ -245,47 +275,4 @@ func (n *Node) joinPeers(ctx context.Context, r *repo.Repo, cfg FileConfig, o Op
 		talk.topics.Store(topics)
 	}
 	return host, nil
-}
-
-func (n *Node) listen(r *repo.Repo, cfg FileConfig, o Options, tokens *localtoken.Issuer, base reader) error {
-	verifiers := []rpc.Verifier{tokens.Verifier}
-	if cfg.API.VenusAuthURL != "" {
-		judge, stop, err := remote.Verifier(cfg.API.VenusAuthURL, o.Clock)
-		if err != nil {
-			return err
-		}
-		n.opened.Then(stop)
-		verifiers = append(verifiers, judge)
-	}
-	srv := rpc.NewServer(rpc.Options{
-		Verify: rpc.FirstOf(verifiers...), Anonymous: []api.Permission{api.PermRead}, Origins: cfg.API.AccessControlAllowOrigin,
-		Health: func(context.Context) error { return n.health(base, o.Clock.Now()) }, Clock: o.Clock,
-	})
-	if err := srv.Register("/rpc/v1", n.API, new(apinode.FullNodeProxy), apinode.Namespace); err != nil {
-		return err
-	}
-	if err := srv.Register("/rpc/v0", apinode.V0(n.API), new(apinode.FullNodeV0Proxy), apinode.Namespace); err != nil {
-		return err
-	}
-	s, err := daemon.Serve(r, n.base, srv, daemon.Listening{
-		Address: cfg.API.APIAddress, Choose: "with --api or api.apiAddress in " + r.Path(configName),
-	})
-	if err != nil {
-		return err
-	}
-	n.opened.Add(s.Close)
-	n.Address = s.Address
-	return nil
-}
-
-// health says why the node is not well: nil when its head keeps up with the
-// clock.
-func (n *Node) health(base reader, now time.Time) error {
-	head := base.store.Head()
-	age := now.Sub(time.Unix(int64(head.MinTimestamp()), 0))
-	if age > epochAge(n.Network.BlockDelay) {
-		due := epochOf(now, base.store.Genesis().MinTimestamp(), n.Network.BlockDelay)
-		return fmt.Errorf("head %d is %s old, the clock says epoch %d", head.Height(), age.Round(time.Second), due)
-	}
-	return nil
 }

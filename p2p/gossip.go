@@ -81,6 +81,7 @@ func (h *Host) Join(ctx context.Context, v Handlers) (*Gossip, error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ps, err := pubsub.NewGossipSub(run, h.Host,
 		pubsub.WithFloodPublish(true), pubsub.WithGossipSubParams(gp), pubsub.WithPeerScore(score, thresholds),
+		pubsub.WithPeerScoreInspect(h.scores.take, scoresEvery),
 		pubsub.WithMessageIdFn(messageID), pubsub.WithMaxMessageSize(maxGossipSize),
 		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(pubsub.NewAllowlistSubscriptionFilter(blockTopic, msgTopic), 100)))
 	if err != nil {

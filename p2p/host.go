@@ -8,17 +8,20 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/metrics"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/net/conngater"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -60,6 +63,10 @@ type Host struct {
 	cancel     context.CancelFunc
 	done       sync.WaitGroup
 
+	blocked   *conngater.BasicConnectionGater // whom the operator refuses
+	reachable atomic.Int32                    // a network.Reachability
+	scores    scores
+
 	mu     sync.Mutex
 	gossip *Gossip
 }
@@ -88,13 +95,17 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connection manager: %w", err)
 	}
+	blocked, err := conngater.NewBasicConnectionGater(nil) // who is blocked, the caller keeps
+	if err != nil {
+		return nil, fmt.Errorf("connection gater: %w", err)
+	}
 	bw := metrics.NewBandwidthCounter()
 	listen := libp2p.NoListenAddrs
 	if len(cfg.Listen) > 0 {
 		listen = libp2p.ListenAddrStrings(cfg.Listen...)
 	}
 	rep := newReputation(cfg.Clock, boot)
-	h, err := libp2p.New(libp2p.Identity(key), listen, libp2p.ConnectionManager(cm), libp2p.ConnectionGater(gater{rep}), libp2p.BandwidthReporter(bw),
+	h, err := libp2p.New(libp2p.Identity(key), listen, libp2p.ConnectionManager(cm), libp2p.ConnectionGater(gater{r: rep, operator: blocked}), libp2p.BandwidthReporter(bw),
 		libp2p.UserAgent(cfg.Agent), libp2p.Ping(true), libp2p.DisableRelay())
 	if err != nil {
 		return nil, fmt.Errorf("start libp2p on %v: %w", cfg.Listen, err)
@@ -105,10 +116,16 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 		h.Close()
 		return nil, fmt.Errorf("start peer discovery: %w", err)
 	}
+	reach, err := h.EventBus().Subscribe(new(event.EvtLocalReachabilityChanged))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("follow reachability: %w", err), router.Close(), h.Close())
+	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	p := &Host{Host: h, cfg: cfg, dht: router, bandwidth: bw, reputation: rep, bootstrap: boot, cancel: cancel}
-	p.done.Add(1)
+	p := &Host{Host: h, cfg: cfg, dht: router, bandwidth: bw, reputation: rep, bootstrap: boot, cancel: cancel, blocked: blocked}
+	context.AfterFunc(run, func() { _ = reach.Close() }) // it ends followReachability
+	p.done.Add(2)
 	go p.keepConnected(run)
+	go p.followReachability(reach)
 	return p, nil
 }
 

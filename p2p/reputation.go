@@ -166,16 +166,26 @@ func (r *reputation) forgive(p peer.ID) {
 	delete(r.record, p)
 }
 
-// gater keeps banned peers out.
-type gater struct{ r *reputation }
+// gater keeps out banned peers and whom the operator refuses.
+type gater struct {
+	r        *reputation
+	operator connmgr.ConnectionGater
+}
 
 var _ connmgr.ConnectionGater = gater{}
 
-func (g gater) InterceptPeerDial(p peer.ID) bool                 { return !g.r.banned(p) }
-func (g gater) InterceptAddrDial(p peer.ID, _ ma.Multiaddr) bool { return !g.r.banned(p) }
-func (g gater) InterceptAccept(network.ConnMultiaddrs) bool      { return true }
-func (g gater) InterceptSecured(_ network.Direction, p peer.ID, _ network.ConnMultiaddrs) bool {
-	return !g.r.banned(p)
+func (g gater) InterceptPeerDial(p peer.ID) bool {
+	return !g.r.banned(p) && g.operator.InterceptPeerDial(p)
+}
+
+func (g gater) InterceptAddrDial(p peer.ID, a ma.Multiaddr) bool {
+	return !g.r.banned(p) && g.operator.InterceptAddrDial(p, a)
+}
+
+func (g gater) InterceptAccept(c network.ConnMultiaddrs) bool { return g.operator.InterceptAccept(c) }
+
+func (g gater) InterceptSecured(d network.Direction, p peer.ID, c network.ConnMultiaddrs) bool {
+	return !g.r.banned(p) && g.operator.InterceptSecured(d, p, c)
 }
 
 func (g gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }

@@ -74,7 +74,7 @@ func TestExcludedMethodsSayWhy(t *testing.T) {
 	require.Equal(t, "make none", api.Explain(err).Hint)
 	_, _, _ = post(t, "http://"+addr+DefaultPath, `{"jsonrpc":"2.0","id":1,"method":"Filecoin.Nobody","params":[]}`)
 	meter.change(func() {
-		require.Equal(t, map[string]int{"Filecoin.ClientStartDeal unsupported": 5, "Echo ok": 1, "unknown no_method": 1}, meter.calls)
+		require.Equal(t, map[string]int{"ClientStartDeal unsupported": 5, "Echo ok": 1, "unknown no_method": 1}, meter.calls)
 	})
 }
 
@@ -168,5 +168,5 @@ func TestSlowSubscribersAreTold(t *testing.T) {
 		defer meter.mu.Unlock()
 		return meter.conns == 0 && meter.streams == 0
 	}, 10*time.Second, 10*time.Millisecond)
-	require.Equal(t, []string{"Filecoin.Events"}, meter.slow)
+	require.Equal(t, []string{"Events"}, meter.slow)
 }

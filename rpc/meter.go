@@ -6,7 +6,8 @@ import "time"
 // goroutines and must not block.
 type Meter interface {
 	// Called: a call of a method ended with a code: "ok", an api.ErrorCode, or
-	// "no_method" for one that nobody knows, whose name is then "unknown".
+	// "no_method" for one that nobody knows, whose name is then "unknown". Names
+	// come without their namespace.
 	Called(method, code string, took time.Duration)
 	// Connections and Subscriptions changed by so many.
 	Connections(delta int)

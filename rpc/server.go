@@ -354,7 +354,7 @@ func (v *service) batch(ctx context.Context, sess *session, calls []json.RawMess
 // permission again.
 func (v *service) refuse(sess *session, f frame) []byte {
 	if err, ok := v.excluded[f.Method]; ok {
-		sess.called(f.Method, string(err.Code), 0)
+		sess.called(bare(f.Method), string(err.Code), 0)
 		return excludedFrame(f.ID, err)
 	}
 	need, known := v.perms[f.Method]
@@ -365,9 +365,12 @@ func (v *service) refuse(sess *session, f frame) []byte {
 	if sess.get().May(need) {
 		return nil
 	}
-	sess.called(f.Method, string(api.CodePermission), 0)
-	return callError(f.ID, missing(f.Method[strings.LastIndexByte(f.Method, '.')+1:], need))
+	sess.called(bare(f.Method), string(api.CodePermission), 0)
+	return callError(f.ID, missing(bare(f.Method), need))
 }
+
+// bare is a method's name without its namespace.
+func bare(method string) string { return method[strings.LastIndexByte(method, '.')+1:] }
 
 // readBody reads a request within the limits of size and time. The deadline is
 // lifted afterwards: a call may take long.

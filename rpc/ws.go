@@ -273,7 +273,7 @@ func (c *socket) stream(ctx context.Context, f frame, st stream) {
 		}
 	}
 	if slow.Load() {
-		c.svc.srv.opts.Meter.TooSlow(f.Method)
+		c.svc.srv.opts.Meter.TooSlow(bare(f.Method))
 		log.Warnw("a slow subscriber loses its connection", "method", f.Method, "behind", cap(queue))
 		c.end(fmt.Sprintf("too slow: more than %d values of %s were not taken", cap(queue), f.Method))
 		return

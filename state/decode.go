@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"reflect"
 
@@ -57,6 +58,35 @@ func DecodeParams(code cid.Cid, num abi.MethodNum, params []byte) (any, error) {
 		return nil, err
 	}
 	return decodeAs(t.In(1), params)
+}
+
+// EncodeParams encodes the parameters of a builtin actor's method from the JSON
+// form of what DecodeParams returns. A method without parameters takes null.
+func EncodeParams(code cid.Cid, num abi.MethodNum, params []byte) ([]byte, error) {
+	t, err := method(code, num)
+	if err != nil {
+		return nil, err
+	}
+	v, ok := reflect.New(t.In(1).Elem()).Interface().(cbor.Marshaler)
+	if !ok {
+		return nil, fmt.Errorf("%s has no encoding", t.In(1))
+	}
+	if t.In(1) == reflect.TypeFor[*abi.EmptyValue]() {
+		if s := string(bytes.TrimSpace(params)); s != "" && s != "null" && s != "{}" {
+			return nil, fmt.Errorf("the method takes no parameters, not %.40s", s)
+		}
+		return nil, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(params))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return nil, fmt.Errorf("read %s: %w", t.In(1).Elem(), err)
+	}
+	var b bytes.Buffer
+	if err := v.MarshalCBOR(&b); err != nil {
+		return nil, fmt.Errorf("encode %s: %w", t.In(1).Elem(), err)
+	}
+	return b.Bytes(), nil
 }
 
 // DecodeReturn decodes the return value of a builtin actor's method.

@@ -74,8 +74,8 @@ type Calls interface {
 	// StateReplay runs a message of the chain again and returns its trace.
 	//perm:read
 	StateReplay(ctx context.Context, tsk types.TipSetKey, c cid.Cid) (*InvocResult, error)
-	// StateCompute runs messages, as if they came without fees, on the state before a tipset at a later
-	// height, null rounds in between included.
+	// StateCompute runs a tipset again, then messages, with their fees and nonces, on the state after it as
+	// at a later height; the trace holds all of them, and nothing is kept.
 	//perm:read
 	StateCompute(ctx context.Context, height abi.ChainEpoch, msgs []*types.Message, tsk types.TipSetKey) (*ComputeStateOutput, error)
 	// StateListMessages lists the messages on the way back from a tipset to a height that have the given
