@@ -93,6 +93,7 @@ func testPeers(t *testing.T, x *tour) {
 		st, err := x.v1.NodeStatus(ctx, false)
 		return err == nil && st.PeerStatus == apinode.NodePeerStatus{PeersToPublishMsgs: 1, PeersToPublishBlocks: 1}
 	})
+	testAboutPeer(t, x, id)
 	require.NoError(t, x.v1.NetDisconnect(ctx, id))
 	connected(network.NotConnected)
 	for _, err := range []error{
@@ -109,6 +110,81 @@ func testPeers(t *testing.T, x *tour) {
 	}
 	require.NoError(t, other.Close())
 	require.Equal(t, api.CodeUnavailable, code(x.v1.NetConnect(ctx, info)), "nobody is there")
+}
+
+// testAboutPeer asks what is known of a connected peer.
+func testAboutPeer(t *testing.T, x *tour, id string) {
+	ctx := x.ctx
+	took, err := x.v1.NetPing(ctx, id)
+	require.NoError(t, err)
+	require.Positive(t, took)
+	info, err := x.v1.NetPeerInfo(ctx, id)
+	require.NoError(t, err)
+	require.Equal(t, "venus/other", info.Agent)
+	require.Contains(t, info.Protocols, "/fil/hello/1.0.0")
+	require.NotNil(t, info.ConnMgrMeta)
+	require.Len(t, info.ConnMgrMeta.Conns, 1)
+	soon(t, "traffic is counted", func() bool {
+		all, err := x.v1.NetBandwidthStats(ctx)
+		require.NoError(t, err)
+		by, err := x.v1.NetBandwidthStatsByPeer(ctx)
+		require.NoError(t, err)
+		proto, err := x.v1.NetBandwidthStatsByProtocol(ctx)
+		require.NoError(t, err)
+		return all.TotalIn > 0 && by[id].TotalIn > 0 && len(proto) > 0
+	})
+	soon(t, "gossip rates the peer", func() bool {
+		list, err := x.v1.NetPubsubScores(ctx)
+		require.NoError(t, err)
+		return len(list) == 1 && list[0].ID == id
+	})
+	require.NoError(t, x.v1.NetProtectAdd(ctx, []string{id}))
+	kept, err := x.v1.NetProtectList(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []string{id}, kept)
+	require.NoError(t, x.v1.NetProtectRemove(ctx, []string{id}))
+	kept, err = x.v1.NetProtectList(ctx)
+	require.NoError(t, err)
+	require.Empty(t, kept)
+	for _, err := range []error{
+		x.v1.NetProtectAdd(ctx, []string{"nonsense"}), x.v1.NetProtectRemove(ctx, []string{"nonsense"}),
+		func() error { _, err := x.v1.NetPing(ctx, "nonsense"); return err }(),
+		func() error { _, err := x.v1.NetPeerInfo(ctx, "nonsense"); return err }(),
+	} {
+		require.Equal(t, api.CodeInvalid, code(err))
+	}
+}
+
+// testBlocked: who is blocked is hung up on, cannot come back, and stays blocked
+// over a restart.
+func testBlocked(t *testing.T) {
+	w, ctx := theWorld(t), t.Context()
+	n, other := w.first(t, nil), w.first(t, nil)
+	info, err := other.v1.NetAddrsListen(ctx)
+	require.NoError(t, err)
+	require.NoError(t, n.v1.NetConnect(ctx, info))
+	list := apinode.NetBlockList{Peers: []string{info.ID}, IPAddrs: []string{"203.0.113.7"}, IPSubnets: []string{"198.51.100.0/24"}}
+	require.NoError(t, n.v1.NetBlockAdd(ctx, list))
+	soon(t, "it is hung up on", func() bool {
+		c, err := n.v1.NetConnectedness(ctx, info.ID)
+		return err == nil && c == int(network.NotConnected)
+	})
+	require.Equal(t, api.CodeUnavailable, code(n.v1.NetConnect(ctx, info)))
+	require.NoError(t, n.Close())
+	n = w.start(t, n.repo, nil)
+	got, err := n.v1.NetBlockList(ctx)
+	require.NoError(t, err)
+	require.Equal(t, list, got)
+	require.Equal(t, api.CodeUnavailable, code(n.v1.NetConnect(ctx, info)))
+	require.NoError(t, n.v1.NetBlockRemove(ctx, list))
+	got, err = n.v1.NetBlockList(ctx)
+	require.NoError(t, err)
+	require.Equal(t, apinode.NetBlockList{Peers: []string{}, IPAddrs: []string{}, IPSubnets: []string{}}, got)
+	require.NoError(t, n.v1.NetConnect(ctx, info))
+	for _, bad := range []apinode.NetBlockList{{Peers: []string{"x"}}, {IPAddrs: []string{"x"}}, {IPSubnets: []string{"x"}}} {
+		require.Equal(t, api.CodeInvalid, code(n.v1.NetBlockAdd(ctx, bad)))
+		require.Equal(t, api.CodeInvalid, code(n.v1.NetBlockRemove(ctx, bad)))
+	}
 }
 
 // TestShutdownThroughTheAPI: who listens hears of the end, and Wait returns.

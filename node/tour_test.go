@@ -49,7 +49,7 @@ const offeredSector = 7
 func newTour(t *testing.T) *tour {
 	t.Helper()
 	w := theWorld(t)
-	x := &tour{running: w.first(t, nil), ctx: t.Context(), net: w.net, saver: newAccount(t, types.KeySecp256k1, 0)}
+	x := &tour{running: w.first(t, keysOf(t, w.faucet, w.worker)), ctx: t.Context(), net: w.net, saver: newAccount(t, types.KeySecp256k1, 0)}
 	x.genesis = x.running.head(t)
 	x.mine(t, 2)
 	x.paid = w.faucet.transfer(t, x.saver.addr, 0, 5e18)
@@ -139,7 +139,7 @@ func TestEveryMethod(t *testing.T) {
 	x := newTour(t)
 	asked := map[string]func(*testing.T, *tour){}
 	for _, topic := range []map[string]func(*testing.T, *tour){
-		commonTable, chainTable, stateTable, minerTable, marketTable, mpoolTable, syncTable, netTable,
+		commonTable, chainTable, objectTable, stateTable, minerTable, marketTable, mpoolTable, checkTable, msigTable, walletTable, syncTable, netTable,
 	} {
 		for name, ask := range topic {
 			require.Nil(t, asked[name], "%s is asked twice", name)

@@ -305,4 +305,21 @@ var netTable = map[string]func(*testing.T, *tour){
 	"NetConnectedness": func(t *testing.T, x *tour) {},
 	"NetFindPeer":      func(t *testing.T, x *tour) {},
 	"NetAgentVersion":  func(t *testing.T, x *tour) {},
+	"NetPing":          func(t *testing.T, x *tour) {},
+	"NetAutoNatStatus": func(t *testing.T, x *tour) {
+		nat, err := x.v1.NetAutoNatStatus(x.ctx)
+		require.NoError(t, err)
+		require.Zero(t, nat.Reachability, "nobody tried to dial")
+	},
+	"NetBandwidthStats":           func(t *testing.T, x *tour) {},
+	"NetBandwidthStatsByPeer":     func(t *testing.T, x *tour) {},
+	"NetBandwidthStatsByProtocol": func(t *testing.T, x *tour) {},
+	"NetPeerInfo":                 func(t *testing.T, x *tour) {},
+	"NetPubsubScores":             func(t *testing.T, x *tour) {},
+	"NetBlockAdd":                 func(t *testing.T, x *tour) { testBlocked(t) },
+	"NetBlockRemove":              func(t *testing.T, x *tour) {},
+	"NetBlockList":                func(t *testing.T, x *tour) {},
+	"NetProtectAdd":               func(t *testing.T, x *tour) {},
+	"NetProtectRemove":            func(t *testing.T, x *tour) {},
+	"NetProtectList":              func(t *testing.T, x *tour) {},
 }

@@ -31,10 +31,10 @@ func GlobalFlags() []cli.Flag {
 	}
 }
 
-// Commands are all commands that need a running node.
+// Commands are all commands that need a running node, and openrpc.
 func Commands() []*cli.Command {
 	return []*cli.Command{chainCommands(), stateCommands(), mpoolCommands(), syncCommands(), netCommands(), walletCommands(),
-		node().Tokens("this node's own tokens (those of a cluster come from venus-auth)"), node().Logs("the running node"), stopCommand()}
+		node().Tokens("this node's own tokens (those of a cluster come from venus-auth)"), node().Logs("the running node"), stopCommand(), openrpcCommand()}
 }
 
 // client asks the running node.
