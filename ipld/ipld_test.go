@@ -99,6 +99,39 @@ func TestBadgerSurvivesReopen(t *testing.T) {
 	require.NoError(t, bs.Close())
 }
 
+func TestBadgerCheckFindsDamage(t *testing.T) {
+	ctx := context.Background()
+	b, err := OpenBadger(t.TempDir())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.Close()) }()
+	c := put(t, b, "sound")
+	put(t, b, "too")
+	n, err := b.Check(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+	require.GreaterOrEqual(t, b.Size(), int64(0))
+	require.NoError(t, b.Put(ctx, c, []byte("what a failing disk makes of it")))
+	_, err = b.Check(ctx)
+	require.ErrorContains(t, err, "is damaged")
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err = b.Check(over)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestWalkUnseenSharesWork(t *testing.T) {
+	ctx := context.Background()
+	m := NewMemory()
+	leaf := put(t, m, "leaf")
+	one, two := put(t, m, "one", leaf), put(t, m, "two", leaf)
+	seen := map[cid.Cid]struct{}{}
+	var order []cid.Cid
+	visit := func(c cid.Cid, _ []byte) error { order = append(order, c); return nil }
+	require.NoError(t, WalkUnseen(ctx, m, seen, visit, one))
+	require.NoError(t, WalkUnseen(ctx, m, seen, visit, two, one))
+	require.Equal(t, []cid.Cid{one, leaf, two}, order)
+}
+
 func TestFlushWritesOnlyTheReachable(t *testing.T) {
 	ctx := context.Background()
 	base := NewMemory()

@@ -115,36 +115,57 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	peers, err := newPeersAPI(host, r.Path(blockedName))
-	if err != nil {
-		return err
-	}
-	objects := objectAPI{reader: base, disk: n.blocks}
 	watch := vitals{
-		objectAPI: objects, sync: talk.sync, peers: func() int { return len(host.Network().Peers()) },
+		objectAPI: objectAPI{reader: base, disk: n.blocks}, sync: talk.sync, peers: func() int { return len(host.Network().Peers()) },
 		lonely: o.Offline || len(n.Network.Bootstrap)+len(cfg.Bootstrap.Addresses) == 0,
 	}
 	if err := n.dialOthers(cfg, &watch); err != nil {
 		return err
 	}
 	meters.watch(watch, pool)
-	health := rpc.NewHealth(o.Clock, watch.checks()...)
-	est := mpool.NewEstimator(pool, poolChain{base})
+	x := parts{base: base, beacons: beacons, exec: exec, validator: validator, pool: pool, host: host, talk: talk, watch: watch}
+	x.health = rpc.NewHealth(o.Clock, watch.checks()...)
+	if err := n.assemble(r, x); err != nil {
+		return err
+	}
+	return n.listen(r, cfg, o, serving{tokens: tokens, health: x.health, meters: meters})
+}
+
+// parts are what the API is made of.
+type parts struct {
+	base      reader
+	beacons   beacon.Schedule
+	exec      *chain.Executor
+	validator *consensus.Validator
+	pool      *mpool.Pool
+	host      *p2p.Host
+	talk      *gossip
+	watch     vitals
+	health    *rpc.Health
+}
+
+// assemble makes the API of its topics.
+func (n *Node) assemble(r *repo.Repo, x parts) error {
+	peers, err := newPeersAPI(x.host, r.Path(blockedName))
+	if err != nil {
+		return err
+	}
+	base, est := x.base, mpool.NewEstimator(x.pool, poolChain{x.base})
 	keys := walletAPI{reader: base, chosen: r.Path(defaultAddressName)}
-	if watch.wallet != nil {
-		keys.keys = watch.wallet
+	if x.watch.wallet != nil {
+		keys.keys = x.watch.wallet
 	}
 	n.API = &API{
-		commonAPI: commonAPI{n.base}, chainAPI: chainAPI{base}, objectAPI: objects, stateAPI: stateAPI{base},
+		commonAPI: commonAPI{n.base}, chainAPI: chainAPI{base}, objectAPI: x.watch.objectAPI, stateAPI: stateAPI{base},
 		minerStateAPI: minerStateAPI{base}, marketAPI: marketAPI{base}, messageAPI: messageAPI{base}, msigAPI: msigAPI{base},
-		mpoolAPI:  mpoolAPI{reader: base, pool: pool, publish: talk.publishMessage},
+		mpoolAPI:  mpoolAPI{reader: base, pool: x.pool, publish: x.talk.publishMessage},
 		gasAPI:    gasAPI{reader: base, est: est},
-		syncAPI:   syncAPI{reader: base, sync: talk.sync, validate: validator, own: &ownBlocks{seen: map[ownKey]cid.Cid{}}, gossip: talk},
-		miningAPI: miningAPI{reader: base, beacons: beacons, produce: consensus.NewProducer(exec, beacons)},
-		netAPI:    netAPI{host}, peersAPI: peers, alertsAPI: alertsAPI{health},
-		sendAPI: sendAPI{walletAPI: keys, pool: pool, est: est, sending: new(sync.Mutex)},
+		syncAPI:   syncAPI{reader: base, sync: x.talk.sync, validate: x.validator, own: &ownBlocks{seen: map[ownKey]cid.Cid{}}, gossip: x.talk},
+		miningAPI: miningAPI{reader: base, beacons: x.beacons, produce: consensus.NewProducer(x.exec, x.beacons)},
+		netAPI:    netAPI{x.host}, peersAPI: peers, alertsAPI: alertsAPI{x.health},
+		sendAPI: sendAPI{walletAPI: keys, pool: x.pool, est: est, sending: new(sync.Mutex)},
 	}
-	return n.listen(r, cfg, o, serving{tokens: tokens, health: health, meters: meters})
+	return nil
 }
 
 // commonAPI is what every program answers.

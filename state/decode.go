@@ -62,7 +62,13 @@ func DecodeParams(code cid.Cid, num abi.MethodNum, params []byte) (any, error) {
 
 // EncodeParams encodes the parameters of a builtin actor's method from the JSON
 // form of what DecodeParams returns. A method without parameters takes null.
-func EncodeParams(code cid.Cid, num abi.MethodNum, params []byte) ([]byte, error) {
+func EncodeParams(code cid.Cid, num abi.MethodNum, params []byte) (raw []byte, err error) {
+	defer func() {
+		// The actors' encoders are made for whole objects, a caller may give halves.
+		if p := recover(); p != nil {
+			raw, err = nil, fmt.Errorf("parameters of method %d are not whole: %v", num, p)
+		}
+	}()
 	t, err := method(code, num)
 	if err != nil {
 		return nil, err

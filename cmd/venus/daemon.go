@@ -8,6 +8,7 @@ import (
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/urfave/cli/v3"
 
+	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
 	clivenus "github.com/filecoin-venus/venus/cli/venus"
 	"github.com/filecoin-venus/venus/internal/clock"
@@ -28,6 +29,8 @@ func daemonCommand() *cli.Command {
 			&cli.StringFlag{Name: "swarm", Aliases: []string{"swarmlisten"}, Usage: "listen for peers here, a `MULTIADDR`"},
 			&cli.StringSliceFlag{Name: "bootstrap-peers", Usage: "peers to start from, `MULTIADDR`s with /p2p/ID; may be repeated"},
 			&cli.StringSliceFlag{Name: "beacon-url", Usage: "drand servers to use instead of the network's; may be repeated"},
+			&cli.StringFlag{Name: "wallet-url", Usage: "venus-wallet that signs for callers of this node, a `MULTIADDR`"},
+			&cli.StringFlag{Name: "wallet-token", Usage: "token for it, or @FILE; what it may do there bounds what callers can ask for", Sources: cli.EnvVars("VENUS_WALLET_TOKEN")},
 			&cli.BoolFlag{Name: "offline", Usage: "stay away from peers"},
 			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error"},
 		},
@@ -42,10 +45,14 @@ func runDaemon(ctx context.Context, cmd *cli.Command) error {
 	for _, noisy := range []string{"dht", "dht/RtRefreshManager", "dht.pb", "pubsub", "swarm2", "basichost", "net/identify", "connmgr", "canonical-log", "rpc"} {
 		_ = logging.SetLogLevel(noisy, "error") // a name that does not exist yet is not noisy
 	}
+	walletToken, err := connect.Secret("wallet-token", cmd.String("wallet-token"))
+	if err != nil {
+		return err
+	}
 	n, err := node.New(ctx, node.Options{
 		Repo: cmd.String(clivenus.FlagRepo), Network: cmd.String("network"), GenesisFile: cmd.String("genesisfile"), AuthURL: cmd.String("auth-url"),
 		API: cmd.String("api"), Swarm: cmd.String("swarm"), Bootstrap: cmd.StringSlice("bootstrap-peers"), BeaconServers: cmd.StringSlice("beacon-url"),
-		Offline: cmd.Bool("offline"), Version: version, Clock: clock.Real(),
+		WalletURL: cmd.String("wallet-url"), WalletToken: walletToken, Offline: cmd.Bool("offline"), Version: version, Clock: clock.Real(),
 	})
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ func TestRefusals(t *testing.T) {
 		"odd permission":   {"// Do does.\n//perm:root\nDo(ctx context.Context) error", `permission "root"`},
 		"no comment":       {"Do(ctx context.Context) error", "no doc comment"},
 		"only permission":  {"//perm:read\nDo(ctx context.Context) error", "no doc comment"},
+		"no names":         {"// Do does.\n//perm:read\nDo(context.Context, int) error", "needs a name"},
 		"no context":       {"// Do does.\n//perm:read\nDo(n int) error", "context.Context"},
 		"no error":         {"// Do does.\n//perm:read\nDo(ctx context.Context) int", "results must be"},
 		"three results":    {"// Do does.\n//perm:read\nDo(ctx context.Context) (int, int, error)", "results must be"},
@@ -52,4 +53,11 @@ func TestRefusals(t *testing.T) {
 	}
 	_, err := parsePackage(t.TempDir())
 	require.ErrorContains(t, err, "no interface is marked")
+}
+
+func TestTags(t *testing.T) {
+	m := method{perm: "read", doc: "Do does `it`.", names: []string{"a", "b"}, paced: true}
+	require.Equal(t, "\"perm:\\\"read\\\" args:\\\"a,b\\\" stream:\\\"paced\\\" doc:\\\"Do does `it`.\\\"\"", m.tag())
+	m = method{perm: "admin", doc: `Do "does".`}
+	require.Equal(t, "`perm:\"admin\" doc:\"Do \\\"does\\\".\"`", m.tag())
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +31,18 @@ func TestNpmClients(t *testing.T) {
 	t.Run("lotus", func(t *testing.T) { lotusClient(t, clients, c, st) })
 	t.Run("drand", func(t *testing.T) { drandClient(t, clients, st) })
 	t.Run("zondax", func(t *testing.T) { signingTools(t, clients, c, st) })
+}
+
+// TestNpmSchema: the names that the surface test of the node goes by are those of
+// the Lotus client's schema.
+func TestNpmSchema(t *testing.T) {
+	t.Parallel()
+	clients := npm.Install(t, filepath.Join(shared.root, "test", "e2e", "npm"))
+	var got []string
+	clients.Script(t, nil, nil, &got, "schema.mjs")
+	want, err := os.ReadFile(filepath.Join(shared.root, "api", "node", "testdata", "lotus-schema-3.0.2.txt"))
+	require.NoError(t, err)
+	require.Equal(t, strings.Fields(string(want)), got)
 }
 
 // lotusClient reads head, notifications and a miner with the Lotus JS client.
