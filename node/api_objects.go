@@ -23,7 +23,12 @@ import (
 type objectAPI struct {
 	reader
 	disk *ipld.Badger
+	// exports has a place for every export that may run at once.
+	exports chan struct{}
 }
+
+// maxExports bounds the exports at once: each reads a large part of the store.
+const maxExports = 2
 
 // maxList bounds the keys of one ChainList.
 const maxList = 100_000
@@ -162,8 +167,14 @@ func (a objectAPI) ChainExport(ctx context.Context, recent abi.ChainEpoch, skipO
 	if recent < 0 {
 		return nil, api.Errorf(api.CodeInvalid, "export: %d recent epochs", recent)
 	}
+	select {
+	case a.exports <- struct{}{}:
+	default:
+		return nil, api.Errorf(api.CodeLimit, "%d exports are running already", maxExports).WithHint("wait until one has ended")
+	}
 	out := make(chan []byte)
 	go func() {
+		defer func() { <-a.exports }()
 		defer close(out)
 		w := &chunks{ctx: ctx, out: out}
 		err := chain.Export(ctx, w, a.store, ts, chain.ExportOptions{Recent: recent, SkipOldMessages: skipOld})

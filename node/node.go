@@ -116,7 +116,7 @@ func (n *Node) start(ctx context.Context, o Options) error {
 		return err
 	}
 	watch := vitals{
-		objectAPI: objectAPI{reader: base, disk: n.blocks}, sync: talk.sync, peers: func() int { return len(host.Network().Peers()) },
+		objectAPI: objectAPI{reader: base, disk: n.blocks, exports: make(chan struct{}, maxExports)}, sync: talk.sync, peers: func() int { return len(host.Network().Peers()) },
 		lonely: o.Offline || len(n.Network.Bootstrap)+len(cfg.Bootstrap.Addresses) == 0,
 	}
 	if err := n.dialOthers(cfg, &watch); err != nil {

@@ -229,9 +229,24 @@ func testExport(t *testing.T, x *tour) {
 	ctx, cancel := context.WithCancel(x.ctx)
 	parts, err := x.v1.ChainExport(ctx, 1000, false, types.EmptyTSK)
 	require.NoError(t, err)
+	_, err = x.v1.ChainExport(ctx, 1000, false, types.EmptyTSK)
+	require.NoError(t, err)
+	more, err := x.v1.ChainExport(ctx, 1000, false, types.EmptyTSK)
+	if err == nil { // the first may have ended by now
+		for range more {
+		}
+	} else {
+		require.Equal(t, api.CodeLimit, code(err))
+	}
 	cancel()
 	for range parts { // who hangs up ends it
 	}
+	soon(t, "there is room again", func() bool {
+		ctx, cancel := context.WithCancel(x.ctx)
+		defer cancel()
+		_, err := x.v1.ChainExport(ctx, 1, true, types.EmptyTSK)
+		return err == nil
+	})
 }
 
 func testCheckpoint(t *testing.T, x *tour) {

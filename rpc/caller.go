@@ -103,11 +103,20 @@ func (s *session) set(c Caller) {
 // CallerFrom returns who the running request speaks for; false when ctx does
 // not come from a server.
 func CallerFrom(ctx context.Context) (Caller, bool) {
-	s, ok := ctx.Value(sessionKey{}).(*session)
-	if !ok {
+	s := sessionOf(ctx)
+	if s == nil {
 		return Caller{}, false
 	}
 	return s.get(), true
+}
+
+// sessionOf is the session of a request, nil when there is none.
+func sessionOf(ctx context.Context) *session {
+	if ctx == nil {
+		return nil
+	}
+	s, _ := ctx.Value(sessionKey{}).(*session)
+	return s
 }
 
 // WithCaller returns a context that speaks for c. It serves tests and servers

@@ -63,7 +63,7 @@ func guarded(f reflect.StructField, need api.Permission, fn reflect.Value) func(
 	amounts := holdsAmount(f.Type.Out(0))
 	return func(args []reflect.Value) (out []reflect.Value) {
 		ctx, _ := args[0].Interface().(context.Context)
-		if sess, ok := ctx.Value(sessionKey{}).(*session); ok {
+		if sess := sessionOf(ctx); sess != nil {
 			begun := sess.now()
 			defer func() { sess.called(f.Name, codeOf(out), sess.now().Sub(begun)) }()
 		}
