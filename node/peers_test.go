@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/p2p"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/types"
@@ -171,11 +172,13 @@ func TestVerdictOnMinersWithoutPower(t *testing.T) {
 	require.Equal(t, p2p.Ignore, got, "a failure of ours is not theirs")
 }
 
-// TestVerdictsOnMessages: invalid for everyone is rejected, unwanted now is ignored.
+// TestVerdictsOnMessages: invalid for everyone is rejected, unwanted now is ignored, by a node that is up to date.
 func TestVerdictsOnMessages(t *testing.T) {
 	w := theWorld(t)
 	n := w.first(t, alone)
 	n.mine(t, 1)
+	now := clock.NewSim(time.Unix(int64(n.head(t).MinTimestamp()), 0))
+	n.API.gossip.clock = now
 	remake := func(nonce uint64, change func(*types.Message)) *types.SignedMessage {
 		m := w.faucet.transfer(t, w.worker.addr, nonce, 1).Message
 		change(&m)
@@ -201,6 +204,10 @@ func TestVerdictsOnMessages(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c.want, n.API.gossip.message(t.Context(), "peer", raw, false), c.name)
 	}
+	now.Advance((behindEpochs + 1) * n.API.gossip.net.BlockDelay)
+	raw, err := w.faucet.transfer(t, w.worker.addr, 9, 1).Serialize()
+	require.NoError(t, err)
+	require.Equal(t, p2p.Unsure, n.API.gossip.message(t.Context(), "peer", raw, false), "a node far behind holds nothing against its peers")
 	require.Equal(t, p2p.Reject, n.API.gossip.message(t.Context(), "peer", []byte("no message"), false))
 	require.Equal(t, p2p.Accept, n.API.gossip.message(t.Context(), "peer", []byte("our own"), true))
 }

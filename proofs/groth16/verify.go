@@ -23,7 +23,7 @@ type PreparedKey struct {
 	alphaBeta bls.GT   // e(alpha, beta)
 	// tables are of the first inputs, the commitments of a seal: multiplying these takes a quarter of a verification.
 	tables map[int]*fixedTable
-	seed      io.Reader
+	seed   io.Reader
 }
 
 // Prepare makes a key ready to verify with.
