@@ -23,4 +23,6 @@
 // Keys come from package params. Public networks use Filecoin's files, by name and digest. Private networks derive
 // everything from a seed that all members share: verifying keys in the node; in the prover either the secret itself
 // (trapdoor, the default there: no files, a fraction of a second) or parameter files made once from it (crs).
+//
+// What all this asks of a machine is told, measured and tried by package machine.
 package proofs

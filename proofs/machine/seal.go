@@ -15,6 +15,7 @@ import (
 	"github.com/filecoin-project/go-state-types/proof"
 
 	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/memory"
 	"github.com/filecoin-venus/venus/params"
 	keys "github.com/filecoin-venus/venus/proofs/params"
 	"github.com/filecoin-venus/venus/proofs/prove"
@@ -189,13 +190,13 @@ func (r *run) phase(ctx context.Context, s step) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var p peak
-	p.begin()
+	var p memory.Meter
+	p.Begin()
 	began := r.o.Clock.Now()
 	err := s.do(ctx)
 	done := Phase{Name: s.name, Bytes: s.bytes, Took: r.o.Clock.Now().Sub(began)}
 	var alone bool
-	done.Peak, alone = p.end()
+	done.Peak, alone = p.End()
 	done.PeakOfProcess = !alone
 	if err != nil {
 		return err

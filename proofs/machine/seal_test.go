@@ -107,16 +107,6 @@ func TestMeasure(t *testing.T) {
 	require.Positive(t, h.Memory)
 }
 
-func TestHighWater(t *testing.T) {
-	n, ok := highWater("Name:\tx\nVmPeak:\t 99 kB\nVmHWM:\t    1234 kB\n")
-	require.True(t, ok)
-	require.EqualValues(t, 1234<<10, n)
-	_, ok = highWater("VmHWM: lots kB")
-	require.False(t, ok)
-	_, ok = highWater("")
-	require.False(t, ok)
-}
-
 func stateOf(t *testing.T, found FilesFound, path string) FileSeen {
 	t.Helper()
 	for _, f := range found.Files {

@@ -1,14 +1,10 @@
 package prove
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"testing"
 	"time"
 
@@ -18,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/blake2b"
 
+	"github.com/filecoin-venus/venus/internal/memory"
 	"github.com/filecoin-venus/venus/internal/vectors"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/proofs/fr32"
@@ -399,29 +396,13 @@ func BenchmarkPoRep2KiB(b *testing.B) {
 	require.NoError(b, err)
 	_, err = p.ProvePoRep(context.Background(), vanilla) // makes the key
 	require.NoError(b, err)
-	peak := peakMemory(func() {
+	peak := memory.Peak(func() {
 		for b.Loop() {
 			_, err := p.ProvePoRep(context.Background(), vanilla)
 			require.NoError(b, err)
 		}
 	})
 	b.ReportMetric(float64(peak)/1e6, "peak-MB")
-}
-
-// peakMemory is the most memory that run had at any moment, in bytes; 0 where the system does not tell.
-func peakMemory(run func()) uint64 {
-	runtime.GC()
-	debug.FreeOSMemory()
-	if os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) != nil { // resets the mark
-		run()
-		return 0
-	}
-	run()
-	status, _ := os.ReadFile("/proc/self/status")
-	_, rest, _ := bytes.Cut(status, []byte("VmHWM:"))
-	var kb uint64
-	_, _ = fmt.Sscan(string(rest), &kb)
-	return kb << 10
 }
 
 // BenchmarkPoRep2KiBCRS makes the parameter file and proves with it; both with their peak of memory.
@@ -434,10 +415,10 @@ func BenchmarkPoRep2KiBCRS(b *testing.B) {
 	sh, err := shape.OfSeal(vanilla.SealProof)
 	require.NoError(b, err)
 	began := time.Now()
-	setup := peakMemory(func() { _, err = p.machine(ctx, keys.PoRep(sh)) })
+	setup := memory.Peak(func() { _, err = p.machine(ctx, keys.PoRep(sh)) })
 	require.NoError(b, err)
 	took := time.Since(began)
-	peak := peakMemory(func() {
+	peak := memory.Peak(func() {
 		for b.Loop() {
 			_, err := p.ProvePoRep(ctx, vanilla)
 			require.NoError(b, err)

@@ -3,12 +3,9 @@ package seal
 import (
 	"bytes"
 	"crypto/sha256"
-	"fmt"
 	"io"
 	"math/rand"
-	"os"
 	"path/filepath"
-	"runtime/debug"
 	"testing"
 	"time"
 
@@ -16,6 +13,7 @@ import (
 	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/stretchr/testify/require"
 
+	"github.com/filecoin-venus/venus/internal/memory"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/proofs/fr32"
 	"github.com/filecoin-venus/venus/proofs/prove"
@@ -53,7 +51,7 @@ func BenchmarkSector512MiB(b *testing.B) {
 	for b.Loop() {
 		phase := func(name string, run func() error) {
 			began := time.Now()
-			peak := peakMemory(func() { err = run() })
+			peak := memory.Peak(func() { err = run() })
 			require.NoError(b, err, name)
 			b.ReportMetric(time.Since(began).Seconds(), name+"-s")
 			b.ReportMetric(float64(peak)/1e6, name+"-MB")
@@ -96,21 +94,6 @@ func digestOf(b *testing.B, r io.Reader) [32]byte {
 	_, err := io.Copy(h, r)
 	require.NoError(b, err)
 	return [32]byte(h.Sum(nil))
-}
-
-// peakMemory is the most memory that run had at any moment, in bytes; 0 where the system does not tell.
-func peakMemory(run func()) uint64 {
-	debug.FreeOSMemory()
-	if os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) != nil { // resets the mark
-		run()
-		return 0
-	}
-	run()
-	status, _ := os.ReadFile("/proc/self/status")
-	_, rest, _ := bytes.Cut(status, []byte("VmHWM:"))
-	var kb uint64
-	_, _ = fmt.Sscan(string(rest), &kb)
-	return kb << 10
 }
 
 func BenchmarkCommit1(b *testing.B) {
