@@ -12,6 +12,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -93,6 +94,18 @@ func (s *Service) Greet(ctx context.Context, p peer.ID) error {
 	return nil
 }
 
+// partingTime is how long a peer of another network stays connected, so that our own greeting reaches it and its operator
+// reads why it finds no chain here.
+const partingTime = time.Second
+
+func (s *Service) part(p peer.ID, genesis cid.Cid) {
+	_ = s.clock.Sleep(context.Background(), partingTime) // nothing ends it
+	s.host.Blame(p, p2p.Foreign, fmt.Sprintf("its genesis is %s", genesis))
+	if err := s.host.Network().ClosePeer(p); err != nil {
+		log.Debugw("peer of another network does not close", "peer", p, "error", err)
+	}
+}
+
 func (s *Service) serve(stream network.Stream) error {
 	arrived := s.clock.Now()
 	p := stream.Conn().RemotePeer()
@@ -108,8 +121,8 @@ func (s *Service) serve(stream network.Stream) error {
 	}
 	if theirs.Genesis != mine.Genesis {
 		log.Warnw("peer is of another network", "peer", p, "their genesis", theirs.Genesis, "ours", mine.Genesis)
-		s.host.Blame(p, p2p.Foreign, fmt.Sprintf("its genesis is %s", theirs.Genesis))
-		return s.host.Network().ClosePeer(p)
+		go s.part(p, theirs.Genesis)
+		return nil
 	}
 	var answer bytes.Buffer
 	if err := (&Latency{Arrival: arrived.UnixNano(), Sent: s.clock.Now().UnixNano()}).MarshalCBOR(&answer); err != nil {
