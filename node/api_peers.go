@@ -245,6 +245,26 @@ func (a peersAPI) NetPubsubScores(context.Context) ([]apinode.PubsubScore, error
 	return out, nil
 }
 
+func (a peersAPI) NetFaults(context.Context) ([]apinode.PeerFaults, error) {
+	out := []apinode.PeerFaults{}
+	for _, r := range a.host.Reputation() {
+		f := apinode.PeerFaults{ID: r.Peer.String(), Points: r.Points, Reason: r.Reason}
+		if !r.Banned.IsZero() {
+			f.BannedUntil = &r.Banned
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+func (a peersAPI) NetForgive(_ context.Context, peers []string) error {
+	if len(peers) == 0 {
+		a.host.Forgive("")
+		return nil
+	}
+	return a.each(peers, a.host.Forgive)
+}
+
 func (a peersAPI) NetPeerInfo(_ context.Context, p string) (*apinode.PeerInfo, error) {
 	id, err := peerID(p)
 	if err != nil {

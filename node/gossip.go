@@ -71,7 +71,7 @@ func (g *gossip) block(ctx context.Context, from peer.ID, data []byte, self bool
 		return p2p.Reject
 	}
 	switch verdict, reason := g.look(ctx, b); verdict {
-	case p2p.Reject:
+	case p2p.Refuse, p2p.Reject:
 		log.Infow("gossiped block rejected", "block", b.Cid(), "from", from, "reason", reason)
 		return verdict
 	case p2p.Ignore:
@@ -125,7 +125,7 @@ func (g *gossip) look(ctx context.Context, b *types.BlockMsg) (p2p.Verdict, erro
 		return p2p.Ignore, err
 	}
 	if err := consensus.CheckBlockSignature(h, worker); err != nil {
-		return p2p.Reject, err
+		return p2p.Refuse, err // by the worker key of our chain
 	}
 	return g.lookPower(h.Miner.String(), func() (bool, error) {
 		return g.store.View(head.ParentState()).EligibleToMine(ctx, h.Miner, head.Height())
@@ -142,7 +142,7 @@ func (g *gossip) lookPower(miner string, eligible func() (bool, error)) (p2p.Ver
 	}
 	age := g.headAge()
 	if age < nearSynced && age < g.net.BlockDelay*time.Duration(g.net.Finality) {
-		return p2p.Reject, fmt.Errorf("miner %s is not eligible to mine", miner)
+		return p2p.Refuse, fmt.Errorf("miner %s is not eligible to mine", miner)
 	}
 	return p2p.Ignore, fmt.Errorf("miner %s is not eligible at our head, which is %s old", miner, age)
 }

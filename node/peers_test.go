@@ -126,7 +126,7 @@ func TestVerdictsOnBlocks(t *testing.T) {
 		{"no election", p2p.Reject, func(b *types.BlockMsg) { b.Header.ElectionProof = nil }},
 		{"no win", p2p.Reject, func(b *types.BlockMsg) { b.Header.ElectionProof.WinCount = 0 }},
 		{"wrong root", p2p.Reject, func(b *types.BlockMsg) { b.BlsMessages = []cid.Cid{nowhere(t)} }},
-		{"signed by another", p2p.Reject, func(b *types.BlockMsg) {
+		{"signed by another", p2p.Refuse, func(b *types.BlockMsg) {
 			b.Header.BlockSig = nil
 			body, err := b.Header.SigningBytes()
 			require.NoError(t, err)
@@ -161,7 +161,7 @@ func TestVerdictOnMinersWithoutPower(t *testing.T) {
 	w := theWorld(t)
 	n := w.first(t, alone)
 	not := func() (bool, error) { return false, nil }
-	for age, want := range map[time.Duration]p2p.Verdict{10 * time.Second: p2p.Reject, 10 * time.Minute: p2p.Ignore, 7 * time.Hour: p2p.Ignore} {
+	for age, want := range map[time.Duration]p2p.Verdict{10 * time.Second: p2p.Refuse, 10 * time.Minute: p2p.Ignore, 7 * time.Hour: p2p.Ignore} {
 		g := &gossip{reader: n.API.gossip.reader}
 		g.clock = w.ageing(age)
 		got, err := g.lookPower("t01000", not)

@@ -10,10 +10,12 @@ import (
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/market"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/api"
 	apinode "github.com/filecoin-venus/venus/api/node"
+	"github.com/filecoin-venus/venus/p2p"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -157,6 +159,31 @@ func testAboutPeer(t *testing.T, x *tour, id string) {
 
 // testBlocked: who is blocked is hung up on, cannot come back, and stays blocked
 // over a restart.
+// testFaults lets a node keep a peer out, tell so, and let it in again.
+func testFaults(t *testing.T) {
+	w, ctx := theWorld(t), t.Context()
+	n, other := w.first(t, nil), w.first(t, nil)
+	none, err := n.v1.NetFaults(ctx)
+	require.NoError(t, err)
+	require.Empty(t, none)
+	info, err := other.v1.NetAddrsListen(ctx)
+	require.NoError(t, err)
+	id, err := peer.Decode(info.ID)
+	require.NoError(t, err)
+	n.API.netAPI.host.Blame(id, p2p.Foreign, "a test")
+	list, err := n.v1.NetFaults(ctx)
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.Equal(t, info.ID, list[0].ID)
+	require.Equal(t, "a test", list[0].Reason)
+	require.NotNil(t, list[0].BannedUntil)
+	require.Equal(t, api.CodeUnavailable, code(n.v1.NetConnect(ctx, info)), "it is kept out")
+	require.Equal(t, api.CodeInvalid, code(n.v1.NetForgive(ctx, []string{"nobody"})))
+	require.NoError(t, n.v1.NetForgive(ctx, []string{info.ID}))
+	require.NoError(t, n.v1.NetConnect(ctx, info))
+	require.NoError(t, n.v1.NetForgive(ctx, nil))
+}
+
 func testBlocked(t *testing.T) {
 	w, ctx := theWorld(t), t.Context()
 	n, other := w.first(t, nil), w.first(t, nil)

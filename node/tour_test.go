@@ -157,6 +157,10 @@ func TestEveryMethod(t *testing.T) {
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) { asked[name](t, x) })
 	}
+	for _, name := range names { // some are called by the test of another
+		_, called := x.w.asked.Load(name)
+		require.True(t, called, "%s was not called", name)
+	}
 	require.Equal(t, x.head.Key(), x.running.head(t).Key(), "asking changes nothing")
 }
 

@@ -322,4 +322,6 @@ var netTable = map[string]func(*testing.T, *tour){
 	"NetProtectAdd":               func(t *testing.T, x *tour) {},
 	"NetProtectRemove":            func(t *testing.T, x *tour) {},
 	"NetProtectList":              func(t *testing.T, x *tour) {},
+	"NetFaults":                   func(t *testing.T, x *tour) { testFaults(t) },
+	"NetForgive":                  func(t *testing.T, x *tour) {}, // with NetFaults
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -48,6 +49,8 @@ type world struct {
 	worker  account
 	faucet  account
 	sealer  *seal.Sealer
+
+	asked sync.Map // the methods of v1 that any test has called
 }
 
 // account signs as a wallet would.
@@ -261,11 +264,28 @@ func (w *world) start(t *testing.T, repo string, change func(*Options)) *running
 	token, err := os.ReadFile(filepath.Join(repo, "token"))
 	require.NoError(t, err)
 	r.dial(t, string(token), r.v1, "/rpc/v1")
+	w.note(r.v1)
 	r.dial(t, string(token), r.v0, "/rpc/v0")
 	r.http, err = rpc.ParseEndpoint(n.Address, "/")
 	require.NoError(t, err)
 	r.http = strings.TrimSuffix(r.http, "/")
 	return r
+}
+
+// note makes a client's calls be remembered.
+func (w *world) note(p *apinode.FullNodeProxy) {
+	in := reflect.ValueOf(&p.Internal).Elem()
+	for i := range in.NumField() {
+		name, f := in.Type().Field(i).Name, in.Field(i)
+		call := reflect.ValueOf(f.Interface()) // the function, not the field that is about to change
+		f.Set(reflect.MakeFunc(f.Type(), func(args []reflect.Value) []reflect.Value {
+			w.asked.Store(name, true)
+			if f.Type().IsVariadic() {
+				return call.CallSlice(args)
+			}
+			return call.Call(args)
+		}))
+	}
 }
 
 func (r *running) dial(t *testing.T, token string, proxy any, path string) {

@@ -15,12 +15,15 @@ import (
 type Verdict int
 
 // The verdicts. Ignore does not forward and counts against the sender's budget;
-// Unsure does not even that, for a node that cannot tell yet; Reject costs the
-// sender its score.
+// Unsure does not even that, for a node that cannot tell yet. Refuse costs the
+// sender its gossip score; Reject is held against it beyond that, for what is
+// wrong on every chain: were a ban to follow from a Refuse, two sides of a network
+// that was split could not find together again.
 const (
 	Accept Verdict = iota
 	Ignore
 	Unsure
+	Refuse
 	Reject
 )
 
@@ -146,7 +149,7 @@ func (g *Gossip) join(ctx context.Context, name string, self peer.ID, validate V
 		switch validate(ctx, from, m.Data, m.GetFrom() == self) {
 		case Accept:
 			return pubsub.ValidationAccept
-		case Reject:
+		case Refuse, Reject:
 			return pubsub.ValidationReject
 		}
 		return pubsub.ValidationIgnore

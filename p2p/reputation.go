@@ -1,7 +1,9 @@
 package p2p
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -138,7 +140,7 @@ func (r *reputation) points(p peer.ID) float64 {
 	return 0
 }
 
-// list is everything worth telling, in no order.
+// list is everything worth telling, the worst first.
 func (r *reputation) list() (out []Record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -152,6 +154,9 @@ func (r *reputation) list() (out []Record) {
 			out = append(out, rec)
 		}
 	}
+	slices.SortFunc(out, func(x, y Record) int {
+		return cmp.Or(y.Banned.Compare(x.Banned), cmp.Compare(y.Points, x.Points), cmp.Compare(x.Peer, y.Peer))
+	})
 	return out
 }
 
@@ -201,7 +206,7 @@ func (h *Host) Blame(p peer.ID, f Fault, reason string) {
 	go func() { _ = h.Network().ClosePeer(p) }() // not from inside its own stream
 }
 
-// Reputation lists peers with faults, the banned included.
+// Reputation lists peers with faults, the banned first.
 func (h *Host) Reputation() []Record { return h.reputation.list() }
 
 // Forgive forgets a peer's faults and lets it in again; the empty id forgives all.
@@ -226,7 +231,7 @@ func newBudget(c clock.Clock, size, perSecond float64) *budget {
 	return &budget{clock: c, size: size, refill: perSecond, bucket: map[peer.ID]*bucket{}}
 }
 
-// full is the state of a peer's bucket now.
+// now is a peer's bucket as it stands at this moment.
 func (b *budget) now(p peer.ID) *bucket {
 	now := b.clock.Now()
 	x, ok := b.bucket[p]

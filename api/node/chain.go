@@ -242,4 +242,10 @@ type Peers interface {
 	// NetProtectList lists the peers whose connections are kept.
 	//perm:read
 	NetProtectList(ctx context.Context) ([]string, error)
+	// NetFaults lists what peers did that honest ones do not, and who is kept out for it; the worst first.
+	//perm:read
+	NetFaults(ctx context.Context) ([]PeerFaults, error)
+	// NetForgive forgets the faults of peers and lets them in again; without peers everybody's.
+	//perm:admin
+	NetForgive(ctx context.Context, peers []string) error
 }

@@ -115,7 +115,9 @@ type FullNodeProxy struct {
 		NetConnect                         func(p0 context.Context, p1 AddrInfo) error                                                                                                                                                     `perm:"write" args:"peer" doc:"NetConnect dials a peer."`
 		NetConnectedness                   func(p0 context.Context, p1 string) (int, error)                                                                                                                                                `perm:"read" args:"peer" doc:"NetConnectedness returns 0 not connected, 1 connected."`
 		NetDisconnect                      func(p0 context.Context, p1 string) error                                                                                                                                                       `perm:"write" args:"peer" doc:"NetDisconnect closes the connections to a peer."`
+		NetFaults                          func(p0 context.Context) ([]PeerFaults, error)                                                                                                                                                  `perm:"read" doc:"NetFaults lists what peers did that honest ones do not, and who is kept out for it; the worst first."`
 		NetFindPeer                        func(p0 context.Context, p1 string) (AddrInfo, error)                                                                                                                                           `perm:"read" args:"peer" doc:"NetFindPeer looks a peer up in the DHT."`
+		NetForgive                         func(p0 context.Context, p1 []string) error                                                                                                                                                     `perm:"admin" args:"peers" doc:"NetForgive forgets the faults of peers and lets them in again; without peers everybody's."`
 		NetPeerInfo                        func(p0 context.Context, p1 string) (*PeerInfo, error)                                                                                                                                          `perm:"read" args:"peer" doc:"NetPeerInfo tells what is known of a peer."`
 		NetPeers                           func(p0 context.Context) ([]AddrInfo, error)                                                                                                                                                    `perm:"read" doc:"NetPeers lists the connected peers."`
 		NetPing                            func(p0 context.Context, p1 string) (Duration, error)                                                                                                                                           `perm:"read" args:"peer" doc:"NetPing measures the round trip to a peer in nanoseconds."`
@@ -950,12 +952,28 @@ func (s *FullNodeProxy) NetDisconnect(p0 context.Context, p1 string) error {
 	return s.Internal.NetDisconnect(p0, p1)
 }
 
+// NetFaults forwards to the function of the same name.
+func (s *FullNodeProxy) NetFaults(p0 context.Context) (r []PeerFaults, err error) {
+	if s.Internal.NetFaults == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetFaults(p0)
+}
+
 // NetFindPeer forwards to the function of the same name.
 func (s *FullNodeProxy) NetFindPeer(p0 context.Context, p1 string) (r AddrInfo, err error) {
 	if s.Internal.NetFindPeer == nil {
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.NetFindPeer(p0, p1)
+}
+
+// NetForgive forwards to the function of the same name.
+func (s *FullNodeProxy) NetForgive(p0 context.Context, p1 []string) error {
+	if s.Internal.NetForgive == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.NetForgive(p0, p1)
 }
 
 // NetPeerInfo forwards to the function of the same name.
@@ -1752,7 +1770,9 @@ type FullNodeV0Proxy struct {
 		NetConnect                         func(p0 context.Context, p1 AddrInfo) error                                                                                                                                           `perm:"write" args:"peer" doc:"NetConnect dials a peer."`
 		NetConnectedness                   func(p0 context.Context, p1 string) (int, error)                                                                                                                                      `perm:"read" args:"peer" doc:"NetConnectedness returns 0 not connected, 1 connected."`
 		NetDisconnect                      func(p0 context.Context, p1 string) error                                                                                                                                             `perm:"write" args:"peer" doc:"NetDisconnect closes the connections to a peer."`
+		NetFaults                          func(p0 context.Context) ([]PeerFaults, error)                                                                                                                                        `perm:"read" doc:"NetFaults lists what peers did that honest ones do not, and who is kept out for it; the worst first."`
 		NetFindPeer                        func(p0 context.Context, p1 string) (AddrInfo, error)                                                                                                                                 `perm:"read" args:"peer" doc:"NetFindPeer looks a peer up in the DHT."`
+		NetForgive                         func(p0 context.Context, p1 []string) error                                                                                                                                           `perm:"admin" args:"peers" doc:"NetForgive forgets the faults of peers and lets them in again; without peers everybody's."`
 		NetPeerInfo                        func(p0 context.Context, p1 string) (*PeerInfo, error)                                                                                                                                `perm:"read" args:"peer" doc:"NetPeerInfo tells what is known of a peer."`
 		NetPeers                           func(p0 context.Context) ([]AddrInfo, error)                                                                                                                                          `perm:"read" doc:"NetPeers lists the connected peers."`
 		NetPing                            func(p0 context.Context, p1 string) (Duration, error)                                                                                                                                 `perm:"read" args:"peer" doc:"NetPing measures the round trip to a peer in nanoseconds."`
@@ -2582,12 +2602,28 @@ func (s *FullNodeV0Proxy) NetDisconnect(p0 context.Context, p1 string) error {
 	return s.Internal.NetDisconnect(p0, p1)
 }
 
+// NetFaults forwards to the function of the same name.
+func (s *FullNodeV0Proxy) NetFaults(p0 context.Context) (r []PeerFaults, err error) {
+	if s.Internal.NetFaults == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NetFaults(p0)
+}
+
 // NetFindPeer forwards to the function of the same name.
 func (s *FullNodeV0Proxy) NetFindPeer(p0 context.Context, p1 string) (r AddrInfo, err error) {
 	if s.Internal.NetFindPeer == nil {
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.NetFindPeer(p0, p1)
+}
+
+// NetForgive forwards to the function of the same name.
+func (s *FullNodeV0Proxy) NetForgive(p0 context.Context, p1 []string) error {
+	if s.Internal.NetForgive == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.NetForgive(p0, p1)
 }
 
 // NetPeerInfo forwards to the function of the same name.

@@ -356,6 +356,16 @@ type PubsubScore struct {
 	Score PeerScore
 }
 
+// PeerFaults is what is held against a peer. At 500 points it is kept out for an hour; points halve every ten minutes.
+type PeerFaults struct {
+	ID     string
+	Points float64
+	// Reason is its last fault.
+	Reason string
+	// BannedUntil is until when it is kept out; null if it is not.
+	BannedUntil *time.Time
+}
+
 // NetBlockList names peers by id, IP addresses, and subnets such as 10.0.0.0/8.
 type NetBlockList struct {
 	Peers     []string

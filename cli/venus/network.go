@@ -169,6 +169,8 @@ func netCommands() *cli.Command {
 		call(&cli.Command{Name: "disconnect", Usage: "disconnect from a peer"}, []string{"PEER"}, func(ctx context.Context, cmd *cli.Command, c *client, _ *render.Printer) error {
 			return c.NetDisconnect(ctx, cmd.Args().First())
 		}),
+		call(&cli.Command{Name: "faults", Usage: "print what peers did that honest ones do not, and who is kept out for it"}, nil, netFaults),
+		call(&cli.Command{Name: "forgive", Usage: "forget a peer's faults and let it in again; all for everybody's"}, []string{"PEER|all"}, netForgive),
 	}}
 }
 
@@ -204,6 +206,31 @@ func netPeers(ctx context.Context, _ *cli.Command, c *client, p *render.Printer)
 		}
 		p.Table(t)
 	})
+}
+
+func netFaults(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
+	list, err := c.NetFaults(ctx)
+	if err != nil {
+		return err
+	}
+	return p.Result(list, func() {
+		t := render.NewTable("peer", ">points", "kept out until", "last fault")
+		for _, f := range list {
+			until := ""
+			if f.BannedUntil != nil {
+				until = f.BannedUntil.Local().Format(time.DateTime)
+			}
+			t.Row(f.ID, int(f.Points), until, f.Reason)
+		}
+		p.Table(t)
+	})
+}
+
+func netForgive(ctx context.Context, cmd *cli.Command, c *client, _ *render.Printer) error {
+	if who := cmd.Args().First(); who != "all" {
+		return c.NetForgive(ctx, []string{who})
+	}
+	return c.NetForgive(ctx, nil)
 }
 
 func netConnect(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
