@@ -1,4 +1,5 @@
-// Package memory tells the most memory that this process had while it did something. Start at Meter.
+// Package memory is about the memory of this process: the most it had while it did something, and large blocks that the
+// collector shall not count. Start at Meter and at Block.
 package memory
 
 import (

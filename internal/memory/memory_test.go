@@ -30,3 +30,20 @@ func TestHighWater(t *testing.T) {
 		require.False(t, ok)
 	}
 }
+
+func TestBlockIsOutsideTheHeap(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	b, err := NewBlock(64 << 20)
+	require.NoError(t, err)
+	require.Len(t, b.Bytes, 64<<20)
+	b.Bytes[64<<20-1] = 7
+	require.Zero(t, b.Bytes[0])
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.HeapSys, before.HeapSys+32<<20)
+	b.Free()
+	b.Free()
+	require.Nil(t, b.Bytes)
+	_, err = NewBlock(-1)
+	require.Error(t, err)
+}

@@ -12,7 +12,6 @@ import (
 	"github.com/consensys/gnark-crypto/ecc"
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
-	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr/fft"
 	"github.com/filecoin-project/go-state-types/abi"
 	"golang.org/x/sync/errgroup"
 
@@ -21,6 +20,7 @@ import (
 	"github.com/filecoin-venus/venus/proofs/fr32"
 	"github.com/filecoin-venus/venus/proofs/groth16"
 	"github.com/filecoin-venus/venus/proofs/groth16/g1"
+	"github.com/filecoin-venus/venus/proofs/groth16/prover"
 	"github.com/filecoin-venus/venus/proofs/merkle"
 	keys "github.com/filecoin-venus/venus/proofs/params"
 	"github.com/filecoin-venus/venus/proofs/r1cs"
@@ -240,28 +240,19 @@ func (m *measurer) hashes(r *Rates) error {
 
 // Sizes of the sums and the transform that are measured.
 const (
-	sumG1     = 1 << 16
-	sumG2     = 1 << 13
-	logDomain = 18
+	sumG1        = 1 << 18
+	sumG2        = 1 << 13
+	logDomain    = 18
+	logTransform = 20 // beyond the processor's caches, as those of proofs are
 )
 
 func (m *measurer) curve(r *Rates) (err error) {
-	jac, _, affine, _ := bls.Generators()
-	points := make([]bls.G1Jac, sumG1)
-	for i := range points {
-		points[i] = jac
-		jac.AddMixed(&affine)
-	}
-	raw := make([]byte, 0, sumG1*g1.Size)
-	for _, p := range bls.BatchJacobianToAffineG1(points) {
-		b := p.RawBytes()
-		raw = append(raw, b[:]...)
-	}
 	random, bits := make(fr.Vector, sumG1), make(fr.Vector, sumG1)
 	for i := range random {
 		random[i].SetUint64(uint64(i) + 3).Inverse(&random[i])
 		bits[i].SetUint64(uint64(i & 1))
 	}
+	raw := somePoints(random)
 	for rate, scalars := range map[*float64]fr.Vector{&r.PointsG1: random, &r.BitsG1: bits} {
 		if *rate, err = m.repeat(func() (float64, error) {
 			sum := g1.NewSum(sumG1)
@@ -277,14 +268,38 @@ func (m *measurer) curve(r *Rates) (err error) {
 	if r.PointsG2, err = m.repeat(sumInG2(random[:sumG2])); err != nil {
 		return err
 	}
-	values := make(fr.Vector, 1<<logDomain)
+	values := make(fr.Vector, 1<<logTransform)
 	copy(values, random)
-	domain := fft.NewDomain(1 << logDomain)
+	transform, err := prover.Transformer(logTransform)
+	if err != nil {
+		return err
+	}
 	r.Butterflies, err = m.repeat(func() (float64, error) {
-		domain.FFT(values, fft.DIF)
-		return logDomain << (logDomain - 1), nil
+		transform(values)
+		return logTransform << (logTransform - 1), nil
 	})
 	return err
+}
+
+// somePoints are as many encoded points as there are scalars, without order: points in a row, each a step further than the
+// one before, would meet in sums, which is slow.
+func somePoints(scalars fr.Vector) []byte {
+	jac, _, affine, _ := bls.Generators()
+	raw := make([]byte, len(scalars)*g1.Size)
+	if g1.Available() {
+		g1.NewComb(affine).Encode(raw, scalars)
+		return raw
+	}
+	points := make([]bls.G1Jac, len(scalars)) // sums are the library's here, which does not mind
+	for i := range points {
+		points[i] = jac
+		jac.AddMixed(&affine)
+	}
+	for i, p := range bls.BatchJacobianToAffineG1(points) {
+		b := p.RawBytes()
+		copy(raw[i*g1.Size:], b[:])
+	}
+	return raw
 }
 
 func sumInG2(scalars []fr.Element) func() (float64, error) {

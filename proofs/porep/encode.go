@@ -15,15 +15,16 @@ var ErrNode = errors.New("bytes are no canonical field element")
 // Encode writes data + labels, node by node modulo r, to dst; all three have the same length, a multiple of 32, and dst
 // may be data. Labels are those of the last layer.
 func Encode(dst, data, labels []byte) error {
-	return combine(dst, data, labels, func(z, d, l *fr.Element) { z.Add(d, l) })
+	return combine(dst, data, labels, false)
 }
 
 // Decode is the inverse of Encode: it writes replica - labels to dst.
 func Decode(dst, replica, labels []byte) error {
-	return combine(dst, replica, labels, func(z, r, l *fr.Element) { z.Sub(r, l) })
+	return combine(dst, replica, labels, true)
 }
 
-func combine(dst, a, b []byte, op func(z, x, y *fr.Element)) error {
+// combine adds or subtracts. (An operation for parameter would put every node on the heap.)
+func combine(dst, a, b []byte, subtract bool) error {
 	if len(dst) != len(a) || len(a) != len(b) || len(a)%fr32.NodeSize != 0 {
 		return fmt.Errorf("encode %d bytes with %d label bytes into %d", len(a), len(b), len(dst))
 	}
@@ -36,7 +37,11 @@ func combine(dst, a, b []byte, op func(z, x, y *fr.Element)) error {
 		if err != nil {
 			return fmt.Errorf("label %d: %w", i/fr32.NodeSize, ErrNode)
 		}
-		op(&x, &x, &y)
+		if subtract {
+			x.Sub(&x, &y)
+		} else {
+			x.Add(&x, &y)
+		}
 		fr.LittleEndian.PutElement((*[32]byte)(dst[i:]), x)
 	}
 	return nil

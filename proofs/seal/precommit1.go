@@ -12,6 +12,7 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 
 	"github.com/filecoin-venus/venus/internal/fsutil"
+	"github.com/filecoin-venus/venus/internal/memory"
 	"github.com/filecoin-venus/venus/proofs/commp"
 	"github.com/filecoin-venus/venus/proofs/fr32"
 	"github.com/filecoin-venus/venus/proofs/merkle"
@@ -165,10 +166,15 @@ func (s *Sealer) labelFiles(ctx context.Context, sh shape.Seal, paths Paths, id 
 	if err != nil {
 		return nil, err
 	}
-	prev, cur := make([]byte, sh.Size), make([]byte, sh.Size)
+	pair, err := newLayers(sh)
+	if err != nil {
+		return nil, err
+	}
+	defer pair.free()
+	prev, cur := pair.a.Bytes, pair.b.Bytes
 	if n := len(done); n > 0 {
-		if prev, err = os.ReadFile(paths.layer(n)); err != nil {
-			return nil, fileError(paths.layer(n), "%w", err)
+		if err := readLayer(paths.layer(n), prev); err != nil {
+			return nil, err
 		}
 	}
 	for l := len(done) + 1; l <= sh.Layers; l++ {
@@ -194,4 +200,36 @@ func (s *Sealer) labelFiles(ctx context.Context, sh shape.Seal, paths Paths, id 
 		prev, cur = cur, prev
 	}
 	return done, durable("labels")
+}
+
+// layers is room for two label layers, the one at hand and the one before it: all that labelling needs at a time.
+type layers struct{ a, b *memory.Block }
+
+func newLayers(sh shape.Seal) (l layers, err error) {
+	if l.a, err = memory.NewBlock(int(sh.Size)); err != nil {
+		return l, fmt.Errorf("label layers: %w", err)
+	}
+	if l.b, err = memory.NewBlock(int(sh.Size)); err != nil {
+		l.a.Free()
+		return l, fmt.Errorf("label layers: %w", err)
+	}
+	return l, nil
+}
+
+func (l layers) free() {
+	l.a.Free()
+	l.b.Free()
+}
+
+// readLayer fills a layer from its file.
+func readLayer(path string, into []byte) error {
+	f, err := openSized(path, int64(len(into)))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := io.ReadFull(f, into); err != nil {
+		return fileError(path, "%w", err)
+	}
+	return nil
 }

@@ -47,7 +47,12 @@ func (s *Sealer) unseal(ctx context.Context, sector Sector, paths Paths, ticket 
 		return err
 	}
 	defer replica.Close()
-	labels, err := s.lastLayer(ctx, sh, id, s.meter(sector, "unseal", labelBytes(sh, uint64(sh.Size))), uint64(sh.Size))
+	pair, err := newLayers(sh)
+	if err != nil {
+		return err
+	}
+	defer pair.free()
+	labels, err := s.lastLayer(ctx, sh, id, s.meter(sector, "unseal", labelBytes(sh, uint64(sh.Size))), pair, uint64(sh.Size))
 	if err != nil {
 		return err
 	}
@@ -116,7 +121,12 @@ func (s *Sealer) unsealRange(ctx context.Context, sector Sector, paths Paths, ti
 		return err
 	}
 	defer replica.Close()
-	labels, err := s.lastLayer(ctx, sh, id, s.meter(sector, "unseal range", labelBytes(sh, uint64(to))), uint64(to))
+	pair, err := newLayers(sh)
+	if err != nil {
+		return err
+	}
+	defer pair.free()
+	labels, err := s.lastLayer(ctx, sh, id, s.meter(sector, "unseal range", labelBytes(sh, uint64(to))), pair, uint64(to))
 	if err != nil {
 		return err
 	}
@@ -155,13 +165,14 @@ func (d *decoder) Read(b []byte) (int, error) {
 // labelBytes is the work of lastLayer.
 func labelBytes(sh shape.Seal, last uint64) uint64 { return uint64(sh.Size)*uint64(sh.Layers-1) + last }
 
-// lastLayer computes the label layers in memory and returns the first bytes of the last one, as many as are wanted.
-func (s *Sealer) lastLayer(ctx context.Context, sh shape.Seal, id fr32.Node, m *meter, bytes uint64) ([]byte, error) {
+// lastLayer computes the label layers in a pair and returns the first bytes of the last one, as many as are wanted. They
+// are good until the pair is freed.
+func (s *Sealer) lastLayer(ctx context.Context, sh shape.Seal, id fr32.Node, m *meter, pair layers, bytes uint64) ([]byte, error) {
 	parents, err := s.parentsOf(ctx, sh)
 	if err != nil {
 		return nil, err
 	}
-	prev, cur := make([]byte, sh.Size), make([]byte, sh.Size)
+	prev, cur := pair.a.Bytes, pair.b.Bytes
 	for l := 1; l <= sh.Layers; l++ {
 		if l == sh.Layers {
 			cur = cur[:bytes]

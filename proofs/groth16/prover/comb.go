@@ -225,18 +225,14 @@ func chord[T any, F field[T]](p, q affine[T], slope T) affine[T] {
 	return r
 }
 
-// combs are the two generators' combs.
-type combs struct {
-	g1 *comb[fp.Element, *fp.Element]
-	g2 *comb[bls.E2, *bls.E2]
+func newCombG1() *comb[fp.Element, *fp.Element] {
+	_, _, g, _ := bls.Generators()
+	return newComb[fp.Element, *fp.Element](affine[fp.Element]{g.X, g.Y})
 }
 
-func newCombs() *combs {
-	_, _, g1, g2 := bls.Generators()
-	return &combs{
-		g1: newComb[fp.Element, *fp.Element](affine[fp.Element]{g1.X, g1.Y}),
-		g2: newComb[bls.E2, *bls.E2](affine[bls.E2]{g2.X, g2.Y}),
-	}
+func newCombG2() *comb[bls.E2, *bls.E2] {
+	_, _, _, g := bls.Generators()
+	return newComb[bls.E2, *bls.E2](affine[bls.E2]{g.X, g.Y})
 }
 
 // inParallel splits scalars over all cores.

@@ -17,7 +17,6 @@ import (
 )
 
 func TestCombMatchesPlainMultiplication(t *testing.T) {
-	c := newCombs()
 	_, _, g1, g2 := bls.Generators()
 	scalars := []fr.Element{{}, fr.NewElement(1), fr.NewElement(2), fr.NewElement(4096), fr.NewElement(4097), fr.NewElement(8191), fr.NewElement(8192)}
 	var m fr.Element
@@ -27,9 +26,9 @@ func TestCombMatchesPlainMultiplication(t *testing.T) {
 		scalars = append(scalars, *new(fr.Element).MustSetRandom())
 	}
 	out1 := make([]affine[fp.Element], len(scalars))
-	inParallel(c.g1, out1, scalars)
+	inParallel(newCombG1(), out1, scalars)
 	out2 := make([]affine[bls.E2], 20)
-	inParallel(c.g2, out2, scalars[:20])
+	inParallel(newCombG2(), out2, scalars[:20])
 	for i := range scalars {
 		if i > 40 && i%97 != 0 {
 			continue
@@ -83,7 +82,7 @@ func TestCRSProofsVerify(t *testing.T) {
 }
 
 func BenchmarkComb(b *testing.B) {
-	c := newCombs()
+	g1, g2 := newCombG1(), newCombG2()
 	scalars := make([]fr.Element, 1<<13)
 	for i := range scalars {
 		scalars[i].MustSetRandom()
@@ -91,14 +90,14 @@ func BenchmarkComb(b *testing.B) {
 	b.Run("G1", func(b *testing.B) {
 		out := make([]affine[fp.Element], len(scalars))
 		for b.Loop() {
-			c.g1.multiply(out, scalars)
+			g1.multiply(out, scalars)
 		}
 		b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/float64(len(scalars)), "us/point")
 	})
 	b.Run("G2", func(b *testing.B) {
 		out := make([]affine[bls.E2], len(scalars))
 		for b.Loop() {
-			c.g2.multiply(out, scalars)
+			g2.multiply(out, scalars)
 		}
 		b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/float64(len(scalars)), "us/point")
 	})

@@ -202,3 +202,12 @@ func (d *domain) scale(v fr.Vector, base, factor fr.Element) {
 		part.ScalarMul(part, &highs[from>>low])
 	})
 }
+
+// Transformer returns the transform of 2^log values that a proof takes six of, for who measures it.
+func Transformer(log int) (func(v fr.Vector), error) {
+	d, err := newDomain(log)
+	if err != nil {
+		return nil, err
+	}
+	return d.coefficients, nil
+}

@@ -39,10 +39,12 @@ func WriteParams(ctx context.Context, w io.Writer, secret groth16.Secret, c grot
 	if err != nil {
 		return err
 	}
-	out := &paramWriter{ctx: ctx, w: bufio.NewWriterSize(w, 1<<20), combs: newCombs()}
+	out := &paramWriter{ctx: ctx, w: bufio.NewWriterSize(w, 1<<20), g2: newCombG2()}
 	if g1.Available() {
 		_, _, generator, _ := bls.Generators()
 		out.wide = g1.NewComb(generator)
+	} else {
+		out.g1 = newCombG1()
 	}
 	out.raw(derived.Key.Bytes())
 	if err := out.quotientPoints(&secret, groth16.LogDomain(counter.Rows)); err != nil {
@@ -142,10 +144,12 @@ func (a *accumulator) Row(x, y, z *r1cs.LC) {
 
 // paramWriter writes points as they are computed.
 type paramWriter struct {
-	ctx   context.Context
-	w     *bufio.Writer
-	combs *combs
-	wide  *g1.Comb // nil where this processor has none
+	ctx context.Context
+	w   *bufio.Writer
+	// One of these two for G1: wide where the processor has the instructions.
+	wide *g1.Comb
+	g1   *comb[fp.Element, *fp.Element]
+	g2   *comb[bls.E2, *bls.E2]
 }
 
 // paramChunk is how many points are computed before they are written.
@@ -197,7 +201,7 @@ func (p *paramWriter) points1(scalars []fr.Element) error {
 			p.raw(raw)
 		} else {
 			out := make([]affine[fp.Element], n)
-			inParallel(p.combs.g1, out, scalars[:n])
+			inParallel(p.g1, out, scalars[:n])
 			for i := range out {
 				b := (&bls.G1Affine{X: out[i].X, Y: out[i].Y}).RawBytes()
 				p.raw(b[:])
@@ -216,7 +220,7 @@ func (p *paramWriter) list2(scalars []fr.Element) error {
 		}
 		n := min(paramChunk, len(scalars))
 		out := make([]affine[bls.E2], n)
-		inParallel(p.combs.g2, out, scalars[:n])
+		inParallel(p.g2, out, scalars[:n])
 		for i := range out {
 			b := (&bls.G2Affine{X: out[i].X, Y: out[i].Y}).RawBytes()
 			p.raw(b[:])
