@@ -5,7 +5,8 @@
 // Start at [New]. A [Host] dials and listens and knows its peers; [Host.Join]
 // subscribes to the two gossip topics of a network, with a validator that runs
 // before anything is forwarded; the sub-packages hello and exchange are the
-// request protocols.
+// request protocols. What peers do wrong is remembered by [Host.Blame], with the
+// weights of faults beside it (reputation.go).
 //
 // Invariant: nothing that a stranger sends reaches a handler unbounded in size
 // or time, and a handler that panics costs that peer its stream, not us the

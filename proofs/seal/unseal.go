@@ -27,58 +27,24 @@ func (s *Sealer) Unseal(ctx context.Context, sector Sector, paths Paths, ticket 
 }
 
 func (s *Sealer) unseal(ctx context.Context, sector Sector, paths Paths, ticket abi.SealRandomness, unsealed cid.Cid) error {
-	sh, err := shape.OfSeal(sector.Proof)
-	if err != nil {
-		return err
-	}
-	commD, err := commp.FromCID(unsealed)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrInput, err)
-	}
-	id, err := replicaID(sh, sector, ticket, commD)
+	job, err := newUnsealing(sector, paths, ticket, unsealed)
 	if err != nil {
 		return err
 	}
 	if err := paths.prepare(); err != nil {
 		return err
 	}
-	replica, err := openSized(paths.Sealed, int64(sh.Size))
-	if err != nil {
-		return err
-	}
-	defer replica.Close()
-	pair, err := newLayers(sh)
-	if err != nil {
-		return err
-	}
-	defer pair.free()
-	labels, err := s.lastLayer(ctx, sh, id, s.meter(sector, "unseal", labelBytes(sh, uint64(sh.Size))), pair, uint64(sh.Size))
-	if err != nil {
-		return err
-	}
-	err = fsutil.Fill(paths.Unsealed, 0o644, func(f *os.File) error {
-		var tree commp.Tree
-		w := io.MultiWriter(f, &tree)
-		buf := make([]byte, min(uint64(sh.Size), 1<<20))
-		for len(labels) > 0 {
-			if err := ctx.Err(); err != nil {
+	err = s.read(ctx, job, "unseal", 0, int64(job.sh.Size), func(data io.Reader) error {
+		return fsutil.Fill(paths.Unsealed, 0o644, func(f *os.File) error {
+			var tree commp.Tree
+			if _, err := io.CopyBuffer(io.MultiWriter(f, &tree), data, make([]byte, 1<<20)); err != nil {
 				return err
 			}
-			if _, err := io.ReadFull(replica, buf); err != nil {
-				return fileError(paths.Sealed, "%w", err)
+			if root := tree.Root(abi.PaddedPieceSize(job.sh.Size)); root != job.commD {
+				return fmt.Errorf("%w: sealed file, ticket and commitment do not fit together: unsealed data has CommD %s, want %s", ErrInput, root, job.commD)
 			}
-			if err := porep.Decode(buf, buf, labels[:len(buf)]); err != nil {
-				return fileError(paths.Sealed, "%w", err)
-			}
-			if _, err := w.Write(buf); err != nil {
-				return err
-			}
-			labels = labels[len(buf):]
-		}
-		if root := tree.Root(abi.PaddedPieceSize(sh.Size)); root != commD {
-			return fmt.Errorf("%w: sealed file, ticket and commitment do not fit together: unsealed data has CommD %s, want %s", ErrInput, root, commD)
-		}
-		return nil
+			return nil
+		})
 	})
 	if err != nil {
 		return err
@@ -97,7 +63,7 @@ func (s *Sealer) UnsealRange(ctx context.Context, sector Sector, paths Paths, ti
 }
 
 func (s *Sealer) unsealRange(ctx context.Context, sector Sector, paths Paths, ticket abi.SealRandomness, unsealed cid.Cid, offset, size abi.UnpaddedPieceSize, w io.Writer) error {
-	sh, err := shape.OfSeal(sector.Proof)
+	job, err := newUnsealing(sector, paths, ticket, unsealed)
 	if err != nil {
 		return err
 	}
@@ -105,34 +71,54 @@ func (s *Sealer) unsealRange(ctx context.Context, sector Sector, paths Paths, ti
 	if err != nil {
 		return err
 	}
-	if to > int64(sh.Size) {
-		return fmt.Errorf("%w: the sector ends at unpadded byte %d", ErrInput, abi.PaddedPieceSize(sh.Size).Unpadded())
+	if to > int64(job.sh.Size) {
+		return fmt.Errorf("%w: the sector ends at unpadded byte %d", ErrInput, abi.PaddedPieceSize(job.sh.Size).Unpadded())
 	}
-	commD, err := commp.FromCID(unsealed)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrInput, err)
-	}
-	id, err := replicaID(sh, sector, ticket, commD)
-	if err != nil {
+	return s.read(ctx, job, "unseal range", from, to, func(data io.Reader) error {
+		_, err := io.CopyBuffer(w, fr32.NewUnpadder(data), make([]byte, 1<<17))
 		return err
+	})
+}
+
+// unsealing is a sealed sector whose data is wanted.
+type unsealing struct {
+	sector Sector
+	sealed string // the file
+	sh     shape.Seal
+	commD  fr32.Node
+	id     fr32.Node
+}
+
+func newUnsealing(sector Sector, paths Paths, ticket abi.SealRandomness, unsealed cid.Cid) (u unsealing, err error) {
+	u = unsealing{sector: sector, sealed: paths.Sealed}
+	if u.sh, err = shape.OfSeal(sector.Proof); err != nil {
+		return u, err
 	}
-	replica, err := openSized(paths.Sealed, int64(sh.Size))
+	if u.commD, err = commp.FromCID(unsealed); err != nil {
+		return u, fmt.Errorf("%w: %w", ErrInput, err)
+	}
+	u.id, err = replicaID(u.sh, sector, ticket, u.commD)
+	return u, err
+}
+
+// read computes the labels and gives the sector's padded data from byte from to byte to.
+func (s *Sealer) read(ctx context.Context, u unsealing, phase string, from, to int64, use func(data io.Reader) error) error {
+	replica, err := openSized(u.sealed, int64(u.sh.Size))
 	if err != nil {
 		return err
 	}
 	defer replica.Close()
-	pair, err := newLayers(sh)
+	pair, err := newLayers(u.sh)
 	if err != nil {
 		return err
 	}
 	defer pair.free()
-	labels, err := s.lastLayer(ctx, sh, id, s.meter(sector, "unseal range", labelBytes(sh, uint64(to))), pair, uint64(to))
+	work := uint64(u.sh.Size)*uint64(u.sh.Layers-1) + uint64(to)
+	labels, err := s.lastLayer(ctx, u.sh, u.id, s.meter(u.sector, phase, work), pair, uint64(to))
 	if err != nil {
 		return err
 	}
-	data := &decoder{replica: io.NewSectionReader(replica, from, to-from), labels: labels[from:], path: paths.Sealed}
-	_, err = io.CopyBuffer(w, fr32.NewUnpadder(&cancelReader{ctx, data}), make([]byte, 1<<17))
-	return err
+	return use(&cancelReader{ctx, &decoder{replica: io.NewSectionReader(replica, from, to-from), labels: labels[from:], path: u.sealed}})
 }
 
 // decoder reads data out of a replica and its labels, in whole nodes.
@@ -161,9 +147,6 @@ func (d *decoder) Read(b []byte) (int, error) {
 	d.labels = d.labels[len(b):]
 	return len(b), nil
 }
-
-// labelBytes is the work of lastLayer.
-func labelBytes(sh shape.Seal, last uint64) uint64 { return uint64(sh.Size)*uint64(sh.Layers-1) + last }
 
 // lastLayer computes the label layers in a pair and returns the first bytes of the last one, as many as are wanted. They
 // are good until the pair is freed.
