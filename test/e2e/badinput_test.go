@@ -13,9 +13,6 @@ import (
 
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/cluster"
-	"github.com/filecoin-venus/venus/rpc"
-
-	apinode "github.com/filecoin-venus/venus/api/node"
 )
 
 // mistake is a command line that has to fail: with a code, a cause and a remedy.
@@ -249,11 +246,9 @@ func anotherGenesis(t *testing.T, c *testCluster) {
 	home := t.TempDir()
 	out := filepath.Join(home, "network")
 	shared.must(t, home, "venus", "genesis", "new", "--network", "local", "--out", out, "--sectors", "1", "--beacon-url", fmt.Sprintf("http://127.0.0.1:%d", freePort(t)))
-	port := freePort(t)
-	p := shared.start(t, home, "venus", "daemon", "--genesisfile", filepath.Join(out, "genesis.car"), "--api", maddr(port), "--swarm", maddr(0),
-		"--bootstrap-peers", c.dialable(t.Context(), t))
+	n := joinBy(t, filepath.Join(out, "genesis.car"), c.dialable(t.Context(), t))
 	eventually(t, time.Minute, "the node says why the peer is none", func() error {
-		log := tailOf(p.log, 100)
+		log := tailOf(n.proc.log, 100)
 		for _, part := range []string{"peer is of another network", "their genesis", "ours"} {
 			if !strings.Contains(log, part) {
 				return fmt.Errorf("no %q in its log:\n%s", part, log)
@@ -261,12 +256,8 @@ func anotherGenesis(t *testing.T, c *testCluster) {
 		}
 		return nil
 	})
-	n := new(apinode.FullNodeProxy)
-	stop, err := rpc.Dial(maddr(port), "", apinode.Namespace, n, rpc.DialOptions{Service: "venus", Path: "/rpc/v1"})
-	require.NoError(t, err)
-	defer stop()
-	require.Zero(t, headOf(t, n).Height())
-	peers, err := n.NetPeers(t.Context())
+	require.Zero(t, headOf(t, n.api).Height())
+	peers, err := n.api.NetPeers(t.Context())
 	require.NoError(t, err)
 	t.Logf("%d peers left", len(peers))
 }

@@ -122,7 +122,7 @@ func TestJsPeers(t *testing.T) {
 	require.Zero(t, look.Receipt.ExitCode)
 
 	// Peer to node: a node that knows only this peer takes the first blocks from it.
-	lonely := joinBy(t, c, js.up.Addrs[0]+"/p2p/"+js.up.ID)
+	lonely := joinBy(t, c.net().Genesis(), js.up.Addrs[0]+"/p2p/"+js.up.ID)
 	replayed := replay(t, js, blocks, c, lonely)
 	t.Logf("a node at epoch %d by blocks from a js-libp2p peer", replayed)
 

@@ -39,14 +39,15 @@ type secondNode struct {
 // join starts a node that knows nothing but the genesis and one peer.
 func join(t *testing.T, c *testCluster) *secondNode {
 	t.Helper()
-	return joinBy(t, c, c.dialable(t.Context(), t))
+	return joinBy(t, c.net().Genesis(), c.dialable(t.Context(), t))
 }
 
-// joinBy is join by another peer than the cluster's node.
-func joinBy(t *testing.T, c *testCluster, peer string) *secondNode {
+// joinBy starts a node with any genesis that knows one peer, which need not be
+// the cluster's node, and waits until it answers.
+func joinBy(t *testing.T, genesis, peer string) *secondNode {
 	t.Helper()
 	repo, port := filepath.Join(t.TempDir(), "venus"), freePort(t)
-	p := shared.start(t, t.TempDir(), "venus", "--repo", repo, "daemon", "--genesisfile", c.net().Genesis(),
+	p := shared.start(t, t.TempDir(), "venus", "--repo", repo, "daemon", "--genesisfile", genesis,
 		"--bootstrap-peers", peer, "--api", maddr(port))
 	// It is ready when it answers; it is well once it has caught up.
 	n := &secondNode{api: new(apinode.FullNodeProxy), proc: p}
