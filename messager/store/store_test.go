@@ -15,35 +15,29 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/internal/mariadb"
 	"github.com/filecoin-venus/venus/messager/machine"
 	"github.com/filecoin-venus/venus/types"
 )
 
 var t0 = time.Unix(1_700_000_000, 5).UTC()
 
-// each runs a test on every kind of database at hand: SQLite always, MySQL when
-// VENUS_TEST_MYSQL_DSN names an empty database that may be filled.
+func TestMain(m *testing.M) { os.Exit(mariadb.Run(m)) }
+
+// each runs a test on every kind of database, MySQL's with the guide's form of connection string.
 func each(t *testing.T, f func(t *testing.T, db *DB)) {
-	t.Run("sqlite", func(t *testing.T) {
-		db, err := Open(t.Context(), Config{Type: SQLite, Path: filepath.Join(t.TempDir(), "a b?c.db"), NoSync: true})
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, db.Close()) })
-		f(t, db)
-	})
-	t.Run("mysql", func(t *testing.T) {
-		dsn := os.Getenv("VENUS_TEST_MYSQL_DSN")
-		if dsn == "" {
-			t.Skip("VENUS_TEST_MYSQL_DSN is not set")
-		}
-		db, err := Open(t.Context(), Config{Type: MySQL, DSN: dsn})
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, db.Close()) })
-		for _, table := range []string{"messages", "attempts", "notes", "addresses", "wallets", "wallet_addresses", "nodes", "settings", "heads", "leases"} {
-			_, err := db.w.ExecContext(t.Context(), "DELETE FROM "+table)
+	for _, kind := range []string{SQLite, MySQL} {
+		t.Run(kind, func(t *testing.T) {
+			c := Config{Type: kind, Path: filepath.Join(t.TempDir(), "a b?c.db"), NoSync: true}
+			if kind == MySQL {
+				c.DSN = mariadb.Database(t)
+			}
+			db, err := Open(t.Context(), c)
 			require.NoError(t, err)
-		}
-		f(t, db)
-	})
+			t.Cleanup(func() { require.NoError(t, db.Close()) })
+			f(t, db)
+		})
+	}
 }
 
 func addr(t testing.TB, name string) address.Address {
