@@ -393,6 +393,7 @@ func TestDialectOnTheWire(t *testing.T) {
 	say(t, c, `{"jsonrpc":"2.0","method":"xrpc.cancel","params":[6]}`)
 	require.JSONEq(t, `{"jsonrpc":"2.0","method":"xrpc.ch.close","params":[2]}`, hear(t, c))
 	<-impl.ended
+	// The close frame promises that the place is free.
 	say(t, c, `{"jsonrpc":"2.0","id":10,"method":"Filecoin.Hold","params":[]}`)
 	require.JSONEq(t, `{"jsonrpc":"2.0","id":10,"result":4}`, hear(t, c))
 	require.NoError(t, c.Close())

@@ -231,31 +231,40 @@ func (c *socket) call(ctx context.Context, msg []byte) {
 }
 
 // stream runs a method whose result is a channel, until the channel closes, the
-// client cancels or the connection ends.
+// client cancels or the connection ends. Its place among the connection's
+// subscriptions is free before the client hears of the end: it may ask for the
+// next one at once.
 func (c *socket) stream(ctx context.Context, f frame, st stream) {
 	if !c.takeStream() {
 		c.write(errorFrame(f.ID, codeMethod, "more than %d subscriptions on this connection", c.svc.srv.opts.MaxStreams))
 		return
 	}
+	if last := c.feed(ctx, f, st); last != nil {
+		c.write(last)
+	}
+}
+
+// feed subscribes, writes the values, gives the subscription's place back and
+// returns the frame that tells of the end, nil for none.
+func (c *socket) feed(ctx context.Context, f frame, st stream) []byte {
 	defer c.dropStream()
 	args, err := decodeParams(ctx, f, st.fn.Type())
 	if err != nil {
-		c.write(errorFrame(f.ID, codeInvalidParams, "%v", err))
-		return
+		return errorFrame(f.ID, codeInvalidParams, "%v", err)
 	}
 	out := st.fn.Call(args)
 	if err, ok := out[1].Interface().(error); ok && err != nil {
-		if len(f.ID) > 0 {
-			c.write(callError(f.ID, err))
+		if len(f.ID) == 0 {
+			return nil
 		}
-		return
+		return callError(f.ID, err)
 	}
 	c.mu.Lock()
 	c.nextChan++
 	id := c.nextChan
 	c.mu.Unlock()
 	if len(f.ID) == 0 {
-		return // a notification: nobody could tell the values apart
+		return nil // a notification: nobody could tell the values apart
 	}
 	c.write(fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":%d}`, f.ID, id))
 	ctx, cancel := context.WithCancel(ctx)
@@ -276,9 +285,9 @@ func (c *socket) stream(ctx context.Context, f frame, st stream) {
 		c.svc.srv.opts.Meter.TooSlow(bare(f.Method))
 		log.Warnw("a slow subscriber loses its connection", "method", f.Method, "behind", cap(queue))
 		c.end(fmt.Sprintf("too slow: more than %d values of %s were not taken", cap(queue), f.Method))
-		return
+		return nil
 	}
-	c.write(fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q,"params":[%d]}`, methodClose, id))
+	return fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q,"params":[%d]}`, methodClose, id)
 }
 
 // pump queues the values of a channel until it closes or ctx ends. A full queue
