@@ -1,14 +1,12 @@
 package ipld
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
+	"sync"
 
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
-	cbg "github.com/whyrusleeping/cbor-gen"
 )
 
 // Buffered is a blockstore that writes to memory and reads through to a base.
@@ -16,39 +14,69 @@ import (
 // garbage of a computation, is dropped with the buffer.
 type Buffered struct {
 	base Blockstore
-	mem  *Memory
+
+	mu   sync.RWMutex
+	held map[cid.Cid]*heldBlock
+	// walk numbers the flushes, so that none needs a set of what it has seen.
+	walk uint64
+}
+
+// heldBlock is one block of the buffer.
+type heldBlock struct {
+	data []byte
+	// walk is the last flush that came by.
+	walk uint64
 }
 
 // NewBuffered puts a write buffer before base.
 func NewBuffered(base Blockstore) *Buffered {
-	return &Buffered{base: base, mem: NewMemory()}
+	return &Buffered{base: base, held: map[cid.Cid]*heldBlock{}}
+}
+
+func (b *Buffered) lookup(c cid.Cid) *heldBlock {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.held[c]
 }
 
 // Get reads the buffer, then the base.
 func (b *Buffered) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
-	data, err := b.mem.Get(ctx, c)
-	if errors.Is(err, ErrNotFound) {
-		return b.base.Get(ctx, c)
+	if h := b.lookup(c); h != nil {
+		return h.data, nil
 	}
-	return data, err
+	return b.base.Get(ctx, c)
 }
 
 // Has asks the buffer, then the base.
 func (b *Buffered) Has(ctx context.Context, c cid.Cid) (bool, error) {
-	if ok, err := b.mem.Has(ctx, c); ok || err != nil {
-		return ok, err
+	if b.lookup(c) != nil {
+		return true, nil
 	}
 	return b.base.Has(ctx, c)
 }
 
 // Put writes to the buffer.
-func (b *Buffered) Put(ctx context.Context, c cid.Cid, data []byte) error {
-	return b.mem.Put(ctx, c, data)
+func (b *Buffered) Put(_ context.Context, c cid.Cid, data []byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hold(c, data)
+	return nil
 }
 
 // PutMany writes to the buffer.
-func (b *Buffered) PutMany(ctx context.Context, blks []blocks.Block) error {
-	return b.mem.PutMany(ctx, blks)
+func (b *Buffered) PutMany(_ context.Context, blks []blocks.Block) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, blk := range blks {
+		b.hold(blk.Cid(), blk.RawData())
+	}
+	return nil
+}
+
+func (b *Buffered) hold(c cid.Cid, data []byte) {
+	if b.held[c] == nil {
+		b.held[c] = &heldBlock{data: data}
+	}
 }
 
 // flushBatch bounds what one write to the base holds, in blocks.
@@ -59,52 +87,60 @@ const flushBatch = 1024
 // children. The walk stops at blocks that are not in the buffer: they are in
 // the base already, with all below them.
 func (b *Buffered) Flush(ctx context.Context, root cid.Cid) error {
-	var batch []blocks.Block
-	seen := map[cid.Cid]struct{}{}
-	var visit func(c cid.Cid) error
-	visit = func(c cid.Cid) error {
-		if _, done := seen[c]; done || !walkable(c) {
-			return nil
-		}
-		seen[c] = struct{}{}
-		data, err := b.mem.Get(ctx, c)
-		if errors.Is(err, ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		links, err := Links(c, data)
-		if err != nil {
-			return err
-		}
-		for _, l := range links {
-			if err := visit(l); err != nil {
-				return err
-			}
-		}
-		blk, err := blocks.NewBlockWithCid(data, c)
-		if err != nil {
-			return fmt.Errorf("flush block %s: %w", c, err)
-		}
-		batch = append(batch, blk)
-		if len(batch) < flushBatch {
-			return nil
-		}
-		full := batch
-		batch = nil
-		return b.base.PutMany(ctx, full)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.walk++
+	f := flush{buffer: b, ctx: ctx}
+	err := f.visit(root)
+	if err == nil {
+		err = f.write()
 	}
-	if err := visit(root); err != nil {
-		return fmt.Errorf("flush %s: %w", root, err)
-	}
-	if len(batch) == 0 {
-		return nil
-	}
-	if err := b.base.PutMany(ctx, batch); err != nil {
+	if err != nil {
 		return fmt.Errorf("flush %s: %w", root, err)
 	}
 	return nil
+}
+
+// flush is one walk of Flush. It runs under the buffer's lock.
+type flush struct {
+	buffer *Buffered
+	ctx    context.Context
+	batch  []blocks.Block
+}
+
+func (f *flush) visit(c cid.Cid) error {
+	h := f.buffer.held[c]
+	if h == nil || h.walk == f.buffer.walk || !walkable(c) {
+		return nil
+	}
+	h.walk = f.buffer.walk
+	links, err := Links(c, h.data)
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if err := f.visit(l); err != nil {
+			return err
+		}
+	}
+	blk, err := blocks.NewBlockWithCid(h.data, c)
+	if err != nil {
+		return err
+	}
+	f.batch = append(f.batch, blk)
+	if len(f.batch) < flushBatch {
+		return nil
+	}
+	return f.write()
+}
+
+func (f *flush) write() error {
+	if len(f.batch) == 0 {
+		return nil
+	}
+	full := f.batch
+	f.batch = nil // A base may keep the slice.
+	return f.buffer.base.PutMany(f.ctx, full)
 }
 
 // walkable tells whether a link leads to an object that stores hold: identity
@@ -116,16 +152,4 @@ func walkable(c cid.Cid) bool {
 	}
 	codec := c.Prefix().Codec
 	return codec != cid.FilCommitmentSealed && codec != cid.FilCommitmentUnsealed
-}
-
-// Links lists the CIDs that a block holds. Only dag-cbor has any.
-func Links(c cid.Cid, data []byte) ([]cid.Cid, error) {
-	if c.Prefix().Codec != cid.DagCBOR {
-		return nil, nil
-	}
-	var out []cid.Cid
-	if err := cbg.ScanForLinks(bytes.NewReader(data), func(l cid.Cid) { out = append(out, l) }); err != nil {
-		return nil, fmt.Errorf("read links of %s: %w", c, err)
-	}
-	return out, nil
 }

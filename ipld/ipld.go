@@ -12,15 +12,20 @@
 package ipld
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	cbornode "github.com/ipfs/go-ipld-cbor"
 	format "github.com/ipfs/go-ipld-format"
 	mh "github.com/multiformats/go-multihash"
+	cbg "github.com/whyrusleeping/cbor-gen"
+
+	"github.com/filecoin-venus/venus/types"
 )
 
 // ErrNotFound says that a store lacks a block. Errors that wrap it name the CID.
@@ -51,9 +56,13 @@ func CheckedBlock(c cid.Cid, data []byte) (blocks.Block, error) {
 	return blocks.NewBlockWithCid(data, c)
 }
 
+// ordinary is how the bytes of nearly every CID of the chain begin: version 1,
+// dag-cbor, blake2b-256.
+var ordinary = types.Sum(nil).KeyString()[:6]
+
 // inline returns the content of an identity CID, which needs no store.
 func inline(c cid.Cid) ([]byte, bool) {
-	if c.Prefix().MhType != mh.IDENTITY {
+	if strings.HasPrefix(c.KeyString(), ordinary) || c.Prefix().MhType != mh.IDENTITY {
 		return nil, false
 	}
 	d, err := mh.Decode(c.Hash())
@@ -75,8 +84,10 @@ func notFound(c cid.Cid) error { return absent{c} }
 
 // Store puts and gets CBOR objects in a blockstore.
 type Store struct {
-	cbornode.IpldStore
-	ctx context.Context
+	blocks Blockstore
+	// other serves values that bring no codec of their own.
+	other cbornode.IpldStore
+	ctx   context.Context
 }
 
 // NewStore makes an object store for the actors' library and the tree
@@ -85,7 +96,38 @@ type Store struct {
 func NewStore(ctx context.Context, bs Blockstore) *Store {
 	s := cbornode.NewCborStore(blockAdapter{bs})
 	s.DefaultMultihash = mh.BLAKE2B_MIN + 31
-	return &Store{IpldStore: s, ctx: ctx}
+	return &Store{blocks: bs, other: s, ctx: ctx}
+}
+
+// Get reads an object. A block that is missing gives an error that both the
+// tree libraries and errors.Is(err, ErrNotFound) recognise.
+func (s *Store) Get(ctx context.Context, c cid.Cid, out any) error {
+	u, ok := out.(cbg.CBORUnmarshaler)
+	if !ok {
+		return s.other.Get(ctx, c, out)
+	}
+	data, err := s.blocks.Get(ctx, c)
+	if err != nil {
+		return libraryError(c, err)
+	}
+	if err := u.UnmarshalCBOR(bytes.NewReader(data)); err != nil {
+		return cbornode.NewSerializationError(err)
+	}
+	return nil
+}
+
+// Put stores an object and returns its CID.
+func (s *Store) Put(ctx context.Context, v any) (cid.Cid, error) {
+	m, ok := v.(cbg.CBORMarshaler)
+	if !ok {
+		return s.other.Put(ctx, v)
+	}
+	data, err := types.Encode(m)
+	if err != nil {
+		return cid.Undef, cbornode.NewSerializationError(err)
+	}
+	c := types.Sum(data)
+	return c, s.blocks.Put(ctx, c, data)
 }
 
 // Context is the context the store was made with.
@@ -97,13 +139,18 @@ type blockAdapter struct{ bs Blockstore }
 func (a blockAdapter) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 	b, err := a.bs.Get(ctx, c)
 	if err != nil {
-		if errors.Is(err, ErrNotFound) {
-			// The tree libraries recognise this type, not our sentinel.
-			return nil, missing{format.ErrNotFound{Cid: c}}
-		}
-		return nil, err
+		return nil, libraryError(c, err)
 	}
 	return blocks.NewBlockWithCid(b, c)
+}
+
+// libraryError makes a missing block one that the tree libraries recognise:
+// they know this type, not our sentinel.
+func libraryError(c cid.Cid, err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return missing{format.ErrNotFound{Cid: c}}
+	}
+	return err
 }
 
 // missing is "not found" to both the libraries and errors.Is(err, ErrNotFound).

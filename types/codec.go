@@ -2,12 +2,15 @@ package types
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/ipfs/go-cid"
 	mh "github.com/multiformats/go-multihash"
 	cbg "github.com/whyrusleeping/cbor-gen"
+	"golang.org/x/crypto/blake2b"
 )
 
 // CidPrefix makes the CIDs of chain objects: CIDv1, dag-cbor, blake2b-256.
@@ -16,23 +19,50 @@ var CidPrefix = cid.Prefix{Version: 1, Codec: cid.DagCBOR, MhType: mh.BLAKE2B_MI
 // ErrTrailingBytes says that a decoder met more than the one object it was asked for.
 var ErrTrailingBytes = errors.New("trailing bytes after object")
 
+// Encode returns the CBOR form of an object.
+func Encode(v cbg.CBORMarshaler) ([]byte, error) {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.buf.Reset()
+	if err := v.MarshalCBOR(s.w); err != nil {
+		return nil, err
+	}
+	return bytes.Clone(s.buf.Bytes()), nil
+}
+
+// scratch is where objects are encoded before their exact length is known:
+// with thousands of them in a tipset, growing a buffer for each is what costs.
+type scratch struct {
+	buf bytes.Buffer
+	w   *cbg.CborWriter
+}
+
+var scratches = sync.Pool{New: func() any {
+	s := &scratch{}
+	s.w = cbg.NewCborWriter(&s.buf)
+	return s
+}}
+
+// Sum returns the CID of an encoded object: what CidPrefix.Sum returns, without
+// the registry of hash functions in between.
+func Sum(data []byte) cid.Cid {
+	digest := blake2b.Sum256(data)
+	hash := binary.AppendUvarint(make([]byte, 0, 5+len(digest)), mh.BLAKE2B_MIN+31)
+	hash = append(hash, byte(len(digest)))
+	return cid.NewCidV1(cid.DagCBOR, append(hash, digest[:]...))
+}
+
 func encode(v cbg.CBORMarshaler) []byte {
-	var b bytes.Buffer
-	if err := v.MarshalCBOR(&b); err != nil {
+	b, err := Encode(v)
+	if err != nil {
 		// Only a programmer can build a noun that has no encoding (an undefined
 		// address, an absent CID); nothing read from outside gets here unencoded.
 		panic(fmt.Sprintf("encode %T: %v", v, err))
 	}
-	return b.Bytes()
+	return b
 }
 
-func cidOf(v cbg.CBORMarshaler) cid.Cid {
-	c, err := CidPrefix.Sum(encode(v))
-	if err != nil {
-		panic(fmt.Sprintf("hash %T: %v", v, err))
-	}
-	return c
-}
+func cidOf(v cbg.CBORMarshaler) cid.Cid { return Sum(encode(v)) }
 
 func lengthOf(v cbg.CBORMarshaler) int { return len(encode(v)) }
 

@@ -281,3 +281,12 @@ func FuzzDecode(f *testing.F) {
 		require.LessOrEqual(t, len(again), len(b)+16, "decoding must not grow what it read")
 	})
 }
+
+// TestSumIsThePrefix: the short way to a CID and the library's are one.
+func TestSumIsThePrefix(t *testing.T) {
+	for _, data := range [][]byte{nil, {0x80}, bytes.Repeat([]byte{7}, 1000)} {
+		want, err := CidPrefix.Sum(data)
+		require.NoError(t, err)
+		require.Equal(t, want, Sum(data))
+	}
+}

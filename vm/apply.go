@@ -11,7 +11,6 @@ import (
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/go-state-types/exitcode"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
-	"github.com/ipfs/go-cid"
 
 	"github.com/filecoin-venus/venus/state"
 	"github.com/filecoin-venus/venus/types"
@@ -202,24 +201,19 @@ func (vm *VM) ApplyImplicit(ctx context.Context, msg *types.Message) (*Result, e
 	}, nil
 }
 
-// emptyObject is the head of an actor without state: the CBOR of [].
-func emptyObject() (cid.Cid, []byte, error) {
-	data := []byte{0x80}
-	c, err := types.CidPrefix.Sum(data)
-	return c, data, err
-}
+// emptyArray is the state of an actor that has none: the CBOR of []. Its CID is
+// the head of every such actor.
+var (
+	emptyArray = []byte{0x80}
+	emptyHead  = types.Sum(emptyArray)
+)
 
 func (vm *VM) newExecution(ctx context.Context, msg *types.Message) (*execution, error) {
-	empty, data, err := emptyObject()
-	if err != nil {
-		return nil, err
-	}
-	if err := vm.buffer.Put(ctx, empty, data); err != nil {
+	if err := vm.buffer.Put(ctx, emptyHead, emptyArray); err != nil {
 		return nil, err
 	}
 	return &execution{
-		vm: vm, ctx: ctx, origin: msg.From, originNonce: msg.Nonce,
-		gasLimit: msg.GasLimit, emptyObject: empty,
+		vm: vm, ctx: ctx, origin: msg.From, originNonce: msg.Nonce, gasLimit: msg.GasLimit,
 	}, nil
 }
 

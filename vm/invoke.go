@@ -63,11 +63,11 @@ func encodeReturn(out reflect.Value) ([]byte, error) {
 	if !ok {
 		return nil, actorErrorf(exitcode.SysErrInvalidMethod, "return type %s cannot be encoded", out.Type())
 	}
-	var buf bytes.Buffer
-	if err := v.MarshalCBOR(&buf); err != nil {
+	data, err := types.Encode(v)
+	if err != nil {
 		return nil, actorErrorf(exitcode.SysErrSenderStateInvalid, "encode return: %s", err)
 	}
-	return buf.Bytes(), nil
+	return data, nil
 }
 
 // guard runs actor code and turns its panics into errors: aborts keep their

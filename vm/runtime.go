@@ -73,6 +73,9 @@ func (f *frame) ChargeGas(name string, gas, virtual int64) {
 
 // Log passes actors' remarks to the node's log at debug level.
 func (f *frame) Log(_ rt.LogLevel, msg string, args ...any) {
+	if !log.LevelEnabled(logging.LevelDebug) {
+		return // The actors remark on every sector; not even the text is made.
+	}
 	log.Debugf("actor %s at epoch %d: "+msg, append([]any{f.receiver, f.vm.cfg.Epoch}, args...)...)
 }
 
@@ -199,23 +202,20 @@ func (f *frame) StoreGet(c cid.Cid, o cbor.Unmarshaler) bool {
 
 // StorePut writes an object and returns its CID.
 func (f *frame) StorePut(o cbor.Marshaler) cid.Cid {
-	var buf bytes.Buffer
-	if err := o.MarshalCBOR(&buf); err != nil {
+	data, err := types.Encode(o)
+	if err != nil {
 		abort(exitcode.ErrSerialization, "encode %T: %s", o, err)
 	}
-	f.chargeOrAbort(onIpldPut(buf.Len()))
-	c, err := types.CidPrefix.Sum(buf.Bytes())
-	if err != nil {
-		panic(fatalf("hash object: %w", err))
-	}
-	if err := f.vm.buffer.Put(f.ctx, c, buf.Bytes()); err != nil {
+	f.chargeOrAbort(onIpldPut(len(data)))
+	c := types.Sum(data)
+	if err := f.vm.buffer.Put(f.ctx, c, data); err != nil {
 		panic(fatalf("write object %s: %w", c, err))
 	}
 	return c
 }
 
 // StateCreate stores the first state of an actor.
-func (f *frame) StateCreate(o cbor.Marshaler) { f.commit(f.emptyObject, f.StorePut(o)) }
+func (f *frame) StateCreate(o cbor.Marshaler) { f.commit(emptyHead, f.StorePut(o)) }
 
 // StateReadonly loads the actor's state, one charged read each time.
 func (f *frame) StateReadonly(o cbor.Unmarshaler) {
@@ -259,13 +259,14 @@ func (f *frame) Send(to address.Address, method abi.MethodNum, params cbor.Marsh
 	if f.inTransaction {
 		abort(exitcode.SysErrorIllegalActor, "send inside a transaction")
 	}
-	var buf bytes.Buffer
+	var data []byte
 	if params != nil {
-		if err := params.MarshalCBOR(&buf); err != nil {
+		var err error
+		if data, err = types.Encode(params); err != nil {
 			abort(exitcode.ErrSerialization, "encode parameters of a send: %s", err)
 		}
 	}
-	ret, err := f.sendGuarded(f, call{from: f.receiver, to: to, value: value, method: method, params: buf.Bytes()})
+	ret, err := f.sendGuarded(f, call{from: f.receiver, to: to, value: value, method: method, params: data})
 	code, fatal := exitOf(err)
 	if fatal != nil {
 		panic(fatal)
@@ -286,11 +287,11 @@ func (f *frame) NewActorAddress() address.Address {
 	if err != nil {
 		panic(fatalf("key of origin %s: %w", f.origin, err))
 	}
-	var buf bytes.Buffer
-	if err := key.MarshalCBOR(&buf); err != nil {
+	seed, err := types.Encode(&key)
+	if err != nil {
 		panic(fatalf("encode origin %s: %w", key, err))
 	}
-	seed := binary.BigEndian.AppendUint64(buf.Bytes(), f.originNonce)
+	seed = binary.BigEndian.AppendUint64(seed, f.originNonce)
 	seed = binary.BigEndian.AppendUint64(seed, f.actorsMade)
 	f.actorsMade++
 	a, err := address.NewActorAddress(seed)
@@ -316,7 +317,7 @@ func (f *frame) CreateActor(code cid.Cid, a address.Address) {
 		abort(exitcode.SysErrorIllegalArgument, "actor %s exists already", a)
 	}
 	f.chargeOrAbort(onCreateActor())
-	f.setActor(a, &types.Actor{Code: code, Head: f.emptyObject, Balance: big.Zero()})
+	f.setActor(a, &types.Actor{Code: code, Head: emptyHead, Balance: big.Zero()})
 }
 
 // DeleteActor removes the receiver and hands its balance on.

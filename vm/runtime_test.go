@@ -191,7 +191,7 @@ func TestCreateActor(t *testing.T) {
 	require.Zero(t, f.gasUsed, "the charge comes after the checks")
 	require.NoError(t, exitIn(f, func() { f.CreateActor(builtin.MultisigActorCodeID, fresh) }))
 	require.EqualValues(t, 1207254, f.gasUsed)
-	require.Equal(t, f.emptyObject, w.actor(fresh).Head)
+	require.Equal(t, emptyHead, w.actor(fresh).Head)
 }
 
 func TestDeleteActor(t *testing.T) {

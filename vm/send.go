@@ -1,7 +1,6 @@
 package vm
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/go-state-types/exitcode"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
-	"github.com/ipfs/go-cid"
 
 	"github.com/filecoin-venus/venus/state"
 	"github.com/filecoin-venus/venus/types"
@@ -32,7 +30,6 @@ type execution struct {
 
 	gasLimit, gasUsed int64
 	actorsMade        uint64
-	emptyObject       cid.Cid
 }
 
 // call is the request that opens a frame.
@@ -198,17 +195,17 @@ func (x *execution) createAccount(f *frame, to address.Address) (address.Address
 	if err != nil {
 		return address.Undef, fatalf("register %s: %w", to, err)
 	}
-	act := &types.Actor{Code: builtin.AccountActorCodeID, Head: x.emptyObject, Balance: big.Zero()}
+	act := &types.Actor{Code: builtin.AccountActorCodeID, Head: emptyHead, Balance: big.Zero()}
 	if err := x.vm.tree.SetActor(x.ctx, id, act); err != nil {
 		return address.Undef, fatalf("create account %s: %w", to, err)
 	}
-	var params bytes.Buffer
-	if err := to.MarshalCBOR(&params); err != nil {
+	params, err := types.Encode(&to)
+	if err != nil {
 		return address.Undef, fatalf("encode address %s: %w", to, err)
 	}
 	_, err = x.sendGuarded(f, call{
 		from: builtin.SystemActorAddr, to: id, value: big.Zero(),
-		method: builtin.MethodConstructor, params: params.Bytes(),
+		method: builtin.MethodConstructor, params: params,
 	})
 	return id, err
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/filecoin-venus/venus/internal/vectors"
 	"github.com/filecoin-venus/venus/ipld"
+	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/types"
 	"github.com/filecoin-venus/venus/vm"
 )
@@ -71,8 +72,9 @@ func runSegment(t *testing.T, tally *Tally, name string, v *chainVector, s int) 
 	if err != nil {
 		return err
 	}
+	net := network(t, "2k")
 	for i := range seg.Steps {
-		next, err := runStep(t, bs, root, v, &seg.Steps[i])
+		next, err := runStep(net, bs, root, v, &seg.Steps[i])
 		tally.Check(t, fmt.Sprintf("%s step %d", name, i), err)
 		if err != nil {
 			return nil
@@ -82,7 +84,7 @@ func runSegment(t *testing.T, tally *Tally, name string, v *chainVector, s int) 
 	return nil
 }
 
-func runStep(t *testing.T, bs ipld.Blockstore, root cid.Cid, v *chainVector, s *chainStep) (cid.Cid, error) {
+func runStep(net params.Network, bs ipld.Blockstore, root cid.Cid, v *chainVector, s *chainStep) (cid.Cid, error) {
 	want, err := cid.Decode(s.Root)
 	if err != nil {
 		return cid.Undef, err
@@ -91,9 +93,18 @@ func runStep(t *testing.T, bs ipld.Blockstore, root cid.Cid, v *chainVector, s *
 	if err != nil {
 		return cid.Undef, err
 	}
+	got, next, err := applyRecorded(context.Background(), s.config(net, bs, root, v), msg)
+	if err != nil {
+		return cid.Undef, err
+	}
+	return next, compare(receiptOf(got), receipt{s.Exit, s.Return, s.Gas}, next, want, gasIsComparable(msg.Method))
+}
+
+// config is the machine that the step ran on.
+func (s *chainStep) config(net params.Network, bs ipld.Blockstore, root cid.Cid, v *chainVector) vm.Config {
 	cfg := vm.Config{
 		Blocks: bs, StateRoot: root, Epoch: s.Epoch, CircSupply: v.CircSupply.Int,
-		Network: network(t, "2k"), Rand: fixedRand{},
+		Network: net, Rand: fixedRand{},
 	}
 	if s.Circ != nil {
 		cfg.CircSupply = s.Circ.Int
@@ -101,9 +112,5 @@ func runStep(t *testing.T, bs ipld.Blockstore, root cid.Cid, v *chainVector, s *
 	if s.Fakes {
 		cfg.Syscalls = useFakes
 	}
-	got, next, err := applyRecorded(context.Background(), cfg, msg)
-	if err != nil {
-		return cid.Undef, err
-	}
-	return next, compare(got, receipt{s.Exit, s.Return, s.Gas}, next, want, gasIsComparable(msg.Method))
+	return cfg
 }

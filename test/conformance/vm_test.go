@@ -88,7 +88,7 @@ type receipt struct {
 	Gas    int64             `json:"gas_used"`
 }
 
-func network(t *testing.T, name string) params.Network {
+func network(t testing.TB, name string) params.Network {
 	t.Helper()
 	n, err := params.ByName(name)
 	if err != nil {
@@ -172,14 +172,14 @@ func useFakes(c vm.Call) vm.Syscalls { return fakeSyscalls{c} }
 
 // applyRecorded applies one message by the recording machine's rules: nothing
 // is paid, and senders that are no accounts spend a nonce too.
-func applyRecorded(ctx context.Context, cfg vm.Config, msg *types.Message) (receipt, cid.Cid, error) {
+func applyRecorded(ctx context.Context, cfg vm.Config, msg *types.Message) (*vm.Result, cid.Cid, error) {
 	m, err := vm.New(ctx, cfg)
 	if err != nil {
-		return receipt{}, cid.Undef, err
+		return nil, cid.Undef, err
 	}
 	sender, err := m.Tree().GetActor(ctx, msg.From)
 	if err != nil {
-		return receipt{}, cid.Undef, err
+		return nil, cid.Undef, err
 	}
 	var res *vm.Result
 	if isAccount(sender.Code) {
@@ -187,7 +187,7 @@ func applyRecorded(ctx context.Context, cfg vm.Config, msg *types.Message) (rece
 	} else {
 		sender.Nonce++
 		if err := m.Tree().SetActor(ctx, msg.From, sender); err != nil {
-			return receipt{}, cid.Undef, err
+			return nil, cid.Undef, err
 		}
 		res, err = m.ApplyImplicit(ctx, msg)
 		if err == nil {
@@ -196,10 +196,10 @@ func applyRecorded(ctx context.Context, cfg vm.Config, msg *types.Message) (rece
 		}
 	}
 	if err != nil {
-		return receipt{}, cid.Undef, err
+		return nil, cid.Undef, err
 	}
 	root, err := m.Flush(ctx)
-	return receipt{res.Receipt.ExitCode, res.Receipt.Return, res.Receipt.GasUsed}, root, err
+	return res, root, err
 }
 
 func isAccount(code cid.Cid) bool { return strings.HasSuffix(string(code.Hash()), "/account") }
@@ -207,6 +207,11 @@ func isAccount(code cid.Cid) bool { return strings.HasSuffix(string(code.Hash())
 // gasIsComparable tells whether the recording machine charged what a real one
 // does: it let two kinds of proof go for nothing.
 func gasIsComparable(method abi.MethodNum) bool { return method != 26 && method != 27 }
+
+// receiptOf is what the vectors tell of a result.
+func receiptOf(r *vm.Result) receipt {
+	return receipt{r.Receipt.ExitCode, r.Receipt.Return, r.Receipt.GasUsed}
+}
 
 func compare(got, want receipt, gotRoot, wantRoot cid.Cid, gas bool) error {
 	switch {
@@ -233,6 +238,18 @@ func runRecordedMessages(t *testing.T, tally *Tally) {
 	}
 }
 
+// config is the machine that the message ran on.
+func (v *messageVector) config(net params.Network, bs ipld.Blockstore) vm.Config {
+	cfg := vm.Config{
+		Blocks: bs, StateRoot: v.Pre.StateTree.Root.Cid, Epoch: v.Pre.Variants[0].Epoch,
+		CircSupply: v.Pre.CircSupply.Int, BaseFee: v.Pre.BaseFee.Int, Network: net, Rand: fixedRand{},
+	}
+	if slices.Contains(v.Meta.Tags, "fake_syscalls") {
+		cfg.Syscalls = useFakes
+	}
+	return cfg
+}
+
 func runRecordedMessage(t *testing.T, v *messageVector, tally *Tally) error {
 	ctx := context.Background()
 	bs, err := loadCar(v.Car)
@@ -243,14 +260,7 @@ func runRecordedMessage(t *testing.T, v *messageVector, tally *Tally) error {
 	if err != nil {
 		return err
 	}
-	cfg := vm.Config{
-		Blocks: bs, StateRoot: v.Pre.StateTree.Root.Cid, Epoch: v.Pre.Variants[0].Epoch,
-		CircSupply: v.Pre.CircSupply.Int, BaseFee: v.Pre.BaseFee.Int, Network: network(t, "2k"), Rand: fixedRand{},
-	}
-	if slices.Contains(v.Meta.Tags, "fake_syscalls") {
-		cfg.Syscalls = useFakes
-	}
-	got, root, err := applyRecorded(ctx, cfg, msg)
+	got, root, err := applyRecorded(ctx, v.config(network(t, "2k"), bs), msg)
 	if err != nil {
 		return err
 	}
@@ -258,5 +268,5 @@ func runRecordedMessage(t *testing.T, v *messageVector, tally *Tally) error {
 	if !gas {
 		tally.Note("gas not compared: the recording machine verified that proof for nothing")
 	}
-	return compare(got, v.Post.Receipts[0], root, v.Post.StateTree.Root.Cid, gas)
+	return compare(receiptOf(got), v.Post.Receipts[0], root, v.Post.StateTree.Root.Cid, gas)
 }
