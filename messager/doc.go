@@ -11,8 +11,12 @@
 //
 // Invariants:
 //   - an id is returned only once its message is durable;
-//   - one goroutine per sender gives out its nonces, under a lease in the database,
-//     and writes nonce and signed bytes in one transaction before the first push;
+//   - one goroutine per sender gives out its nonces, under a lease on that sender
+//     (leases.go), and writes nonce and signed bytes in one transaction before the
+//     first push; whoever lost the lease meanwhile is refused by its fence;
+//   - several messagers may share a database: one of them, under another lease,
+//     follows the chain for all, and the senders are spread over those that have a
+//     usable node;
 //   - what was signed for a nonce is kept for ever, and is pushed until the chain
 //     has passed that nonce;
 //   - a wallet, a node or a message in trouble delays only what depends on it, and

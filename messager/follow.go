@@ -35,6 +35,9 @@ func (s *Service) follow(ctx context.Context) {
 		} else {
 			pause = min(2*pause, 2*time.Second)
 		}
+		if errors.Is(err, errRole) || errors.Is(err, errNotDecider) {
+			continue // subscribe anew, in the other role
+		}
 		if err == nil {
 			err = errors.New("the node ended the subscription to its head")
 		}
@@ -56,24 +59,77 @@ func (s *Service) followOnce(ctx context.Context) (good bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("subscribe to the node's head: %w", err)
 	}
-	for changes := range ch {
-		if len(changes) == 1 && changes[0].Type == node.HeadCurrent {
-			if err := s.catchUp(ctx, changes[0].Val); err != nil {
-				return good, err
+	decides := s.decides()
+	for {
+		var changes []*node.HeadChange
+		var open bool
+		select {
+		case changes, open = <-ch:
+		case <-s.role:
+			if s.decides() != decides {
+				return good, errRole
 			}
-			s.setNodeError("")
-			s.wakeAll()
-			good = true
 			continue
 		}
-		if !good {
-			return false, errors.New("the node's subscription did not begin with its current head")
+		if !open {
+			return good, nil
 		}
-		if err := s.process(ctx, changes); err != nil {
+		if s.decides() != decides {
+			return good, errRole
+		}
+		if err := s.heard(ctx, changes, decides, good); err != nil {
 			return good, err
 		}
+		good = true
 	}
-	return good, nil
+}
+
+// errRole ends a subscription because this messager begins, or ends, to decide
+// messages' fates: whoever begins starts at what was followed last, by anybody.
+var errRole = errors.New("the role on the database changed")
+
+// heard takes in what a subscription told; begun tells that it told its current head.
+func (s *Service) heard(ctx context.Context, changes []*node.HeadChange, decides, begun bool) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	current := len(changes) == 1 && changes[0] != nil && changes[0].Type == node.HeadCurrent
+	switch {
+	case !current && !begun:
+		return errors.New("the node's subscription did not begin with its current head")
+	case !decides:
+		return s.watch(ctx, changes)
+	case !current:
+		return s.process(ctx, changes)
+	}
+	if err := s.catchUp(ctx, changes[0].Val); err != nil {
+		return err
+	}
+	s.setNodeError("")
+	s.wakeAll()
+	return nil
+}
+
+// watch only keeps the head: another messager decides what it means for messages.
+func (s *Service) watch(ctx context.Context, changes []*node.HeadChange) error {
+	for _, c := range changes {
+		if c == nil || c.Val == nil {
+			return errors.New("the node sent an empty head change")
+		}
+	}
+	last := changes[len(changes)-1]
+	head := last.Val
+	if last.Type == node.HeadRevert {
+		var err error
+		if head, err = s.o.Node.ChainGetTipSet(ctx, last.Val.Parents()); err != nil {
+			return fmt.Errorf("load the head below the reverted tipset %d: %w", last.Val.Height(), err)
+		}
+	}
+	s.setHead(head)
+	s.setNodeError("")
+	s.askNode(ctx)
+	s.wakeAll()
+	return nil
 }
 
 func (s *Service) learnEpoch(ctx context.Context) error {
@@ -123,7 +179,7 @@ func (s *Service) catchUp(ctx context.Context, head *types.TipSet) error {
 	if _, err := s.reconcileAll(ctx, head); err != nil {
 		return err
 	}
-	if err := s.db.Update(ctx, func(tx *store.Tx) error { return tx.PutHead(refOf(head), keepHeads) }); err != nil {
+	if err := s.decide(ctx, nil, func(tx *store.Tx) error { return tx.PutHead(refOf(head), keepHeads) }); err != nil {
 		return err
 	}
 	s.setHead(head)
@@ -200,7 +256,7 @@ func (s *Service) revert(ctx context.Context, ts *types.TipSet) error {
 		return fmt.Errorf("the node reverts tipset %d, but %d was followed last: a notification is missing", ts.Height(), head.Height())
 	}
 	s.forgetHead()
-	return s.apply(ctx, nil, func(tx *store.Tx) error {
+	return s.decide(ctx, nil, func(tx *store.Tx) error {
 		decided, err := tx.ExecutedAt(ts.Height())
 		if err != nil {
 			return err
@@ -229,7 +285,7 @@ func (s *Service) advance(ctx context.Context, ts *types.TipSet) error {
 			return err
 		}
 	}
-	err = s.apply(ctx, changes, func(tx *store.Tx) error {
+	err = s.decide(ctx, changes, func(tx *store.Tx) error {
 		if err := fault.Point("messager/landed"); err != nil {
 			return err
 		}

@@ -23,6 +23,9 @@ func (s *Service) Message(ctx context.Context, id string) (machine.Message, erro
 	return m, err
 }
 
+// waitPoll is how often waiting looks for what another messager on the database saw.
+const waitPoll = 5 * time.Second
+
 // Wait returns a message once it is final and, on the chain, more than confidence
 // epochs deep.
 func (s *Service) Wait(ctx context.Context, id string, confidence uint64) (machine.Message, error) {
@@ -36,10 +39,16 @@ func (s *Service) Wait(ctx context.Context, id string, confidence uint64) (machi
 		if m.State.Final() && (m.State != machine.OnChain || uint64(s.depth(&m)) > confidence) {
 			return m, nil
 		}
+		t := s.clk.NewTimer(waitPoll)
 		select {
 		case <-ctx.Done():
-			return m, ctx.Err()
+			err = ctx.Err()
 		case <-changed:
+		case <-t.C():
+		}
+		t.Stop()
+		if err != nil {
+			return m, err
 		}
 	}
 }
@@ -94,8 +103,8 @@ func (s *Service) hint(ctx context.Context, m *machine.Message) {
 		m.Reason, m.Error = machine.Paused, "the address is paused"
 		return
 	}
-	if s.fence.Load() == 0 {
-		m.Reason, m.Error = machine.NotAssigner, "another messager on this database gives out the nonces"
+	if _, mine := s.fence(nonceLease(m.Msg.From)); !mine && !s.preferred(nonceLease(m.Msg.From)) {
+		m.Reason, m.Error = machine.NotAssigner, "another messager on this database gives out the nonces of its sender"
 		return
 	}
 	if reason, text := s.nodeTrouble(); reason != machine.NoReason {
@@ -168,6 +177,9 @@ func (s *Service) Republish(ctx context.Context, id string) error {
 func (s *Service) Reconcile(ctx context.Context, id string) error {
 	s.chainMu.Lock()
 	defer s.chainMu.Unlock()
+	if !s.decides() {
+		return s.notHolder(ctx, chainLease)
+	}
 	at := s.Head()
 	if at == nil {
 		return api.Errorf(api.CodeUnavailable, "the node's head is not known yet").WithHint("check the node")
@@ -236,7 +248,7 @@ func (s *Service) addWallet(ctx context.Context, w store.Wallet) error {
 	if err != nil {
 		return err
 	}
-	e := s.wallets.put(w)
+	e, _ := s.wallets.put(w)
 	if err := s.wallets.refresh(ctx, e); err != nil {
 		log.Warnw("wallet added, but it cannot be asked for its keys yet", "name", w.Name, "err", err)
 	}

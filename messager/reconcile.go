@@ -25,7 +25,7 @@ const (
 
 func (s *Service) reconcileLoop(ctx context.Context) {
 	for s.clk.Sleep(ctx, max(leastReconcile, reconcileEpochs*s.epochTime())) == nil {
-		if reason, _ := s.nodeTrouble(); reason != machine.NoReason {
+		if reason, _ := s.nodeTrouble(); reason != machine.NoReason || !s.decides() {
 			continue
 		}
 		senders, err := s.db.Senders(ctx)
@@ -50,8 +50,8 @@ func (s *Service) reconcileSender(ctx context.Context, a address.Address) error 
 	s.chainMu.Lock()
 	defer s.chainMu.Unlock()
 	at := s.Head()
-	if at == nil {
-		return nil
+	if at == nil || !s.decides() {
+		return nil // whoever follows the chain will find out
 	}
 	underway, err := s.db.List(ctx, store.Query{From: []address.Address{a}, States: []machine.State{machine.Signed, machine.Pending}, ByNonce: true})
 	if err != nil || len(underway) == 0 {
@@ -74,7 +74,7 @@ func (s *Service) reconcileSender(ctx context.Context, a address.Address) error 
 			changes = append(changes, change{underway[i].ID, ev})
 		}
 	}
-	return s.apply(ctx, changes, nil)
+	return s.decide(ctx, changes, nil)
 }
 
 func (s *Service) chainNonce(ctx context.Context, a address.Address, at *types.TipSet) (uint64, error) {
@@ -144,6 +144,9 @@ func (s *Service) foundOnChain(ctx context.Context, m *machine.Message, found *n
 func (s *Service) ReconcileAll(ctx context.Context) (int, error) {
 	s.chainMu.Lock()
 	defer s.chainMu.Unlock()
+	if !s.decides() {
+		return 0, s.notHolder(ctx, chainLease)
+	}
 	at := s.Head()
 	if at == nil {
 		return 0, api.Errorf(api.CodeUnavailable, "the node's head is not known yet").WithHint("check the node")
@@ -188,7 +191,7 @@ func (s *Service) reconcileOne(ctx context.Context, m *machine.Message, at *type
 		if ev == nil {
 			return false, nil
 		}
-		return true, s.apply(ctx, []change{{m.ID, ev}}, nil)
+		return true, s.decide(ctx, []change{{m.ID, ev}}, nil)
 	}
 	if landed, ok := ev.(machine.Landed); ok && m.State == machine.OnChain && landed.Executed == m.Executed {
 		return false, nil
@@ -200,5 +203,5 @@ func (s *Service) reconcileOne(ctx context.Context, m *machine.Message, at *type
 	if ev != nil {
 		changes = append(changes, change{m.ID, ev})
 	}
-	return true, s.apply(ctx, changes, nil)
+	return true, s.decide(ctx, changes, nil)
 }

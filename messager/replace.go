@@ -48,7 +48,7 @@ func (w *worker) replaceStuck(ctx context.Context, underway []machine.Message) (
 	if err != nil {
 		return false, s.apply(ctx, []change{{stuck.ID, machine.PushFailed{Reason: machine.FeeLimit, Text: err.Error()}}}, nil)
 	}
-	_, err = s.resign(ctx, stuck, msg, fmt.Sprintf("stuck at base fee %s", head.ParentBaseFee()))
+	_, err = s.signAgain(ctx, stuck, msg, fmt.Sprintf("stuck at base fee %s", head.ParentBaseFee()))
 	if errors.Is(err, store.ErrStale) {
 		return true, nil
 	}
@@ -81,10 +81,10 @@ func (s *Service) market(ctx context.Context, m *types.Message) (premium, feeCap
 	return premium, feeCap, nil
 }
 
-// resign has a message signed again under its nonce and stores the new attempt
+// signAgain has a message signed again under its nonce and stores the new attempt
 // over the one that was read; if that changed meanwhile, ErrStale and nothing
 // happened. The sender's worker pushes it.
-func (s *Service) resign(ctx context.Context, m *machine.Message, msg *types.Message, why string) (cid.Cid, error) {
+func (s *Service) signAgain(ctx context.Context, m *machine.Message, msg *types.Message, why string) (cid.Cid, error) {
 	sig, err := s.wallets.sign(ctx, m.Wallet, msg)
 	if err != nil {
 		return cid.Undef, err
@@ -93,9 +93,13 @@ func (s *Service) resign(ctx context.Context, m *machine.Message, msg *types.Mes
 	if err != nil {
 		return cid.Undef, err
 	}
-	fence := s.fence.Load()
+	lease := nonceLease(m.Msg.From)
+	fence, err := s.acquire(ctx, lease)
+	if err != nil {
+		return cid.Undef, err
+	}
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
-		if err := tx.Fence(leaseName, fence); err != nil {
+		if err := tx.Fence(lease, fence); err != nil {
 			return err
 		}
 		n := next
@@ -131,8 +135,10 @@ func (s *Service) Replace(ctx context.Context, id string, p Price) (cid.Cid, err
 	if m.State != machine.Signed && m.State != machine.Pending {
 		return cid.Undef, api.Errorf(api.CodePrecondition, "message %s is %s: only a message under way can be replaced", id, m.State)
 	}
-	if s.fence.Load() == 0 {
-		return cid.Undef, api.Errorf(api.CodePrecondition, "another messager on this database signs").WithHint("ask that one")
+	if fence, err := s.acquire(ctx, nonceLease(m.Msg.From)); err != nil {
+		return cid.Undef, err
+	} else if fence == 0 {
+		return cid.Undef, s.notHolder(ctx, nonceLease(m.Msg.From))
 	}
 	sender, err := s.db.Sender(ctx, m.Msg.From)
 	if err != nil {
@@ -158,7 +164,7 @@ func (s *Service) Replace(ctx context.Context, id string, p Price) (cid.Cid, err
 	if err != nil {
 		return cid.Undef, api.Errorf(api.CodeLimit, "%s", err.Error()).WithHint("raise --max-fee")
 	}
-	c, err := s.resign(ctx, &m, msg, "by the operator")
+	c, err := s.signAgain(ctx, &m, msg, "by the operator")
 	if errors.Is(err, store.ErrStale) {
 		return cid.Undef, api.Errorf(api.CodeConflict, "message %s changed meanwhile", id).WithHint("look at it and try again")
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/filecoin-project/go-address"
@@ -29,7 +28,7 @@ type Options struct {
 	Clock clock.Clock
 	// NodeName names the node in messages' histories, without its token.
 	NodeName string
-	// Holder names this messager, the same after a restart, in the lease on nonces.
+	// Holder names this messager, the same after a restart and no other's, in leases.
 	Holder string
 	// DialWallet makes a client of a wallet, DialNode one of an additional node.
 	DialWallet func(url, token string) (Signer, func(), error)
@@ -48,8 +47,6 @@ type Shared struct {
 const (
 	sharedName    = "shared"
 	defaultSelNum = 100
-	leaseName     = "nonces"
-	leaseTTL      = 15 * time.Second
 	// keepHeads is how many epochs of followed tipsets are remembered: the
 	// network's finality.
 	keepHeads = 900
@@ -63,8 +60,9 @@ type Service struct {
 	wallets *wallets
 	extras  *extras
 	hub     *hub
-	// fence is the lease's fence while this messager gives out nonces, else 0.
-	fence atomic.Int64
+	leases  leases
+	// role is poked when this messager begins or ends to decide messages' fates.
+	role chan struct{}
 
 	// chainMu is held, calls to the node included, by whoever decides messages'
 	// fates: the follower and the reconciler. It is taken before mu.
@@ -91,7 +89,8 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	}
 	s := &Service{
 		o: o, db: o.DB, clk: o.Clock, hub: newHub(), workers: make(map[address.Address]*worker),
-		epoch: 30 * time.Second, nodeError: "the node was not reached yet",
+		epoch: 30 * time.Second, nodeError: "the node was not reached yet", role: make(chan struct{}, 1),
+		leases: leases{fences: make(map[string]int64), unwell: unwellTicks, soon: make(chan struct{}, 1)},
 	}
 	s.wallets = newWallets(s)
 	s.extras = &extras{s: s, clients: make(map[string]extra)}
@@ -122,14 +121,15 @@ func (s *Service) Run(ctx context.Context) error {
 	s.mu.Lock()
 	s.ctx = ctx
 	s.mu.Unlock()
-	if err := s.takeLease(ctx); err != nil {
+	if err := s.renew(ctx); err != nil {
 		return err
 	}
 	if err := s.wakeUnfinished(ctx); err != nil {
 		return err
 	}
 	s.extras.load(ctx)
-	s.spawn("lease", func() { s.keepLease(ctx) })
+	s.spawn("leases", func() { s.keepLeases(ctx) })
+	s.spawn("share", func() { s.share(ctx) })
 	s.spawn("wallets", func() { s.wallets.run(ctx) })
 	s.spawn("reconcile", func() { s.reconcileLoop(ctx) })
 	s.spawn("follow", func() { s.follow(ctx) })
@@ -137,7 +137,10 @@ func (s *Service) Run(ctx context.Context) error {
 	s.running.Wait()
 	s.wallets.close()
 	s.extras.close()
-	return ctx.Err()
+	// Others need not wait until this messager's leases run out.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), nodeTimeout)
+	defer cancel()
+	return errors.Join(ctx.Err(), s.db.Release(last, s.o.Holder))
 }
 
 // spawn runs f; a panic in it, which foreign input may cause, is logged and ends
@@ -169,37 +172,6 @@ func recovered(name string, f func()) (ok bool) {
 	}()
 	f()
 	return true
-}
-
-func (s *Service) takeLease(ctx context.Context) error {
-	fence, mine, err := s.db.Lease(ctx, leaseName, s.o.Holder, s.clk.Now(), leaseTTL)
-	if err != nil {
-		return fmt.Errorf("take the lease on nonces: %w", err)
-	}
-	had := s.fence.Load() != 0
-	switch {
-	case mine:
-		s.fence.Store(fence)
-		if !had {
-			log.Infow("this messager gives out nonces", "fence", fence)
-			s.wakeAll()
-		}
-	default:
-		s.fence.Store(0)
-		if had || fence == 0 {
-			log.Warnw("another messager on this database gives out nonces; this one only takes and shows messages")
-		}
-	}
-	return nil
-}
-
-func (s *Service) keepLease(ctx context.Context) {
-	for s.clk.Sleep(ctx, leaseTTL/3) == nil {
-		if err := s.takeLease(ctx); err != nil && ctx.Err() == nil {
-			// Without a renewal the lease runs out by itself; assigning checks the fence.
-			log.Errorw("lease not renewed", "err", err)
-		}
-	}
 }
 
 func (s *Service) wakeUnfinished(ctx context.Context) error {
@@ -277,6 +249,7 @@ func (s *Service) setNodeError(text string) {
 	} else {
 		log.Warnw("node not usable", "err", text)
 	}
+	poke(s.leases.soon)
 }
 
 // maxHeadAge is how far the head may lie behind the clock before it is asked why:

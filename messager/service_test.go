@@ -17,6 +17,7 @@ import (
 	"github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/fault"
+	"github.com/filecoin-venus/venus/internal/mariadb"
 	"github.com/filecoin-venus/venus/messager/machine"
 	"github.com/filecoin-venus/venus/messager/store"
 	"github.com/filecoin-venus/venus/types"
@@ -30,16 +31,37 @@ type rig struct {
 	node   *modelNode
 	wallet *modelWallet
 	clk    *clock.Sim
-	path   string
+	at     store.Config
 	db     *store.DB
 	addr   address.Address
+	// name is this messager's among several on one database.
+	name string
+	// decided is the role of the current subscription.
+	decided bool
 }
 
 var fil = big.NewInt(1e18)
 
-func newRig(t testing.TB) *rig {
+func newRig(t testing.TB) *rig { return newRigOn(t, sqliteAt(t)) }
+
+// sqliteAt is a fresh SQLite file, mariadbAt a fresh database of a real server.
+func sqliteAt(t testing.TB) store.Config {
+	return store.Config{Type: store.SQLite, Path: filepath.Join(t.TempDir(), "m.db"), NoSync: true}
+}
+
+func mariadbAt(t testing.TB) store.Config {
+	return store.Config{Type: store.MySQL, DSN: mariadb.Database(t)}
+}
+
+// onEach runs a test on every kind of database.
+func onEach(t *testing.T, f func(t *testing.T, r *rig)) {
+	t.Run(store.SQLite, func(t *testing.T) { f(t, newRigOn(t, sqliteAt(t))) })
+	t.Run(store.MySQL, func(t *testing.T) { f(t, newRigOn(t, mariadbAt(t))) })
+}
+
+func newRigOn(t testing.TB, at store.Config) *rig {
 	clk := clock.NewSim(time.Unix(1_700_000_000, 0))
-	r := &rig{t: t, node: newModelNode(clk.Now), wallet: newModelWallet(0), clk: clk, path: filepath.Join(t.TempDir(), "m.db")}
+	r := &rig{t: t, node: newModelNode(clk.Now), wallet: newModelWallet(0), clk: clk, at: at}
 	r.addr = r.fund(r.wallet.newKey(t))
 	r.restart()
 	require.NoError(t, r.addWallet(t.Context(), store.Wallet{Name: "w", URL: "model", Token: "t"}))
@@ -58,33 +80,47 @@ func (r *rig) restart() {
 	}
 	ctx := context.Background()
 	var err error
-	r.db, err = store.Open(ctx, store.Config{Type: store.SQLite, Path: r.path, NoSync: true})
+	r.db, err = store.Open(ctx, r.at)
 	require.NoError(r.t, err)
 	db := r.db
 	r.t.Cleanup(func() { _ = db.Close() }) // closed twice after a restart
+	name := r.name
+	if name == "" {
+		name = "me"
+	}
 	r.Service, err = New(ctx, Options{
-		DB: r.db, Node: r.node, Clock: r.clk, NodeName: "model", Holder: "me",
+		DB: r.db, Node: r.node, Clock: r.clk, NodeName: "model", Holder: name,
 		DialWallet: func(string, string) (Signer, func(), error) { return r.wallet, func() {}, nil },
 		DialNode:   func(string, string) (Publisher, func(), error) { return r.node, func() {}, nil },
 	})
 	require.NoError(r.t, err)
-	require.NoError(r.t, r.takeLease(ctx))
+	require.NoError(r.t, r.renew(ctx))
 	r.sync()
 }
 
 // sync is what a new subscription does; it tells whether that worked.
 func (r *rig) sync() bool {
-	if r.learnEpoch(context.Background()) != nil || r.catchUp(context.Background(), r.node.Head()) != nil {
+	r.tick()
+	r.decided = r.decides()
+	now := []*node.HeadChange{{Type: node.HeadCurrent, Val: r.node.Head()}}
+	if r.learnEpoch(context.Background()) != nil || r.heard(context.Background(), now, r.decided, false) != nil {
 		r.setNodeError("subscription lost")
 		return false
 	}
-	r.setNodeError("")
 	return true
 }
 
+// tick renews the leases, as happens every few seconds.
+func (r *rig) tick() { require.NoError(r.t, r.renew(context.Background())) }
+
 // follow takes a head change to the service; a failure means a new subscription.
 func (r *rig) followed(changes []*node.HeadChange) {
-	if r.process(context.Background(), changes) != nil {
+	r.tick()
+	if r.decides() != r.decided {
+		r.sync() // as errRole makes it
+		return
+	}
+	if r.heard(context.Background(), changes, r.decided, true) != nil {
 		r.setNodeError("subscription lost")
 	}
 }
@@ -98,6 +134,7 @@ func (r *rig) step() {
 
 // drain lets a sender's worker do all it can now.
 func (r *rig) drain(a address.Address) error {
+	r.tick()
 	w := r.worker(a)
 	for i := 0; ; i++ {
 		again, err := w.round(context.Background())
@@ -534,42 +571,6 @@ func TestM11_Wait(t *testing.T) {
 	cancel()
 	_, err = r.Wait(ctx, stuck, 0)
 	require.ErrorIs(t, err, context.Canceled, "a client that hangs up is let go")
-}
-
-func TestM12_TwoMessagersOneDatabase(t *testing.T) {
-	r := newRig(t)
-	db2, err := store.Open(t.Context(), store.Config{Type: store.SQLite, Path: r.path, NoSync: true})
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = db2.Close() })
-	o := r.o
-	o.DB, o.Holder = db2, "other"
-	s2, err := New(t.Context(), o)
-	require.NoError(t, err)
-	require.NoError(t, s2.takeLease(t.Context()))
-	require.Zero(t, s2.fence.Load(), "the second only takes and shows")
-	require.NoError(t, s2.catchUp(t.Context(), r.node.Head()))
-	s2.setNodeError("")
-	id, err := s2.Accept(t.Context(), "", "u", "w", &types.Message{From: r.addr, To: r.addr}, machine.Limits{})
-	require.NoError(t, err)
-	_, err = s2.worker(r.addr).round(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, machine.Queued, r.get(id).State)
-	require.NoError(t, r.drain(r.addr))
-	require.Equal(t, machine.Pending, r.get(id).State)
-
-	// The first one pauses for longer than its lease: the second takes over, and the
-	// first, awake again but not aware of it, cannot assign.
-	r.clk.Advance(leaseTTL + time.Second)
-	require.NoError(t, s2.takeLease(t.Context()))
-	require.NotZero(t, s2.fence.Load())
-	late := r.push("", r.addr, 16)
-	r.step()
-	w := r.worker(r.addr)
-	_, err = w.round(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, machine.Queued, r.get(late).State, "fenced off")
-	require.NoError(t, r.takeLease(t.Context()))
-	require.Zero(t, r.fence.Load())
 }
 
 // TestM13_OldBackup: a restored database knows less than chain and pool; the first

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,41 +46,73 @@ type walletEntry struct {
 
 func newWallets(s *Service) *wallets { return &wallets{s: s, byName: make(map[string]*walletEntry)} }
 
-// load reads the stored wallets. One that cannot be reached does not matter here.
+// load reads the stored wallets, at the start and whenever another messager may have
+// changed them. One that cannot be reached does not matter here.
 func (ws *wallets) load(ctx context.Context) error {
 	all, err := ws.s.db.Wallets(ctx)
 	if err != nil {
 		return err
 	}
+	stored := make(map[string]bool, len(all))
+	var fresh []*walletEntry
+	for _, w := range all {
+		stored[w.Name] = true
+		if e, isNew := ws.put(w); isNew {
+			fresh = append(fresh, e)
+		}
+	}
+	for _, e := range ws.all() {
+		if !stored[e.Name] {
+			ws.drop(e)
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
 	held, err := ws.s.db.WalletAddresses(ctx)
 	if err != nil {
 		return err
 	}
-	for _, w := range all {
-		ws.put(w)
-	}
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for _, h := range held {
-		if e := ws.byName[h.Wallet]; e != nil && h.Present {
+		if e := ws.byName[h.Wallet]; e != nil && h.Present && slices.Contains(fresh, e) {
 			e.held[h.Addr] = true
 		}
 	}
 	return nil
 }
 
-func (ws *wallets) put(w store.Wallet) *walletEntry {
-	e := &walletEntry{Wallet: w, held: make(map[address.Address]bool), close: func() {}}
+// put takes a stored wallet up, unless it is known as it is.
+func (ws *wallets) put(w store.Wallet) (e *walletEntry, isNew bool) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	old := ws.byName[w.Name]
+	if old != nil && old.URL == w.URL && old.Token == w.Token {
+		old.Removing = w.Removing
+		return old, false
+	}
+	if old != nil {
+		old.close()
+	}
+	e = &walletEntry{Wallet: w, held: make(map[address.Address]bool), close: func() {}}
 	client, closer, err := ws.s.o.DialWallet(w.URL, w.Token)
 	if err != nil {
 		e.trouble = err.Error()
 	} else {
-		e.client, e.close = client, closer
+		e.client, e.close = client, sync.OnceFunc(closer)
 	}
+	ws.byName[w.Name] = e
+	return e, true
+}
+
+func (ws *wallets) drop(e *walletEntry) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	ws.byName[w.Name] = e
-	return e
+	if ws.byName[e.Name] == e {
+		delete(ws.byName, e.Name)
+	}
+	e.close()
 }
 
 func (ws *wallets) get(name string) *walletEntry {
@@ -302,10 +335,7 @@ func (ws *wallets) finishRemovals(ctx context.Context) {
 			log.Warnw("removed wallet not forgotten yet", "name", e.Name, "err", err)
 			continue
 		}
-		ws.mu.Lock()
-		delete(ws.byName, e.Name)
-		ws.mu.Unlock()
-		e.close()
+		ws.drop(e)
 	}
 }
 

@@ -89,15 +89,16 @@ func (w *worker) rest(ctx context.Context, pause time.Duration) {
 // at once.
 func (w *worker) round(ctx context.Context) (again bool, err error) {
 	s := w.s
+	// Others may be at work for this sender; they push what they signed.
+	if fence, err := s.acquire(ctx, nonceLease(w.addr)); err != nil || fence == 0 {
+		return false, err
+	}
 	underway, err := s.db.List(ctx, store.Query{From: []address.Address{w.addr}, States: []machine.State{machine.Signed, machine.Pending}, ByNonce: true})
 	if err != nil {
 		return false, err
 	}
 	if underway, err = w.pushSigned(ctx, underway); err != nil {
 		return false, err
-	}
-	if s.fence.Load() == 0 {
-		return false, nil
 	}
 	if reason, _ := s.nodeTrouble(); reason != machine.NoReason {
 		return false, nil // the follower wakes all senders when the node is back
@@ -334,12 +335,13 @@ func (w *worker) assign(ctx context.Context, sender store.Sender, next uint64, s
 	if err := fault.Point("messager/assign"); err != nil {
 		return err
 	}
-	fence := s.fence.Load()
+	lease := nonceLease(w.addr)
+	fence, _ := s.fence(lease) // without one the database refuses
 	ids := make([]string, 0, len(signed))
 	now := s.clk.Now()
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
 		ids = ids[:0]
-		if err := tx.Fence(leaseName, fence); err != nil {
+		if err := tx.Fence(lease, fence); err != nil {
 			return err
 		}
 		if err := tx.SetNonce(w.addr, sender.NextNonce, next+uint64(len(signed))); err != nil {

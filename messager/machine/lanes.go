@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"sort"
 	"time"
 
@@ -96,4 +98,18 @@ func Backoff(n int, lane Lane, reason Reason) time.Duration {
 		d *= 2
 	}
 	return min(d, longest)
+}
+
+// Preferred names the one among several messagers that is to hold a lease: the same
+// from everybody's view, spread evenly, and moving as little as possible when one
+// comes or goes. "" when there are none.
+func Preferred(alive []string, lease string) string {
+	best, who := uint64(0), ""
+	for _, name := range alive {
+		sum := sha256.Sum256([]byte(name + "\x00" + lease))
+		if score := binary.BigEndian.Uint64(sum[:]); who == "" || score > best || score == best && name < who {
+			best, who = score, name
+		}
+	}
+	return who
 }

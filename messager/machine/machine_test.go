@@ -357,3 +357,23 @@ func TestSameRequest(t *testing.T) {
 	require.Equal(t, cid.Undef, a.SignedCid)
 	require.Nil(t, a.Signed())
 }
+
+// TestPreferred: everybody names the same holder, shares are even, and a messager
+// that goes moves only what it held.
+func TestPreferred(t *testing.T) {
+	require.Empty(t, Preferred(nil, "x"))
+	three, two := []string{"a", "b", "c"}, []string{"c", "a"}
+	count := map[string]int{}
+	for i := range 3000 {
+		lease := fmt.Sprint("nonces/", i)
+		who := Preferred(three, lease)
+		count[who]++
+		require.Equal(t, who, Preferred([]string{"c", "b", "a"}, lease), "in any order")
+		if who != "b" {
+			require.Equal(t, who, Preferred(two, lease))
+		}
+	}
+	for _, name := range three {
+		require.InDelta(t, 1000, count[name], 150)
+	}
+}

@@ -321,60 +321,6 @@ func (db *DB) Heads(ctx context.Context) ([]machine.TipSetRef, error) {
 	return out, rows.Err()
 }
 
-// Lease takes or renews the right to give out nonces. It returns the fence, which
-// grows with every change of holder, and whether holder has the lease now.
-func (db *DB) Lease(ctx context.Context, name, holder string, now time.Time, ttl time.Duration) (fence int64, mine bool, err error) {
-	err = db.Update(ctx, func(t *Tx) error {
-		var cur string
-		var expires int64
-		err := t.tx.QueryRowContext(ctx, "SELECT holder, fence, expires FROM leases WHERE name=?", name).Scan(&cur, &fence, &expires)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			fence, mine = 1, true
-			_, err := t.exec("INSERT INTO leases (name, holder, fence, expires) VALUES (?,?,?,?)", name, holder, fence, nanos(now.Add(ttl)))
-			if errors.Is(err, ErrExists) {
-				mine = false
-				return nil
-			}
-			return err
-		case err != nil:
-			return err
-		}
-		mine = cur == holder || expires < nanos(now)
-		if !mine {
-			return nil
-		}
-		old := fence
-		if cur != holder {
-			fence++
-		}
-		n, err := t.exec("UPDATE leases SET holder=?, fence=?, expires=? WHERE name=? AND fence=? AND holder=?", holder, fence, nanos(now.Add(ttl)), name, old, cur)
-		if err == nil && n == 0 && cur != holder {
-			mine = false
-		}
-		return err
-	})
-	return fence, mine, err
-}
-
-// Fence fails with ErrStale unless the lease is still held under this fence. Inside
-// the transaction that gives out nonces it keeps a paused former holder from writing.
-func (t *Tx) Fence(name string, fence int64) error {
-	var have int64
-	q := "SELECT fence FROM leases WHERE name=?"
-	if t.my {
-		q += " FOR UPDATE"
-	}
-	err := t.tx.QueryRowContext(t.ctx, q, name).Scan(&have)
-	if err == nil && have != fence {
-		err = ErrStale
-	}
-	if err != nil {
-		return fmt.Errorf("lease %s: %w", name, err)
-	}
-	return nil
-}
-
 // EnsureSender makes a row for an address that has none.
 func (t *Tx) EnsureSender(a address.Address, now time.Time) error {
 	var n int

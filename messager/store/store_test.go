@@ -331,30 +331,6 @@ func TestHeads(t *testing.T) {
 	})
 }
 
-func TestLease(t *testing.T) {
-	each(t, func(t *testing.T, db *DB) {
-		take := func(who string, at time.Time) (int64, bool) {
-			fence, mine, err := db.Lease(t.Context(), "l", who, at, time.Minute)
-			require.NoError(t, err)
-			return fence, mine
-		}
-		f1, mine := take("a", t0)
-		require.True(t, mine)
-		_, mine = take("b", t0.Add(30*time.Second))
-		require.False(t, mine)
-		f2, mine := take("a", t0.Add(50*time.Second))
-		require.True(t, mine)
-		require.Equal(t, f1, f2, "a renewal keeps the fence")
-		f3, mine := take("b", t0.Add(3*time.Minute))
-		require.True(t, mine)
-		require.Greater(t, f3, f2)
-		require.ErrorIs(t, db.Update(t.Context(), func(tx *Tx) error { return tx.Fence("l", f1) }), ErrStale)
-		require.NoError(t, db.Update(t.Context(), func(tx *Tx) error { return tx.Fence("l", f3) }))
-		_, mine = take("a", t0.Add(3*time.Minute))
-		require.False(t, mine)
-	})
-}
-
 func TestRollback(t *testing.T) {
 	each(t, func(t *testing.T, db *DB) {
 		m := message(t, "m", "a", t0)
