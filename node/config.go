@@ -46,6 +46,8 @@ type APIConfig struct {
 // SwarmConfig says where peers reach the node.
 type SwarmConfig struct {
 	Address string `json:"address"`
+	// Announce are multiaddrs that peers are told instead, where they reach us by others than Address.
+	Announce []string `json:"announce"`
 }
 
 // BootstrapConfig lists the peers to start from, beside those of the network.
@@ -71,7 +73,7 @@ func defaultConfig() FileConfig {
 		API: APIConfig{APIAddress: "/ip4/127.0.0.1/tcp/3453", AccessControlAllowOrigin: []string{
 			"http://localhost:8080", "https://localhost:8080", "http://127.0.0.1:8080", "https://127.0.0.1:8080",
 		}},
-		Swarm:     SwarmConfig{Address: "/ip4/0.0.0.0/tcp/0"},
+		Swarm:     SwarmConfig{Address: "/ip4/0.0.0.0/tcp/0", Announce: []string{}},
 		Bootstrap: BootstrapConfig{Addresses: []string{}},
 		Beacon:    BeaconConfig{Servers: []string{}},
 	}
@@ -113,6 +115,7 @@ type Options struct {
 	AuthURL     string
 	API         string // multiaddr
 	Swarm       string // multiaddr
+	Announce    []string
 	Bootstrap   []string
 	// BeaconServers replace the network's drand servers.
 	BeaconServers []string

@@ -193,6 +193,9 @@ func overlay(cfg *FileConfig, o Options) {
 	if o.Swarm != "" {
 		cfg.Swarm.Address = o.Swarm
 	}
+	if len(o.Announce) > 0 {
+		cfg.Swarm.Announce = o.Announce
+	}
 	if len(o.Bootstrap) > 0 {
 		cfg.Bootstrap.Addresses = o.Bootstrap
 	}
@@ -258,9 +261,9 @@ func (n *Node) joinPeers(ctx context.Context, r *repo.Repo, cfg FileConfig, o Op
 	if err != nil {
 		return nil, err
 	}
-	pc := p2p.Config{Key: key, Network: n.Network.GenesisName, Agent: "venus/" + o.Version, Clock: o.Clock}
+	pc := p2p.Config{Key: key, Network: n.Network.GenesisName, Agent: "venus/" + o.Version, Clock: o.Clock, Redial: n.Network.BlockDelay}
 	if !o.Offline {
-		pc.Listen = []string{cfg.Swarm.Address}
+		pc.Listen, pc.Announce = []string{cfg.Swarm.Address}, cfg.Swarm.Announce
 		pc.Bootstrap = append(append([]string{}, n.Network.Bootstrap...), cfg.Bootstrap.Addresses...)
 	}
 	host, err := p2p.New(ctx, pc)
@@ -286,6 +289,7 @@ func (n *Node) joinPeers(ctx context.Context, r *repo.Repo, cfg FileConfig, o Op
 		return &hello.Hello{Head: head.Cids(), Height: head.Height(), Weight: head.ParentWeight(), Genesis: base.store.Genesis().Cids()[0]}, nil
 	}, func(p peer.ID, h *hello.Hello) {
 		client.AddPeer(p)
+		host.Remember(p)
 		talk.sync.Hear(chainsync.Target{Key: types.NewTipSetKey(h.Head...), Height: h.Height, From: p})
 	})
 	if !o.Offline {

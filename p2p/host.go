@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,8 +44,13 @@ type Config struct {
 	Key []byte
 	// Listen are multiaddrs, such as /ip4/0.0.0.0/tcp/0; empty means dial only.
 	Listen []string
+	// Announce are multiaddrs at which others reach us, where they differ from what we listen on: behind a router or a
+	// proxy. Empty means that we tell of the addresses we listen on.
+	Announce []string
 	// Bootstrap are multiaddrs with /p2p/ parts to start from.
 	Bootstrap []string
+	// Redial is the longest pause between two tries to reach a peer that was lost; 0 means half a minute.
+	Redial time.Duration
 	// Network is the network's name in topics and in the DHT's prefix.
 	Network string
 	// Agent is what identify tells peers.
@@ -59,6 +65,7 @@ type Host struct {
 	dht        *dht.IpfsDHT
 	bandwidth  *metrics.BandwidthCounter
 	reputation *reputation
+	contacts   *contacts
 	bootstrap  []peer.AddrInfo
 	cancel     context.CancelFunc
 	done       sync.WaitGroup
@@ -81,7 +88,7 @@ func NewKey() ([]byte, error) {
 }
 
 // New starts a host and its discovery. Bootstrap peers are dialled in the
-// background and again whenever we have no peer.
+// background, and again whenever they are away (keep.go).
 func New(ctx context.Context, cfg Config) (*Host, error) {
 	key, err := crypto.UnmarshalPrivateKey(cfg.Key)
 	if err != nil {
@@ -95,6 +102,9 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connection manager: %w", err)
 	}
+	for _, b := range boot {
+		cm.Protect(b.ID, "chosen")
+	}
 	blocked, err := conngater.NewBasicConnectionGater(nil) // who is blocked, the caller keeps
 	if err != nil {
 		return nil, fmt.Errorf("connection gater: %w", err)
@@ -104,9 +114,13 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	if len(cfg.Listen) > 0 {
 		listen = libp2p.ListenAddrStrings(cfg.Listen...)
 	}
+	announce, err := announcing(cfg.Announce)
+	if err != nil {
+		return nil, err
+	}
 	rep := newReputation(cfg.Clock, boot)
 	h, err := libp2p.New(libp2p.Identity(key), listen, libp2p.ConnectionManager(cm), libp2p.ConnectionGater(gater{r: rep, operator: blocked}), libp2p.BandwidthReporter(bw),
-		libp2p.UserAgent(cfg.Agent), libp2p.Ping(true), libp2p.DisableRelay())
+		libp2p.UserAgent(cfg.Agent), libp2p.Ping(true), libp2p.DisableRelay(), announce)
 	if err != nil {
 		return nil, fmt.Errorf("start libp2p on %v: %w", cfg.Listen, err)
 	}
@@ -121,7 +135,7 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 		return nil, errors.Join(fmt.Errorf("follow reachability: %w", err), router.Close(), h.Close())
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	p := &Host{Host: h, cfg: cfg, dht: router, bandwidth: bw, reputation: rep, bootstrap: boot, cancel: cancel, blocked: blocked}
+	p := &Host{Host: h, cfg: cfg, dht: router, bandwidth: bw, reputation: rep, contacts: newContacts(cfg.Clock, cfg.Redial, boot), bootstrap: boot, cancel: cancel, blocked: blocked}
 	context.AfterFunc(run, func() { _ = reach.Close() }) // it ends followReachability
 	p.done.Add(2)
 	go p.keepConnected(run)
@@ -129,29 +143,20 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	return p, nil
 }
 
-// reconnectEvery is how often we look whether we still have peers.
-const reconnectEvery = 10 * time.Second
-
-func (h *Host) keepConnected(ctx context.Context) {
-	defer h.done.Done()
-	if err := h.dht.Bootstrap(ctx); err != nil {
-		log.Warnw("peer discovery does not start", "error", err)
+// announcing makes others hear of the given addresses only.
+func announcing(addrs []string) (libp2p.Option, error) {
+	if len(addrs) == 0 {
+		return func(*libp2p.Config) error { return nil }, nil
 	}
-	for {
-		if len(h.Network().Peers()) == 0 {
-			for _, p := range h.bootstrap {
-				if p.ID == h.ID() {
-					continue
-				}
-				if err := h.Connect(ctx, p); err != nil && ctx.Err() == nil {
-					log.Infow("bootstrap peer does not answer", "peer", p.ID, "error", err)
-				}
-			}
+	told := make([]ma.Multiaddr, len(addrs))
+	for i, a := range addrs {
+		m, err := ma.NewMultiaddr(a)
+		if err != nil {
+			return nil, fmt.Errorf("announce %q, which is not a multiaddr such as /dns4/node.example/tcp/1347: %w", a, err)
 		}
-		if h.cfg.Clock.Sleep(ctx, reconnectEvery) != nil {
-			return
-		}
+		told[i] = m
 	}
+	return libp2p.AddrsFactory(func([]ma.Multiaddr) []ma.Multiaddr { return slices.Clone(told) }), nil
 }
 
 // Close leaves the network.

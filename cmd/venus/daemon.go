@@ -27,6 +27,7 @@ func daemonCommand() *cli.Command {
 			&cli.StringFlag{Name: "auth-url", Aliases: []string{"authURL"}, Usage: "venus-auth that judges the cluster's tokens, http://HOST:8989"},
 			&cli.StringFlag{Name: "api", Usage: "listen here instead of api.apiAddress of config.json, a `MULTIADDR`"},
 			&cli.StringFlag{Name: "swarm", Aliases: []string{"swarmlisten"}, Usage: "listen for peers here, a `MULTIADDR`"},
+			&cli.StringSliceFlag{Name: "announce", Usage: "tell peers that we are reached here, a `MULTIADDR`, instead of where we listen; may be repeated"},
 			&cli.StringSliceFlag{Name: "bootstrap-peers", Usage: "peers to start from, `MULTIADDR`s with /p2p/ID; may be repeated"},
 			&cli.StringSliceFlag{Name: "beacon-url", Usage: "drand servers to use instead of the network's; may be repeated"},
 			&cli.StringFlag{Name: "wallet-url", Usage: "venus-wallet that signs for callers of this node, a `MULTIADDR`"},
@@ -51,7 +52,7 @@ func runDaemon(ctx context.Context, cmd *cli.Command) error {
 	}
 	n, err := node.New(ctx, node.Options{
 		Repo: cmd.String(clivenus.FlagRepo), Network: cmd.String("network"), GenesisFile: cmd.String("genesisfile"), AuthURL: cmd.String("auth-url"),
-		API: cmd.String("api"), Swarm: cmd.String("swarm"), Bootstrap: cmd.StringSlice("bootstrap-peers"), BeaconServers: cmd.StringSlice("beacon-url"),
+		API: cmd.String("api"), Swarm: cmd.String("swarm"), Announce: cmd.StringSlice("announce"), Bootstrap: cmd.StringSlice("bootstrap-peers"), BeaconServers: cmd.StringSlice("beacon-url"),
 		WalletURL: cmd.String("wallet-url"), WalletToken: walletToken, Offline: cmd.Bool("offline"), Version: version, Clock: clock.Real(),
 	})
 	if err != nil {
