@@ -11,14 +11,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
-	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/p2p"
 	"github.com/filecoin-venus/venus/types"
 )
@@ -112,81 +110,6 @@ func answer(ctx context.Context, src Source, req *Request) *Response {
 		resp.Status = Partial
 	}
 	return resp
-}
-
-// Client asks peers for chains, the best first.
-type Client struct {
-	host  *p2p.Host
-	clock clock.Clock
-
-	mu    sync.Mutex
-	known map[peer.ID]int // successes minus failures
-}
-
-// NewClient makes a client; peers become known by AddPeer.
-func NewClient(h *p2p.Host, c clock.Clock) *Client {
-	return &Client{host: h, clock: c, known: map[peer.ID]int{}}
-}
-
-// AddPeer adds a peer of our network.
-func (c *Client) AddPeer(p peer.ID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.known[p]; !ok {
-		c.known[p] = 0
-	}
-}
-
-// Peers lists connected peers, best first; prefer, when given, leads.
-func (c *Client) Peers(prefer ...peer.ID) []peer.ID {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out := append([]peer.ID(nil), prefer...)
-	seen := map[peer.ID]bool{}
-	for _, p := range prefer {
-		seen[p] = true
-	}
-	var rest []peer.ID
-	for p := range c.known {
-		if !seen[p] && c.host.Network().Connectedness(p) == network.Connected {
-			rest = append(rest, p)
-		}
-	}
-	score := c.known
-	for i := 1; i < len(rest); i++ {
-		for j := i; j > 0 && score[rest[j]] > score[rest[j-1]]; j-- {
-			rest[j], rest[j-1] = rest[j-1], rest[j]
-		}
-	}
-	return append(out, rest...)
-}
-
-func (c *Client) rate(p peer.ID, by int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.known[p] = max(min(c.known[p]+by, 100), -100)
-}
-
-// Chain asks for up to length tipsets backwards from head, newest first. It
-// tries peers in turn and returns the first answer of good form, which may be
-// shorter than asked.
-func (c *Client) Chain(ctx context.Context, head types.TipSetKey, length, options uint64, prefer ...peer.ID) ([]*TipSet, error) {
-	req := &Request{Head: head.Cids(), Length: min(length, MaxLength), Options: options}
-	var failures []error
-	for _, p := range c.Peers(prefer...) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		chain, err := c.ask(ctx, p, req)
-		if err != nil {
-			c.rate(p, -1)
-			failures = append(failures, fmt.Errorf("peer %s: %w", p, err))
-			continue
-		}
-		c.rate(p, 1)
-		return chain, nil
-	}
-	return nil, fmt.Errorf("chain from %s: %w", head, errors.Join(append([]error{ErrNoPeer}, failures...)...))
 }
 
 func (c *Client) ask(ctx context.Context, p peer.ID, req *Request) ([]*TipSet, error) {

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/go-state-types/crypto"
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/stretchr/testify/require"
 
@@ -108,6 +110,43 @@ func TestFetchOverTheWire(t *testing.T) {
 
 	_, err = c.Chain(ctx, types.NewTipSetKey(src.head.Blocks()[0].ParentStateRoot), 1, Headers)
 	require.ErrorIs(t, err, ErrNoPeer)
+}
+
+func TestSilentPeersHoldNobodyUp(t *testing.T) {
+	ctx := context.Background()
+	src := newChain(t, 3)
+	server, asker := node(t), node(t)
+	Serve(server, src)
+	sim := clock.NewSim(time.Now())
+	c := NewClient(asker, sim)
+	var silent []peer.ID
+	heard, release := make(chan struct{}, 8), make(chan struct{})
+	defer close(release)
+	for range askAtOnce - 1 {
+		h := node(t)
+		h.HandleStream(Protocol, time.Minute, func(network.Stream) error { heard <- struct{}{}; <-release; return nil })
+		require.NoError(t, asker.Connect(ctx, peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()}))
+		c.AddPeer(h.ID())
+		silent = append(silent, h.ID())
+	}
+	require.NoError(t, asker.Connect(ctx, peer.AddrInfo{ID: server.ID(), Addrs: server.Addrs()}))
+	c.AddPeer(server.ID())
+	done := make(chan error)
+	go func() {
+		_, err := c.Chain(ctx, src.head.Key(), 2, Headers, silent...)
+		done <- err
+	}()
+	for range silent {
+		<-heard
+		require.NoError(t, sim.WaitFor(ctx, 1))
+		sim.Advance(impatience)
+	}
+	require.NoError(t, <-done)
+	require.Equal(t, server.ID(), c.Peers()[0], "who was asked last and answered first leads")
+	for range 2 * preferred {
+		c.rate(silent[0], -1)
+	}
+	require.Equal(t, silent[0], c.Peers(silent...)[askAtOnce-1], "a bad past outweighs a preference")
 }
 
 func TestAnswerRefusesBadRequests(t *testing.T) {
