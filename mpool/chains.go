@@ -45,12 +45,26 @@ func gasReward(m *types.Message, baseFee fbig.Int) *big.Int {
 	return r
 }
 
+// gasPerf rounds: it orders chains, it pays nobody.
 func gasPerf(reward *big.Int, gas int64) float64 {
 	if gas == 0 {
 		return 0
 	}
-	f, _ := new(big.Rat).SetFrac(new(big.Int).Mul(reward, big.NewInt(BlockGasLimit)), big.NewInt(gas)).Float64()
-	return f
+	f, _ := reward.Float64()
+	return f * BlockGasLimit / float64(gas)
+}
+
+// maxEnvelope is more than a signed message takes on chain beside its
+// parameters: addresses, amounts of up to 128 bytes, a signature.
+const maxEnvelope = 1024
+
+// paysItsWay tells whether the gas limit covers carrying the message. Most do
+// by far, and need not be encoded to know it.
+func paysItsWay(m *types.SignedMessage) bool {
+	if m.Message.GasLimit >= vm.OnChainMessageGas(maxEnvelope+len(m.Message.Params)) {
+		return true
+	}
+	return m.Message.GasLimit >= vm.OnChainMessageGas(m.ChainLength())
 }
 
 // executable cuts a queue to the prefix that would be valid in one block: nonces
@@ -63,7 +77,7 @@ func executable(q Queue) []*types.SignedMessage {
 			continue
 		}
 		need := m.Message.RequiredFunds()
-		if m.Message.Nonce > nonce || m.Message.GasLimit < vm.OnChainMessageGas(m.ChainLength()) ||
+		if m.Message.Nonce > nonce || !paysItsWay(m) ||
 			gas+m.Message.GasLimit > BlockGasLimit || balance.LessThan(need) {
 			break
 		}
@@ -82,7 +96,7 @@ func executable(q Queue) []*types.SignedMessage {
 func (c *chain) push(m *types.SignedMessage, reward *big.Int) {
 	c.msgs = append(c.msgs, m)
 	c.gas += m.Message.GasLimit
-	c.reward = new(big.Int).Add(c.reward, reward)
+	c.reward.Add(c.reward, reward)
 	c.perf = gasPerf(c.reward, c.gas)
 }
 
@@ -91,10 +105,10 @@ func (c *chain) push(m *types.SignedMessage, reward *big.Int) {
 // order.
 func buildChains(q Queue, sender int, baseFee fbig.Int) []*chain {
 	var chains []*chain
-	cur := &chain{reward: new(big.Int)}
+	cur, sum := &chain{reward: new(big.Int)}, new(big.Int)
 	for _, m := range executable(q) {
 		reward := gasReward(&m.Message, baseFee)
-		joined := gasPerf(new(big.Int).Add(cur.reward, reward), cur.gas+m.Message.GasLimit)
+		joined := gasPerf(sum.Add(cur.reward, reward), cur.gas+m.Message.GasLimit)
 		if len(cur.msgs) > 0 && joined < cur.perf {
 			chains = append(chains, cur)
 			cur = &chain{reward: new(big.Int)}
@@ -114,9 +128,11 @@ func mergeRising(chains []*chain) []*chain {
 		for len(out) > 0 && c.perf >= out[len(out)-1].perf {
 			prev := out[len(out)-1]
 			out = out[:len(out)-1]
-			reward := new(big.Int).Add(prev.reward, c.reward)
-			gas := prev.gas + c.gas
-			c = &chain{msgs: append(prev.msgs, c.msgs...), gas: gas, reward: reward, perf: gasPerf(reward, gas)}
+			prev.msgs = append(prev.msgs, c.msgs...)
+			prev.gas += c.gas
+			prev.reward.Add(prev.reward, c.reward)
+			prev.perf = gasPerf(prev.reward, prev.gas)
+			c = prev
 		}
 		out = append(out, c)
 	}

@@ -74,10 +74,10 @@ func TestMain(m *testing.M) {
 }
 
 // theWorld makes the network at its first use.
-func theWorld(t *testing.T) *world {
+func theWorld(t testing.TB) *world {
 	t.Helper()
 	sharedOnce.Do(func() {
-		w, err := newWorld(t.Context())
+		w, err := newWorld(t.Context(), past)
 		if err != nil {
 			t.Errorf("make the network of the tests: %v", err)
 			return
@@ -90,7 +90,7 @@ func theWorld(t *testing.T) *world {
 	return shared
 }
 
-func newWorld(ctx context.Context) (*world, error) {
+func newWorld(ctx context.Context, past int64) (*world, error) {
 	dir, err := os.MkdirTemp("", "venus-node-")
 	if err != nil {
 		return nil, err
@@ -185,7 +185,7 @@ func readKey(path string) (account, error) {
 }
 
 // newAccount makes a key that no chain knows yet.
-func newAccount(t *testing.T, kind types.KeyType, seed byte) account {
+func newAccount(t testing.TB, kind types.KeyType, seed byte) account {
 	t.Helper()
 	sig, err := kind.SigType()
 	require.NoError(t, err)
@@ -196,7 +196,7 @@ func newAccount(t *testing.T, kind types.KeyType, seed byte) account {
 	return account{addr: addr, key: types.KeyInfo{Type: kind, PrivateKey: priv}}
 }
 
-func (a account) sign(t *testing.T, data []byte) []byte {
+func (a account) sign(t testing.TB, data []byte) []byte {
 	t.Helper()
 	kind, err := a.key.Type.SigType()
 	require.NoError(t, err)
@@ -205,7 +205,7 @@ func (a account) sign(t *testing.T, data []byte) []byte {
 	return sig.Data
 }
 
-func (a account) signMessage(t *testing.T, m types.Message) *types.SignedMessage {
+func (a account) signMessage(t testing.TB, m types.Message) *types.SignedMessage {
 	t.Helper()
 	kind, err := a.key.Type.SigType()
 	require.NoError(t, err)
@@ -215,7 +215,7 @@ func (a account) signMessage(t *testing.T, m types.Message) *types.SignedMessage
 }
 
 // transfer is a signed payment that any block takes.
-func (a account) transfer(t *testing.T, to address.Address, nonce uint64, atto int64) *types.SignedMessage {
+func (a account) transfer(t testing.TB, to address.Address, nonce uint64, atto int64) *types.SignedMessage {
 	t.Helper()
 	return a.signMessage(t, types.Message{
 		From: a.addr, To: to, Nonce: nonce, Value: big.NewInt(atto), GasLimit: 10_000_000,
@@ -240,7 +240,7 @@ func (w *world) options(repo string) Options {
 }
 
 // first starts a node in a fresh directory with the network's genesis.
-func (w *world) first(t *testing.T, change func(*Options)) *running {
+func (w *world) first(t testing.TB, change func(*Options)) *running {
 	t.Helper()
 	return w.start(t, t.TempDir(), func(o *Options) {
 		o.GenesisFile = w.layout.Genesis()
@@ -251,7 +251,7 @@ func (w *world) first(t *testing.T, change func(*Options)) *running {
 }
 
 // start starts a node and closes it when the test ends, if it still runs.
-func (w *world) start(t *testing.T, repo string, change func(*Options)) *running {
+func (w *world) start(t testing.TB, repo string, change func(*Options)) *running {
 	t.Helper()
 	o := w.options(repo)
 	if change != nil {
@@ -288,14 +288,14 @@ func (w *world) note(p *apinode.FullNodeProxy) {
 	}
 }
 
-func (r *running) dial(t *testing.T, token string, proxy any, path string) {
+func (r *running) dial(t testing.TB, token string, proxy any, path string) {
 	t.Helper()
 	stop, err := rpc.Dial(r.Address, token, apinode.Namespace, proxy, rpc.DialOptions{Service: "venus", Path: path})
 	require.NoError(t, err)
 	t.Cleanup(stop)
 }
 
-func (r *running) head(t *testing.T) *types.TipSet {
+func (r *running) head(t testing.TB) *types.TipSet {
 	t.Helper()
 	head, err := r.v1.ChainHead(t.Context())
 	require.NoError(t, err)
@@ -304,7 +304,7 @@ func (r *running) head(t *testing.T) *types.TipSet {
 
 // winner tries for a block at round on base, as venus-miner does; nil when the
 // election is lost.
-func (r *running) winner(t *testing.T, base *types.TipSet, round abi.ChainEpoch) *apinode.BlockTemplate {
+func (r *running) winner(t testing.TB, base *types.TipSet, round abi.ChainEpoch) *apinode.BlockTemplate {
 	t.Helper()
 	ctx, w := t.Context(), r.w
 	info, err := r.v1.MinerGetBaseInfo(ctx, w.miner, round, base.Key())
@@ -342,7 +342,7 @@ func (r *running) winner(t *testing.T, base *types.TipSet, round abi.ChainEpoch)
 }
 
 // sealed has the node make a template's block and signs it.
-func (r *running) sealed(t *testing.T, template *apinode.BlockTemplate) *types.BlockMsg {
+func (r *running) sealed(t testing.TB, template *apinode.BlockTemplate) *types.BlockMsg {
 	t.Helper()
 	b, err := r.v1.MinerCreateBlock(t.Context(), template)
 	require.NoError(t, err)
@@ -351,7 +351,7 @@ func (r *running) sealed(t *testing.T, template *apinode.BlockTemplate) *types.B
 	return b
 }
 
-func (w *world) resign(t *testing.T, h *types.BlockHeader) {
+func (w *world) resign(t testing.TB, h *types.BlockHeader) {
 	t.Helper()
 	h.BlockSig = nil
 	body, err := h.SigningBytes()
@@ -362,7 +362,7 @@ func (w *world) resign(t *testing.T, h *types.BlockHeader) {
 
 // block makes the next block on a base with what the pool offers; rounds lost
 // stay null.
-func (r *running) block(t *testing.T, base *types.TipSet, round abi.ChainEpoch) *types.BlockMsg {
+func (r *running) block(t testing.TB, base *types.TipSet, round abi.ChainEpoch) *types.BlockMsg {
 	t.Helper()
 	for ; ; round++ {
 		template := r.winner(t, base, round)
@@ -377,7 +377,7 @@ func (r *running) block(t *testing.T, base *types.TipSet, round abi.ChainEpoch) 
 }
 
 // mine brings out n blocks, one a tipset, and returns the new head.
-func (r *running) mine(t *testing.T, n int) *types.TipSet {
+func (r *running) mine(t testing.TB, n int) *types.TipSet {
 	t.Helper()
 	for range n {
 		base := r.head(t)
@@ -389,7 +389,7 @@ func (r *running) mine(t *testing.T, n int) *types.TipSet {
 }
 
 // soon waits for something that happens in the background.
-func soon(t *testing.T, what string, done func() bool) {
+func soon(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	require.Eventually(t, done, 20*time.Second, 10*time.Millisecond, what)
 }
