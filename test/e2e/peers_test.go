@@ -148,7 +148,7 @@ func TestJsPeers(t *testing.T) {
 		}
 		return nil
 	})
-	require.NoError(t, level(t, first, second.api))
+	eventually(t, time.Minute, "the second node is level", func() error { return level(t, first, second.api) })
 }
 
 // signedTransfer is a message from a new key that has money, signed by the cluster's wallet.
