@@ -33,9 +33,8 @@ func BenchmarkCatchUp(b *testing.B) {
 	epochs := 0
 	for b.Loop() {
 		fresh := w.first(b, func(o *Options) { o.Bootstrap = []string{info.Addrs[0] + "/p2p/" + info.ID} })
-		for fresh.head(b).Key() != head.Key() {
-			time.Sleep(5 * time.Millisecond)
-		}
+		level := func() bool { return fresh.head(b).Key() == head.Key() }
+		require.Eventually(b, level, 10*time.Minute, 5*time.Millisecond)
 		epochs += int(head.Height())
 	}
 	b.ReportMetric(float64(epochs)/b.Elapsed().Seconds(), "epochs/s")
