@@ -81,7 +81,13 @@ func (m *MemoryMeta) Delete(_ context.Context, keys ...[]byte) error {
 }
 
 // BadgerMeta is a Meta on disk. Every write is synced before it returns.
-type BadgerMeta struct{ db *badger.DB }
+type BadgerMeta struct {
+	db   *badger.DB
+	room func() error
+}
+
+// Guard has every write ask first whether there is room, and fail with that error if not. Call it before the first write.
+func (m *BadgerMeta) Guard(room func() error) { m.room = room }
 
 // OpenMeta opens or makes the table in a folder and locks it against a second process.
 func OpenMeta(dir string) (*BadgerMeta, error) {
@@ -91,7 +97,7 @@ func OpenMeta(dir string) (*BadgerMeta, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open chain metadata %s: %w", dir, err)
 	}
-	return &BadgerMeta{db: db}, nil
+	return &BadgerMeta{db: db, room: func() error { return nil }}, nil
 }
 
 // Close flushes and releases the folder.
@@ -124,7 +130,11 @@ func (m *BadgerMeta) Get(_ context.Context, key []byte) ([]byte, error) {
 
 // Put writes one value and syncs.
 func (m *BadgerMeta) Put(_ context.Context, key, value []byte) error {
-	if err := m.db.Update(func(tx *badger.Txn) error { return tx.Set(key, value) }); err != nil {
+	err := m.room()
+	if err == nil {
+		err = m.db.Update(func(tx *badger.Txn) error { return tx.Set(key, value) })
+	}
+	if err != nil {
 		return fmt.Errorf("write chain metadata: %w", err)
 	}
 	return nil

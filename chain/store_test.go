@@ -328,3 +328,17 @@ func TestMessageRootVectors(t *testing.T) {
 	vectors.Count(t, "chain/block-headers.json", len(file.Cases))
 	t.Logf("%d message roots, %d of blocks with messages", len(file.Cases), withMessages)
 }
+
+func TestMetaWithoutRoom(t *testing.T) {
+	ctx := context.Background()
+	m, err := OpenMeta(t.TempDir())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, m.Close()) }()
+	require.NoError(t, m.Put(ctx, []byte("a"), []byte("1")))
+	full := errors.New("full")
+	m.Guard(func() error { return full })
+	require.ErrorIs(t, m.Put(ctx, []byte("a"), []byte("2")), full)
+	v, err := m.Get(ctx, []byte("a"))
+	require.NoError(t, err)
+	require.Equal(t, "1", string(v))
+}

@@ -16,8 +16,12 @@ import (
 // Badger is a blockstore on disk. Writes are on disk when they return: a head
 // that is recorded afterwards never names blocks that a crash could take.
 type Badger struct {
-	db *badger.DB
+	db   *badger.DB
+	room func() error
 }
+
+// Guard has every write ask first whether there is room, and fail with that error if not. Call it before the first write.
+func (b *Badger) Guard(room func() error) { b.room = room }
 
 // OpenBadger opens or makes the store in a folder. The folder is locked
 // against a second process.
@@ -36,7 +40,7 @@ func OpenBadger(dir string) (*Badger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open block store %s: %w", dir, err)
 	}
-	return &Badger{db: db}, nil
+	return &Badger{db: db, room: func() error { return nil }}, nil
 }
 
 // Close flushes and releases the folder.
@@ -93,7 +97,10 @@ func (b *Badger) Put(_ context.Context, c cid.Cid, data []byte) error {
 	if _, ok := inline(c); ok {
 		return nil
 	}
-	err := b.db.Update(func(tx *badger.Txn) error { return tx.Set(c.Hash(), data) })
+	err := b.room()
+	if err == nil {
+		err = b.db.Update(func(tx *badger.Txn) error { return tx.Set(c.Hash(), data) })
+	}
 	if err != nil {
 		return fmt.Errorf("write block %s: %w", c, err)
 	}
@@ -102,6 +109,9 @@ func (b *Badger) Put(_ context.Context, c cid.Cid, data []byte) error {
 
 // PutMany stores blocks durably, in one or few transactions.
 func (b *Badger) PutMany(_ context.Context, blks []blocks.Block) error {
+	if err := b.room(); err != nil {
+		return fmt.Errorf("write %d blocks: %w", len(blks), err)
+	}
 	wb := b.db.NewWriteBatch()
 	defer wb.Cancel()
 	for _, blk := range blks {

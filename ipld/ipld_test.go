@@ -3,6 +3,7 @@ package ipld
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -215,4 +216,28 @@ func FuzzReadCAR(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestGuardedWrites: without room nothing is written and everything is read.
+func TestGuardedWrites(t *testing.T) {
+	ctx := context.Background()
+	store, err := OpenBadger(t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	old := put(t, store, "before")
+	full := errors.New("full")
+	store.Guard(func() error { return full })
+	c, err := prefix.Sum([]byte("x"))
+	require.NoError(t, err)
+	require.ErrorIs(t, store.Put(ctx, c, []byte("x")), full)
+	b, err := blocks.NewBlockWithCid([]byte("x"), c)
+	require.NoError(t, err)
+	require.ErrorIs(t, store.PutMany(ctx, []blocks.Block{b}), full)
+	has, err := store.Has(ctx, c)
+	require.NoError(t, err)
+	require.False(t, has)
+	_, err = store.Get(ctx, old)
+	require.NoError(t, err)
+	full = nil
+	require.NoError(t, store.Put(ctx, c, []byte("x")))
 }

@@ -19,7 +19,13 @@ type Store interface {
 }
 
 // BadgerStore is a Store in a badger directory.
-type BadgerStore struct{ db *badger.DB }
+type BadgerStore struct {
+	db   *badger.DB
+	room func() error
+}
+
+// Guard has Put ask first whether there is room, and fail with that error if not. Call it before the first Put.
+func (s *BadgerStore) Guard(room func() error) { s.room = room }
 
 // OpenStore opens or makes the store in dir. Every write is synced.
 func OpenStore(dir string) (*BadgerStore, error) {
@@ -29,7 +35,7 @@ func OpenStore(dir string) (*BadgerStore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open message store %s: %w", dir, err)
 	}
-	return &BadgerStore{db}, nil
+	return &BadgerStore{db: db, room: func() error { return nil }}, nil
 }
 
 // Close releases the directory.
@@ -37,6 +43,9 @@ func (s *BadgerStore) Close() error { return s.db.Close() }
 
 // Put writes one value durably.
 func (s *BadgerStore) Put(_ context.Context, key string, value []byte) error {
+	if err := s.room(); err != nil {
+		return err
+	}
 	return s.db.Update(func(tx *badger.Txn) error { return tx.Set([]byte(key), value) })
 }
 

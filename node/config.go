@@ -24,6 +24,13 @@ type FileConfig struct {
 	Bootstrap BootstrapConfig `json:"bootstrap"`
 	Beacon    BeaconConfig    `json:"beacon"`
 	Wallet    WalletConfig    `json:"wallet"`
+	Disk      DiskConfig      `json:"disk"`
+}
+
+// DiskConfig says how much of the disk is left alone. Below ReserveMiB nothing is written to the stores until there is
+// room again: they would not survive a full disk. 0 writes to the end.
+type DiskConfig struct {
+	ReserveMiB uint64 `json:"reserveMiB"`
 }
 
 // WalletConfig names the venus-wallet that signs for callers of this node; empty
@@ -76,6 +83,7 @@ func defaultConfig() FileConfig {
 		Swarm:     SwarmConfig{Address: "/ip4/0.0.0.0/tcp/0", Announce: []string{}},
 		Bootstrap: BootstrapConfig{Addresses: []string{}},
 		Beacon:    BeaconConfig{Servers: []string{}},
+		Disk:      DiskConfig{ReserveMiB: 256},
 	}
 }
 
@@ -127,6 +135,9 @@ type Options struct {
 	Clock   clock.Clock
 	// ProofCache keeps verifying keys; empty means the machine's cache.
 	ProofCache string
+
+	// free replaces the look at the disk in tests.
+	free func() (uint64, error)
 }
 
 // chooseNetwork finds the network's parameters: recorded at the first start,

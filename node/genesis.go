@@ -25,12 +25,14 @@ func (n *Node) openChain(ctx context.Context, r *repo.Repo, o Options) (*chain.S
 		return nil, err
 	}
 	n.opened.Add(blocks.Close)
+	blocks.Guard(n.disk.Room)
 	n.blocks = blocks
 	meta, err := chain.OpenMeta(r.Path("chain"))
 	if err != nil {
 		return nil, err
 	}
 	n.opened.Add(meta.Close)
+	meta.Guard(n.disk.Room)
 	given, err := readGenesis(ctx, o.GenesisFile)
 	if err != nil {
 		return nil, err

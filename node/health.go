@@ -10,6 +10,7 @@ import (
 	authapi "github.com/filecoin-venus/venus/api/auth"
 	walletapi "github.com/filecoin-venus/venus/api/wallet"
 	"github.com/filecoin-venus/venus/chainsync"
+	"github.com/filecoin-venus/venus/internal/fsutil"
 	"github.com/filecoin-venus/venus/rpc"
 )
 
@@ -20,6 +21,7 @@ const remoteEvery = 5 * time.Second
 type vitals struct {
 	objectAPI
 	sync  *chainsync.Syncer
+	room  *fsutil.Reserve
 	peers func() int
 	// lonely nodes were given nobody to connect to: they need no peers.
 	lonely bool
@@ -32,6 +34,7 @@ type vitals struct {
 func (v vitals) checks() []rpc.Check {
 	out := []rpc.Check{
 		{Name: "store", Live: true, Ready: true, Ask: v.storeOpen},
+		{Name: "disk", Ready: true, Ask: v.hasRoom},
 		{Name: "head", Ready: true, Ask: v.headKeepsUp},
 		{Name: "sync", Ready: true, Ask: v.syncs},
 		{Name: "peers", Ask: v.hasPeers},

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"math"
 	"net/http"
 	"time"
 
@@ -65,6 +66,13 @@ func (m *meters) watch(v vitals, pool *mpool.Pool) {
 		}},
 		{"venus_mpool_messages", "Messages that wait for a block.", func() float64 { return float64(pool.Len()) }},
 		{"venus_peers", "Connected peers.", func() float64 { return float64(v.peers()) }},
+		{"venus_disk_free_bytes", "Room left on the disk of the stores.", func() float64 {
+			free, err := v.room.Free()
+			if err != nil {
+				return math.NaN()
+			}
+			return float64(free)
+		}},
 		{"venus_store_bytes", "Disk that the store of chain objects takes; may be a minute old.", func() float64 { return float64(v.disk.Size()) }},
 	} {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: g.name, Help: g.help}, g.read))

@@ -17,6 +17,7 @@ import (
 	"github.com/filecoin-venus/venus/chainsync"
 	"github.com/filecoin-venus/venus/consensus"
 	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/fsutil"
 	"github.com/filecoin-venus/venus/ipld"
 	"github.com/filecoin-venus/venus/mpool"
 	"github.com/filecoin-venus/venus/p2p"
@@ -44,6 +45,7 @@ type Node struct {
 
 	base   *daemon.Base
 	blocks *ipld.Badger
+	disk   *fsutil.Reserve
 	opened daemon.Closers
 }
 
@@ -75,6 +77,9 @@ func (n *Node) start(ctx context.Context, o Options) error {
 		return err
 	}
 	overlay(&cfg, o)
+	if err := n.keepRoom(r, cfg, o); err != nil {
+		return err
+	}
 	store, err := n.openChain(ctx, r, o)
 	if err != nil {
 		return err
@@ -117,6 +122,7 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	}
 	watch := vitals{
 		objectAPI: objectAPI{reader: base, disk: n.blocks, exports: make(chan struct{}, maxExports)}, sync: talk.sync, peers: func() int { return len(host.Network().Peers()) },
+		room:   n.disk,
 		lonely: o.Offline || len(n.Network.Bootstrap)+len(cfg.Bootstrap.Addresses) == 0,
 	}
 	if err := n.dialOthers(cfg, &watch); err != nil {
@@ -225,6 +231,7 @@ func (n *Node) openPool(ctx context.Context, r *repo.Repo, base reader, talk *go
 		return nil, err
 	}
 	n.opened.Add(kept.Close)
+	kept.Guard(n.disk.Room)
 	pool, err := mpool.New(ctx, mpool.Options{
 		Chain: poolChain{base}, Store: kept, Clock: c, BlockDelay: n.Network.BlockDelay, PropagationDelay: n.Network.PropagationDelay,
 		Head: base.store.Head(), Publish: talk.publishMessage, Config: mpool.DefaultConfig(), Seed: c.Now().UnixNano(),
