@@ -133,6 +133,8 @@ type Options struct {
 	Offline bool
 	Version string
 	Clock   clock.Clock
+	// ClockOffset makes this node's clock wrong on purpose; devnets only.
+	ClockOffset time.Duration
 	// ProofCache keeps verifying keys; empty means the machine's cache.
 	ProofCache string
 

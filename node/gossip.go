@@ -16,6 +16,7 @@ import (
 	"github.com/filecoin-venus/venus/consensus"
 	"github.com/filecoin-venus/venus/mpool"
 	"github.com/filecoin-venus/venus/p2p"
+	"github.com/filecoin-venus/venus/p2p/hello"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/types"
 )
@@ -31,6 +32,8 @@ type gossip struct {
 	topics atomic.Pointer[p2p.Gossip]
 	sync   *chainsync.Syncer
 	pool   *mpool.Pool
+	// greetings survey the clocks of peers.
+	greetings *hello.Service
 
 	mu     sync.Mutex
 	ended  bool

@@ -11,6 +11,7 @@ import (
 	walletapi "github.com/filecoin-venus/venus/api/wallet"
 	"github.com/filecoin-venus/venus/chainsync"
 	"github.com/filecoin-venus/venus/internal/fsutil"
+	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/rpc"
 )
 
@@ -23,6 +24,8 @@ type vitals struct {
 	sync  *chainsync.Syncer
 	room  *fsutil.Reserve
 	peers func() int
+	// skew is how far ahead of ours the clocks of so many peers are.
+	skew func() (time.Duration, int)
 	// lonely nodes were given nobody to connect to: they need no peers.
 	lonely bool
 	// auth and wallet are nil where the node uses none.
@@ -38,6 +41,7 @@ func (v vitals) checks() []rpc.Check {
 		{Name: "head", Ready: true, Ask: v.headKeepsUp},
 		{Name: "sync", Ready: true, Ask: v.syncs},
 		{Name: "peers", Ask: v.hasPeers},
+		{Name: "clock", Ask: v.clockRight},
 	}
 	if v.auth != nil {
 		out = append(out, rpc.Check{Name: "auth", Every: remoteEvery, Ask: func(ctx context.Context) (string, error) {
@@ -112,6 +116,21 @@ func (v vitals) hasPeers(context.Context) (string, error) {
 		return "none, and none to start from was given", nil
 	}
 	return fmt.Sprintf("%d connected", n), nil
+}
+
+// clockRight fails when the peers' clocks say that ours is wrong by more than blocks may lie in the future.
+func (v vitals) clockRight(context.Context) (string, error) {
+	ahead, peers := v.skew()
+	off := ahead.Round(10 * time.Millisecond)
+	switch {
+	case peers == 0:
+		return "too few peers to compare with", nil
+	case ahead > params.AllowableClockDrift:
+		return "", fmt.Errorf("the clock of this machine is %s behind those of %d peers", off, peers)
+	case ahead < -params.AllowableClockDrift:
+		return "", fmt.Errorf("the clock of this machine is %s ahead of those of %d peers", -off, peers)
+	}
+	return fmt.Sprintf("within %s of %d peers", max(off, -off), peers), nil
 }
 
 // alertsAPI shows failing checks as alerts.

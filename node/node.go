@@ -10,6 +10,7 @@ import (
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/filecoin-venus/venus/api"
 	apinode "github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/auth/localtoken"
 	"github.com/filecoin-venus/venus/beacon"
@@ -44,6 +45,7 @@ type Node struct {
 	Network params.Network
 
 	base   *daemon.Base
+	clock  clock.Clock // by which the chain goes; Options.Clock unless that is to be wrong
 	blocks *ipld.Badger
 	disk   *fsutil.Reserve
 	opened daemon.Closers
@@ -84,6 +86,9 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if n.clock, err = chainClock(n.Network, o); err != nil {
+		return err
+	}
 	tokens, err := localtoken.Open(r)
 	if err != nil {
 		return err
@@ -92,26 +97,26 @@ func (n *Node) start(ctx context.Context, o Options) error {
 		Program: "venus", Version: o.Version, APIVersion: apinode.VersionV1, BlockDelaySecs: n.Network.BlockDelaySecs(),
 		Namespace: apinode.Namespace, Proxy: new(apinode.FullNodeProxy), Tokens: tokens,
 	})
-	beacons, err := beacon.FromNetwork(&n.Network, store.Genesis().MinTimestamp(), cfg.Beacon.Servers, o.Clock)
+	beacons, err := beacon.FromNetwork(&n.Network, store.Genesis().MinTimestamp(), cfg.Beacon.Servers, n.clock)
 	if err != nil {
 		return err
 	}
 	verifier := verify.New(n.Network, o.ProofCache)
 	go n.warm(verifier)
-	exec, err := chain.NewExecutor(chain.ExecutorConfig{Store: store, Rounds: beacons, Verifier: verifier, Clock: o.Clock})
+	exec, err := chain.NewExecutor(chain.ExecutorConfig{Store: store, Rounds: beacons, Verifier: verifier, Clock: n.clock})
 	if err != nil {
 		return err
 	}
 	n.opened.Then(exec.Close)
-	base := reader{net: n.Network, store: store, exec: exec, clock: o.Clock}
-	validator, err := consensus.New(exec, beacons, verifier, o.Clock)
+	base := reader{net: n.Network, store: store, exec: exec, clock: n.clock}
+	validator, err := consensus.New(exec, beacons, verifier, n.clock)
 	if err != nil {
 		return err
 	}
 	meters := newMeters(o.Version, n.Network.Name)
 	validator.Observe(meters.checked)
 	talk := &gossip{reader: base}
-	pool, err := n.openPool(ctx, r, base, talk, o.Clock)
+	pool, err := n.openPool(ctx, r, base, talk, n.clock)
 	if err != nil {
 		return err
 	}
@@ -122,7 +127,7 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	}
 	watch := vitals{
 		objectAPI: objectAPI{reader: base, disk: n.blocks, exports: make(chan struct{}, maxExports)}, sync: talk.sync, peers: func() int { return len(host.Network().Peers()) },
-		room:   n.disk,
+		room: n.disk, skew: talk.greetings.Skew,
 		lonely: o.Offline || len(n.Network.Bootstrap)+len(cfg.Bootstrap.Addresses) == 0,
 	}
 	if err := n.dialOthers(cfg, &watch); err != nil {
@@ -135,6 +140,17 @@ func (n *Node) start(ctx context.Context, o Options) error {
 		return err
 	}
 	return n.listen(r, cfg, o, serving{tokens: tokens, health: x.health, meters: meters})
+}
+
+// chainClock is the clock by which the chain goes.
+func chainClock(net params.Network, o Options) (clock.Clock, error) {
+	switch {
+	case o.ClockOffset == 0:
+		return o.Clock, nil
+	case !net.Devnet:
+		return nil, api.Errorf(api.CodeInvalid, "network %s is public: there a clock is not made wrong on purpose", net.Name).WithHint("leave --clock-offset out")
+	}
+	return clock.Shifted(o.Clock, o.ClockOffset), nil
 }
 
 // parts are what the API is made of.
@@ -281,7 +297,7 @@ func (n *Node) joinPeers(ctx context.Context, r *repo.Repo, cfg FileConfig, o Op
 	n.opened.Add(host.Close)
 	client := exchange.NewClient(host, o.Clock)
 	talk.sync, err = chainsync.New(chainsync.Config{
-		Chain: base.store, Validator: v, Fetch: client, Network: n.Network, Clock: o.Clock, Genesis: base.store.Genesis().MinTimestamp(),
+		Chain: base.store, Validator: v, Fetch: client, Network: n.Network, Clock: n.clock, Genesis: base.store.Genesis().MinTimestamp(),
 	})
 	if err != nil {
 		return nil, err
@@ -291,7 +307,7 @@ func (n *Node) joinPeers(ctx context.Context, r *repo.Repo, cfg FileConfig, o Op
 	talk.life = life
 	n.run(talk.sync.Run)
 	exchange.Serve(host, exchangeSource{base.store})
-	hello.New(host, o.Clock, func(ctx context.Context) (*hello.Hello, error) {
+	greetings := hello.New(host, n.clock, func(ctx context.Context) (*hello.Hello, error) {
 		head := base.store.Head()
 		return &hello.Hello{Head: head.Cids(), Height: head.Height(), Weight: head.ParentWeight(), Genesis: base.store.Genesis().Cids()[0]}, nil
 	}, func(p peer.ID, h *hello.Hello) {
@@ -299,6 +315,7 @@ func (n *Node) joinPeers(ctx context.Context, r *repo.Repo, cfg FileConfig, o Op
 		host.Remember(p)
 		talk.sync.Hear(chainsync.Target{Key: types.NewTipSetKey(h.Head...), Height: h.Height, From: p})
 	})
+	talk.greetings = greetings
 	if !o.Offline {
 		topics, err := host.Join(ctx, talk.handlers())
 		if err != nil {

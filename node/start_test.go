@@ -163,17 +163,9 @@ func refuse(t *testing.T, w *world, dir string, r refusal) {
 	require.Contains(t, why.Message+" "+why.Hint, r.remedy)
 }
 
-// shifted is the real clock, some time off.
-type shifted struct {
-	clock.Clock
-	by time.Duration
-}
-
-func (s shifted) Now() time.Time { return s.Clock.Now().Add(s.by) }
-
 // ageing is a clock on which the genesis is so old now.
 func (w *world) ageing(age time.Duration) clock.Clock {
-	return shifted{clock.Real(), time.Unix(w.genesis, 0).Add(age).Sub(time.Now())}
+	return clock.Shifted(clock.Real(), time.Unix(w.genesis, 0).Add(age).Sub(time.Now()))
 }
 
 func (r *running) get(t *testing.T, path string) (int, string) {

@@ -237,7 +237,7 @@ func (h *Host) HandleStream(id protocol.ID, limit time.Duration, handle func(net
 				_ = s.Reset() // the stream is lost either way
 			}
 		}()
-		if err := s.SetDeadline(h.cfg.Clock.Now().Add(limit)); err != nil {
+		if err := s.SetDeadline(h.Deadline(limit)); err != nil {
 			log.Debugw("stream takes no deadline", "protocol", id, "error", err)
 		}
 		if err := handle(s); err != nil {
@@ -251,6 +251,9 @@ func (h *Host) HandleStream(id protocol.ID, limit time.Duration, handle func(net
 		_ = s.Close() // the answer is out; a failed close costs only the stream
 	})
 }
+
+// Deadline is when something that begins now and may take so long has to be over, as connections understand it.
+func (h *Host) Deadline(limit time.Duration) time.Time { return h.cfg.Clock.Now().Add(limit) }
 
 // Decode reads one record that ends the stream, of at most limit bytes. What is no record is ErrMalformed; a peer that went
 // away or was too slow has done nothing wrong.

@@ -33,6 +33,7 @@ func daemonCommand() *cli.Command {
 			&cli.StringFlag{Name: "wallet-url", Usage: "venus-wallet that signs for callers of this node, a `MULTIADDR`"},
 			&cli.StringFlag{Name: "wallet-token", Usage: "token for it, or @FILE; what it may do there bounds what callers can ask for", Sources: cli.EnvVars("VENUS_WALLET_TOKEN")},
 			&cli.BoolFlag{Name: "offline", Usage: "stay away from peers"},
+			&cli.DurationFlag{Name: "clock-offset", Hidden: true, Usage: "go by a clock that is wrong by so much, for tests; devnets only"},
 			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error"},
 		},
 		Action: runDaemon,
@@ -54,6 +55,7 @@ func runDaemon(ctx context.Context, cmd *cli.Command) error {
 		Repo: cmd.String(clivenus.FlagRepo), Network: cmd.String("network"), GenesisFile: cmd.String("genesisfile"), AuthURL: cmd.String("auth-url"),
 		API: cmd.String("api"), Swarm: cmd.String("swarm"), Announce: cmd.StringSlice("announce"), Bootstrap: cmd.StringSlice("bootstrap-peers"), BeaconServers: cmd.StringSlice("beacon-url"),
 		WalletURL: cmd.String("wallet-url"), WalletToken: walletToken, Offline: cmd.Bool("offline"), Version: version, Clock: clock.Real(),
+		ClockOffset: cmd.Duration("clock-offset"),
 	})
 	if err != nil {
 		return err

@@ -39,6 +39,16 @@ func (realClock) Sleep(ctx context.Context, d time.Duration) error {
 	return sleepOn(ctx, realClock{}, d)
 }
 
+// Shifted is a clock that goes wrong by a constant amount; it waits as long as the one beneath.
+func Shifted(c Clock, by time.Duration) Clock { return shifted{c, by} }
+
+type shifted struct {
+	Clock
+	by time.Duration
+}
+
+func (s shifted) Now() time.Time { return s.Clock.Now().Add(s.by) }
+
 type realTimer struct{ t *time.Timer }
 
 func (t realTimer) C() <-chan time.Time { return t.t.C }

@@ -35,3 +35,13 @@ func TestSimSleepWakesAndCancels(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, <-woken, context.Canceled)
 }
+
+func TestShifted(t *testing.T) {
+	s := NewSim(time.Unix(1000, 0))
+	wrong := Shifted(s, -time.Minute)
+	require.Equal(t, time.Unix(940, 0), wrong.Now())
+	timer := wrong.NewTimer(time.Second)
+	s.Advance(time.Second)
+	require.Len(t, timer.C(), 1)
+	require.Equal(t, time.Unix(941, 0), wrong.Now())
+}

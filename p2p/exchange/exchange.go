@@ -120,7 +120,7 @@ func (c *Client) ask(ctx context.Context, p peer.ID, req *Request) ([]*TipSet, e
 		return nil, fmt.Errorf("open stream: %w", err)
 	}
 	defer s.Close()
-	if err := s.SetDeadline(c.clock.Now().Add(requestLimit)); err != nil {
+	if err := s.SetDeadline(c.host.Deadline(requestLimit)); err != nil {
 		return nil, fmt.Errorf("set deadline: %w", err)
 	}
 	if err := req.MarshalCBOR(s); err != nil {

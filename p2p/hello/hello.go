@@ -41,16 +41,22 @@ type Service struct {
 	// local returns our own greeting, freshly.
 	local func(ctx context.Context) (*Hello, error)
 	// met is called with the greeting of a peer on our genesis.
-	met func(peer.ID, *Hello)
+	met   func(peer.ID, *Hello)
+	skews skews
 }
 
 // New installs the protocol.
 func New(h *p2p.Host, c clock.Clock, local func(context.Context) (*Hello, error), met func(peer.ID, *Hello)) *Service {
-	s := &Service{host: h, clock: c, local: local, met: met}
+	s := &Service{host: h, clock: c, local: local, met: met, skews: skews{of: map[peer.ID]time.Duration{}}}
 	h.HandleStream(Protocol, timeout, s.serve)
-	h.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) {
-		go s.greetOnce(c.RemotePeer())
-	}})
+	h.Network().Notify(&network.NotifyBundle{
+		ConnectedF: func(_ network.Network, c network.Conn) { go s.greetOnce(c.RemotePeer()) },
+		DisconnectedF: func(n network.Network, c network.Conn) {
+			if n.Connectedness(c.RemotePeer()) != network.Connected {
+				s.skews.forget(c.RemotePeer())
+			}
+		},
+	})
 	return s
 }
 
@@ -78,9 +84,10 @@ func (s *Service) Greet(ctx context.Context, p peer.ID) error {
 		return fmt.Errorf("greet %s: %w", p, err)
 	}
 	defer stream.Close()
-	if err := stream.SetDeadline(s.clock.Now().Add(timeout)); err != nil {
+	if err := stream.SetDeadline(s.host.Deadline(timeout)); err != nil {
 		return fmt.Errorf("greet %s: %w", p, err)
 	}
+	asked := s.clock.Now()
 	if err := mine.MarshalCBOR(stream); err != nil {
 		return fmt.Errorf("greet %s: %w", p, err)
 	}
@@ -91,6 +98,7 @@ func (s *Service) Greet(ctx context.Context, p peer.ID) error {
 	if err := answer.UnmarshalCBOR(io.LimitReader(stream, maxHello)); err != nil {
 		return fmt.Errorf("answer of %s: %w", p, err)
 	}
+	s.skews.note(p, asked, s.clock.Now(), answer)
 	return nil
 }
 

@@ -19,6 +19,13 @@ import (
 
 func start(t *testing.T, genesis string) (*p2p.Host, chan *Hello) {
 	t.Helper()
+	s, met := startAt(t, genesis, clock.Real())
+	return s.host, met
+}
+
+// startAt is a service that goes by a clock of its own.
+func startAt(t *testing.T, genesis string, c clock.Clock) (*Service, chan *Hello) {
+	t.Helper()
 	key, err := p2p.NewKey()
 	require.NoError(t, err)
 	h, err := p2p.New(context.Background(), p2p.Config{Key: key, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Network: "test", Clock: clock.Real()})
@@ -27,10 +34,10 @@ func start(t *testing.T, genesis string) (*p2p.Host, chan *Hello) {
 	g, err := types.CidPrefix.Sum([]byte(genesis))
 	require.NoError(t, err)
 	met := make(chan *Hello, 4)
-	New(h, clock.Real(), func(context.Context) (*Hello, error) {
+	s := New(h, c, func(context.Context) (*Hello, error) {
 		return &Hello{Head: []cid.Cid{g}, Height: 7, Weight: big.NewInt(9), Genesis: g}, nil
 	}, func(_ peer.ID, m *Hello) { met <- m })
-	return h, met
+	return s, met
 }
 
 func TestPeersOfOneGenesisMeet(t *testing.T) {
