@@ -2,8 +2,11 @@ package chainsync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
 	"github.com/ipfs/go-cid"
 
 	"github.com/filecoin-venus/venus/consensus"
@@ -11,29 +14,100 @@ import (
 	"github.com/filecoin-venus/venus/types"
 )
 
-// CatchUp fetches and judges everything between our chain and a target.
+// CatchUp fetches and judges everything between our chain and a target: headers back to what we have, then messages
+// forwards. What was judged is stored, so that a catch-up that was cut short goes on from there.
 func (s *Syncer) CatchUp(ctx context.Context, t Target) error {
 	chain, err := s.headersTo(ctx, t)
+	if err != nil || len(chain) == 0 {
+		return err
+	}
+	if err := s.worthJudging(ctx, chain[0]); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for b := range s.bodiesAhead(ctx, t, chain) {
+		if b.err != nil {
+			return b.err
+		}
+		for i := len(b.full) - 1; i >= 0; i-- {
+			if err := s.takeTipSet(ctx, b.full[i]); err != nil {
+				s.condemn(chain[:b.start+i], err)
+				return err
+			}
+			s.progress(FetchingMessages, chain[b.start+i])
+		}
+	}
+	return ctx.Err()
+}
+
+// ErrLighter: the chain offered is lighter than ours by what its own headers claim. It is left alone until it grows.
+var ErrLighter = errors.New("chain is lighter than ours")
+
+// worthJudging refuses a chain that claims less weight than ours: whether the claim is true does not matter then. After a
+// split the heavier side is spared the blocks of the lighter one.
+func (s *Syncer) worthJudging(ctx context.Context, tip *types.TipSet) error {
+	head := s.cfg.Chain.Head()
+	ours, err := s.cfg.Weigh(ctx, head)
 	if err != nil {
 		return err
 	}
-	// chain is newest first: judge from its end.
-	for end := len(chain); end > 0; {
-		start := max(end-messageBatch, 0)
-		full, err := s.bodies(ctx, t, chain[start:end])
-		if err != nil {
-			return err
-		}
-		for i := end - 1; i >= start; i-- {
-			if err := s.takeTipSet(ctx, full[i-start]); err != nil {
-				s.condemn(chain[:i], err)
-				return err
+	// The weight that the tip itself adds depends on a state that we do not have. It is about what our head adds for as
+	// many wins; twice that is never too little.
+	wins := func(ts *types.TipSet) (n int64) {
+		for _, b := range ts.Blocks() {
+			if b.ElectionProof != nil {
+				n += max(b.ElectionProof.WinCount, 0)
 			}
-			s.progress(FetchingMessages, chain[i])
 		}
-		end = start
+		return n
 	}
-	return nil
+	adds := big.Sub(ours, head.ParentWeight())
+	most := big.Add(tip.ParentWeight(), big.Mul(adds, big.NewInt(2*(1+wins(tip)))))
+	if most.GreaterThanEqual(ours) {
+		return nil
+	}
+	return fmt.Errorf("tipset at height %d claims a parent weight of %s, our head %d has %s: %w", tip.Height(), tip.ParentWeight(), head.Height(), ours, ErrLighter)
+}
+
+// batch holds the blocks of consecutive tipsets, newest first; start is where the newest stands in the chain.
+type batch struct {
+	start int
+	full  [][]*types.FullBlock
+	err   error
+}
+
+// bodiesAhead fetches the messages of a chain, given newest first, from its old end on, and is one batch ahead of its
+// reader. The channel closes after the newest batch, after a failure, or when the context ends.
+func (s *Syncer) bodiesAhead(ctx context.Context, t Target, chain []*types.TipSet) <-chan batch {
+	out := make(chan batch)
+	go func() {
+		defer close(out)
+		for end := len(chain); end > 0; {
+			b := batch{start: max(end-messageBatch, 0)}
+			b.full, b.err = s.guardedBodies(ctx, t, chain[b.start:end])
+			select {
+			case out <- b:
+			case <-ctx.Done():
+				return
+			}
+			if b.err != nil {
+				return
+			}
+			end = b.start
+		}
+	}()
+	return out
+}
+
+// guardedBodies is bodies on a goroutine of its own: what peers send must not end the process.
+func (s *Syncer) guardedBodies(ctx context.Context, t Target, chain []*types.TipSet) (full [][]*types.FullBlock, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("messages from peers: panic: %v", r)
+		}
+	}()
+	return s.bodies(ctx, t, chain)
 }
 
 // condemn marks the descendants of a bad block bad too: nothing on top of it
@@ -87,7 +161,14 @@ func (s *Syncer) headersTo(ctx context.Context, t Target) ([]*types.TipSet, erro
 			s.progress(FetchingHeaders, ts)
 		}
 		if len(chain) > 0 {
-			key = chain[len(chain)-1].Parents()
+			oldest := chain[len(chain)-1]
+			key = oldest.Parents()
+			// What it builds on is lower still: no need to fetch the rest to know how deep the fork is.
+			if head := s.cfg.Chain.Head().Height(); oldest.Height() < head-s.cfg.Network.Finality {
+				if has, err := s.cfg.Chain.Has(ctx, key); err != nil || !has {
+					return nil, errors.Join(err, s.tooLong(oldest.Height(), head))
+				}
+			}
 		}
 	}
 }
@@ -103,7 +184,11 @@ func (s *Syncer) checkFork(ctx context.Context, at types.TipSetKey) error {
 	if base.Height() >= limit {
 		return nil
 	}
-	return fmt.Errorf("fork at height %d, our head is at %d: %w", base.Height(), head.Height(), ErrForkTooLong)
+	return s.tooLong(base.Height(), head.Height())
+}
+
+func (s *Syncer) tooLong(at, head abi.ChainEpoch) error {
+	return fmt.Errorf("fork at height %d or below, our head is at %d, finality is %d epochs: %w", at, head, s.cfg.Network.Finality, ErrForkTooLong)
 }
 
 // bodies fetches the messages of consecutive tipsets, given newest first.

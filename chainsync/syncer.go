@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/ipfs/go-cid"
 	logging "github.com/ipfs/go-log/v2"
@@ -57,7 +58,7 @@ var (
 const (
 	badCacheSize = 32768
 	headerBatch  = 500
-	messageBatch = 8
+	messageBatch = 32
 	// maxHeaders bounds the headers of one catch-up held in memory.
 	maxHeaders = 500_000
 	// maxDrift is how many epochs a height may lie ahead of the clock.
@@ -77,7 +78,9 @@ type Target struct {
 
 // Config is what a Syncer works with.
 type Config struct {
-	Chain     Chain
+	Chain Chain
+	// Weigh is the weight of a tipset of ours.
+	Weigh     func(ctx context.Context, ts *types.TipSet) (big.Int, error)
 	Validator Validator
 	Fetch     Fetcher
 	Network   params.Network
@@ -165,6 +168,10 @@ func (s *Syncer) runOne(ctx context.Context, t Target) {
 	}
 	s.setState(State{Stage: FetchingHeaders, Target: t, Base: s.cfg.Chain.Head(), Start: s.cfg.Clock.Now()})
 	err = s.CatchUp(ctx, t)
+	if errors.Is(err, ErrLighter) {
+		log.Debugw("left a chain alone", "height", t.Height, "target", t.Key, "peer", t.From, "reason", err)
+		err = nil
+	}
 	s.finish(err)
 	if err != nil && ctx.Err() == nil {
 		log.Warnw("could not catch up", "height", t.Height, "target", t.Key, "peer", t.From, "error", err)

@@ -111,6 +111,12 @@ func (m *model) Chain(ctx context.Context, head types.TipSetKey, length, _ uint6
 	return out, nil
 }
 
+type fetcher func(ctx context.Context, head types.TipSetKey, length, options uint64) ([]*exchange.TipSet, error)
+
+func (f fetcher) Chain(ctx context.Context, head types.TipSetKey, length, options uint64, _ ...peer.ID) ([]*exchange.TipSet, error) {
+	return f(ctx, head, length, options)
+}
+
 type judge func(*types.FullBlock) error
 
 func (j judge) ValidateBlock(_ context.Context, b *types.FullBlock) error { return j(b) }
@@ -122,7 +128,7 @@ func tipset(t *testing.T, parent *types.TipSet, height abi.ChainEpoch, salt stri
 	c, err := types.CidPrefix.Sum([]byte("root"))
 	require.NoError(t, err)
 	h := &types.BlockHeader{
-		Miner: miner, Ticket: &types.Ticket{VRFProof: fmt.Appendf(nil, "%s %d", salt, height)}, ParentWeight: big.NewInt(int64(height)), Height: height,
+		Miner: miner, Ticket: &types.Ticket{VRFProof: fmt.Appendf(nil, "%s %d", salt, height)}, ParentWeight: big.NewInt(10 * int64(height)), Height: height,
 		ParentStateRoot: c, ParentMessageReceipts: c, Messages: c, ParentBaseFee: big.NewInt(100), Timestamp: uint64(height), Parents: []cid.Cid{c},
 	}
 	if parent != nil {
@@ -150,9 +156,14 @@ func setup(t *testing.T, judgement judge) (*Syncer, *model, *model, *types.TipSe
 	genesis := tipset(t, nil, 0, "genesis")
 	ours, theirs := newModel(genesis), newModel(genesis)
 	sim := clock.NewSim(time.Unix(1000, 0))
-	s, err := New(Config{Chain: ours, Validator: judgement, Fetch: theirs, Network: net, Clock: sim})
+	s, err := New(Config{Chain: ours, Weigh: weigh, Validator: judgement, Fetch: theirs, Network: net, Clock: sim})
 	require.NoError(t, err)
 	return s, ours, theirs, genesis, sim
+}
+
+// weigh is what the model's tipsets weigh: ten times their height.
+func weigh(_ context.Context, ts *types.TipSet) (big.Int, error) {
+	return big.Add(ts.ParentWeight(), big.NewInt(10)), nil
 }
 
 func fine(*types.FullBlock) error { return nil }
@@ -221,6 +232,74 @@ func TestForkBelowFinalityIsRefused(t *testing.T) {
 	err := s.CatchUp(context.Background(), Target{Key: far[249].Key()})
 	require.ErrorIs(t, err, ErrForkTooLong)
 	require.Zero(t, s.bad.Len())
+}
+
+// TestLighterChainsAreLeftAlone: a chain that claims less weight than ours is not judged, until it claims more.
+func TestLighterChainsAreLeftAlone(t *testing.T) {
+	judged := 0
+	s, ours, theirs, genesis, _ := setup(t, func(*types.FullBlock) error { judged++; return nil })
+	trunk := grow(t, genesis, 10, "trunk")
+	mine := grow(t, trunk[9], 50, "mine")
+	ours.add(trunk...)
+	ours.add(mine...)
+	ours.head = mine[49]
+	fork := grow(t, trunk[9], 60, "fork")
+	theirs.add(trunk...)
+	theirs.add(fork...)
+	err := s.CatchUp(context.Background(), Target{Key: fork[30].Key(), Height: 41})
+	require.ErrorIs(t, err, ErrLighter)
+	require.Zero(t, judged)
+	require.Zero(t, s.bad.Len())
+	require.NoError(t, s.CatchUp(context.Background(), Target{Key: fork[48].Key(), Height: 59}), "it may weigh as much: its own blocks count too")
+	require.Equal(t, 49, judged)
+	require.NoError(t, s.CatchUp(context.Background(), Target{Key: fork[59].Key(), Height: 70}))
+	require.Equal(t, fork[59].Key(), ours.Head().Key())
+
+	// The catch-up that nobody needs is no failure.
+	s.runOne(context.Background(), Target{Key: grow(t, genesis, 5, "tiny")[4].Key(), Height: 5})
+	require.Equal(t, Failed, s.State().Stage, "nobody has that one")
+	tiny := grow(t, genesis, 5, "tiny")
+	theirs.add(tiny...)
+	s.runOne(context.Background(), Target{Key: tiny[4].Key(), Height: 5})
+	require.Equal(t, Complete, s.State().Stage)
+}
+
+// TestDeepForksAreRefusedFromTheirHeaders: nobody makes us fetch a chain down to the genesis to see that it is too deep.
+func TestDeepForksAreRefusedFromTheirHeaders(t *testing.T) {
+	s, ours, theirs, genesis, _ := setup(t, fine)
+	mine := grow(t, genesis, 400, "mine")
+	ours.add(mine...)
+	ours.head = mine[399]
+	far := grow(t, genesis, 500, "far")
+	theirs.add(far...)
+	asked := 0
+	s.cfg.Fetch = fetcher(func(ctx context.Context, head types.TipSetKey, length, options uint64) ([]*exchange.TipSet, error) {
+		asked++
+		return theirs.Chain(ctx, head, length, options)
+	})
+	require.ErrorIs(t, s.CatchUp(context.Background(), Target{Key: far[499].Key()}), ErrForkTooLong)
+	require.Equal(t, (500-(400-120))/7+1, asked)
+}
+
+// TestCatchUpGoesOnWhereItWasCut: what was judged before a failure is not fetched or judged again.
+func TestCatchUpGoesOnWhereItWasCut(t *testing.T) {
+	judged, room := 0, 70
+	s, ours, theirs, genesis, _ := setup(t, func(*types.FullBlock) error {
+		if judged == room {
+			return errors.New("no room on the disk")
+		}
+		judged++
+		return nil
+	})
+	chain := grow(t, genesis, 100, "a")
+	theirs.add(chain...)
+	target := Target{Key: chain[99].Key(), Height: 100}
+	require.Error(t, s.CatchUp(context.Background(), target))
+	require.EqualValues(t, 70, ours.Head().Height())
+	room = -1
+	require.NoError(t, s.CatchUp(context.Background(), target))
+	require.Equal(t, 100, judged)
+	require.Equal(t, chain[99].Key(), ours.Head().Key())
 }
 
 func TestHearBlock(t *testing.T) {

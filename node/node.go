@@ -297,7 +297,7 @@ func (n *Node) joinPeers(ctx context.Context, r *repo.Repo, cfg FileConfig, o Op
 	n.opened.Add(host.Close)
 	client := exchange.NewClient(host, o.Clock)
 	talk.sync, err = chainsync.New(chainsync.Config{
-		Chain: base.store, Validator: v, Fetch: client, Network: n.Network, Clock: n.clock, Genesis: base.store.Genesis().MinTimestamp(),
+		Chain: base.store, Weigh: base.store.Weigh, Validator: v, Fetch: client, Network: n.Network, Clock: n.clock, Genesis: base.store.Genesis().MinTimestamp(),
 	})
 	if err != nil {
 		return nil, err
