@@ -3,6 +3,7 @@ package types
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/big"
 	"strings"
 
@@ -47,6 +48,17 @@ func decimal(v *big.Int, digits int) string {
 
 // String prints the exact amount in FIL.
 func (f FIL) String() string { return decimal(f.int(), 18) + " FIL" }
+
+// Format makes %s and %v print String. Without it the integer inside would answer, in
+// attoFIL and without a unit. Other verbs are the integer's.
+func (f FIL) Format(s fmt.State, verb rune) {
+	switch verb {
+	case 's', 'v':
+		_, _ = io.WriteString(s, f.String()) // a failed write is the printer's to tell
+	default:
+		f.int().Format(s, verb)
+	}
+}
 
 // Unitless prints the exact number of FIL without the unit.
 func (f FIL) Unitless() string { return decimal(f.int(), 18) }

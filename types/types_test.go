@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"testing"
 
 	"github.com/filecoin-project/go-address"
@@ -289,4 +290,12 @@ func TestSumIsThePrefix(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, Sum(data))
 	}
+}
+
+// TestFILPrintsItsUnit: whatever prints an amount prints FIL, never bare attoFIL.
+func TestFILPrintsItsUnit(t *testing.T) {
+	f := FIL(big.NewInt(1_500_000_000_000_000_000))
+	require.Equal(t, "1.5 FIL 1.5 FIL [1.5 FIL]", fmt.Sprintf("%s %v %v", f, f, []FIL{f}))
+	require.Equal(t, "1500000000000000000", fmt.Sprintf("%d", f))
+	require.Equal(t, "0 FIL", fmt.Sprint(FIL{}))
 }
