@@ -47,6 +47,7 @@ func (s *Service) Accept(ctx context.Context, id, user, walletName string, msg *
 		return "", fmt.Errorf("store message: %w", err)
 	}
 	// On disk: the id may be told.
+	s.meters.event("queued", &m)
 	s.worker(m.Msg.From).wake()
 	return m.ID, fault.Point("messager/accepted")
 }
@@ -121,7 +122,7 @@ func (s *Service) keyOf(ctx context.Context, a address.Address) (address.Address
 	}
 	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
-	key, err := s.o.Node.StateAccountKey(cctx, a, types.EmptyTSK)
+	key, err := s.node().StateAccountKey(cctx, a, types.EmptyTSK)
 	if err != nil {
 		return address.Undef, fmt.Errorf("find the key of sender %s: %w", a, err)
 	}

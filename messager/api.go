@@ -59,6 +59,12 @@ func (a *API) push(ctx context.Context, id string, msg *types.Message, meta *msg
 	return a.s.Accept(ctx, id, caller.Name, walletName, msg, lim)
 }
 
+// PushSignedMessage takes a message that was signed elsewhere.
+func (a *API) PushSignedMessage(ctx context.Context, msg *types.SignedMessage) (string, error) {
+	caller, _ := rpc.CallerFrom(ctx)
+	return a.s.AcceptSigned(ctx, caller.Name, msg)
+}
+
 // ReplaceMessage signs a message under way again and returns its new CID.
 func (a *API) ReplaceMessage(ctx context.Context, id string, auto bool, maxFee string, gasLimit int64, gasPremium, gasFeecap string) (cid.Cid, error) {
 	p := Price{Auto: auto, GasLimit: gasLimit}

@@ -49,7 +49,7 @@ func (a *API) wire(m *machine.Message) *msgapi.Message {
 		Meta: &msgapi.MsgMeta{
 			ExpireEpoch: m.Limits.ExpireEpoch, GasOverEstimation: m.Limits.GasOverEstimation, MaxFee: zeroIfNil(m.Limits.MaxFee), MaxFeeCap: zeroIfNil(m.Limits.MaxFeeCap),
 		},
-		WalletName: m.Wallet, FromUser: m.User, State: wireState[m.State], ErrorMsg: m.Error, CreatedAt: m.Created, UpdatedAt: m.Updated,
+		WalletName: m.Wallet, FromUser: m.User, State: wireState[m.State], Status: m.Status(), Spent: zeroIfNil(m.Spent), ErrorMsg: m.Error, CreatedAt: m.Created, UpdatedAt: m.Updated,
 	}
 	if m.State.HasNonce() {
 		unsigned := m.UnsignedCid
@@ -201,7 +201,16 @@ func (a *API) ExplainMessage(ctx context.Context, id string) (*msgapi.Explanatio
 	if err != nil {
 		return nil, err
 	}
-	out := &msgapi.Explanation{ID: id, State: wireState[e.Message.State], Reason: e.Reason, Advice: e.Advice, Ahead: e.Ahead, Events: []msgapi.Event{}}
+	out := &msgapi.Explanation{
+		ID: id, State: wireState[e.Message.State], Status: e.Message.Status(), Reason: e.Reason, Advice: e.Advice, Ahead: e.Ahead,
+		Events: []msgapi.Event{}, Attempts: []msgapi.Attempt{},
+	}
+	for _, sm := range e.Attempts {
+		out.Attempts = append(out.Attempts, msgapi.Attempt{
+			Cid: sm.Cid(), Nonce: sm.Message.Nonce, GasLimit: sm.Message.GasLimit, GasFeeCap: sm.Message.GasFeeCap, GasPremium: sm.Message.GasPremium,
+			Fate: e.Message.Fate(sm.Cid()),
+		})
+	}
 	for _, n := range e.Notes {
 		out.Events = append(out.Events, msgapi.Event{At: n.At, Kind: n.Kind, Text: n.Text})
 	}

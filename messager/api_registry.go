@@ -3,7 +3,6 @@ package messager
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/big"
@@ -145,7 +144,7 @@ func (a *API) ListWalletAddress(ctx context.Context) ([]*msgapi.WalletAddress, e
 func (a *API) wireAddress(ctx context.Context, s store.Sender) (*msgapi.Address, error) {
 	out := &msgapi.Address{
 		Addr: s.Addr, Nonce: s.NextNonce, State: "Alive", SelMsgNum: s.SelNum, GasOverEstimation: s.Limits.GasOverEstimation,
-		MaxFee: zeroIfNil(s.Limits.MaxFee).String(), MaxFeeCap: zeroIfNil(s.Limits.MaxFeeCap).String(), CreatedAt: s.Created, UpdatedAt: s.Updated,
+		MaxFee: zeroIfNil(s.Limits.MaxFee).String(), MaxFeeCap: zeroIfNil(s.Limits.MaxFeeCap).String(), ForeignNonce: s.ForeignNonce, ForeignAt: s.ForeignAt, CreatedAt: s.Created, UpdatedAt: s.Updated,
 	}
 	if s.Paused {
 		out.State = "Forbidden"
@@ -286,112 +285,4 @@ func (a *API) SetFeeParams(ctx context.Context, addr address.Address, gasOverEst
 			s.Limits.MaxFeeCap = feeCap
 		}
 	})
-}
-
-// GetSharedParams returns the shared limits.
-func (a *API) GetSharedParams(context.Context) (*msgapi.SharedParams, error) {
-	sh := a.s.sharedLimits()
-	return &msgapi.SharedParams{
-		GasOverEstimation: sh.GasOverEstimation, MaxFee: zeroIfNil(sh.MaxFee).String(), MaxFeeCap: zeroIfNil(sh.MaxFeeCap).String(), SelMsgNum: sh.SelNum,
-	}, nil
-}
-
-// SetSharedParams replaces the shared limits.
-func (a *API) SetSharedParams(ctx context.Context, p *msgapi.SharedParams) (*msgapi.SharedParams, error) {
-	if p == nil || p.GasOverEstimation < 1 || p.SelMsgNum == 0 {
-		return nil, api.Errorf(api.CodeInvalid, "gasOverEstimation must be at least 1 and selMsgNum at least 1").WithHint("get the current values first and change only what you mean to")
-	}
-	fee, err := atto("maxFee", p.MaxFee)
-	if err != nil {
-		return nil, err
-	}
-	feeCap, err := atto("maxFeeCap", p.MaxFeeCap)
-	if err != nil {
-		return nil, err
-	}
-	if fee.IsZero() {
-		return nil, api.Errorf(api.CodeInvalid, "maxFee must be above 0: with it no message could be sent")
-	}
-	sh := Shared{Limits: machine.Limits{GasOverEstimation: p.GasOverEstimation, MaxFee: fee, MaxFeeCap: feeCap}, SelNum: p.SelMsgNum}
-	if err := a.s.db.Update(ctx, func(tx *store.Tx) error { return tx.PutSetting(sharedName, sh) }); err != nil {
-		return nil, fmt.Errorf("store shared limits: %w", err)
-	}
-	if err := a.RefreshSharedParams(ctx); err != nil {
-		return nil, err
-	}
-	return a.GetSharedParams(ctx)
-}
-
-// RefreshSharedParams reads the shared limits again.
-func (a *API) RefreshSharedParams(ctx context.Context) error {
-	if err := a.s.loadShared(ctx); err != nil {
-		return err
-	}
-	a.s.wakeAll()
-	return nil
-}
-
-// SaveNode adds a node to publish through.
-func (a *API) SaveNode(ctx context.Context, n msgapi.NodeSpec) error {
-	if n.Name == "" || n.URL == "" {
-		return api.Errorf(api.CodeInvalid, "name and url cannot be empty")
-	}
-	err := a.s.db.Update(ctx, func(tx *store.Tx) error {
-		return tx.AddNode(store.Node{Name: n.Name, URL: n.URL, Token: rpc.CleanToken(n.Token)})
-	})
-	if errors.Is(err, store.ErrExists) {
-		return api.Errorf(api.CodeConflict, "there is a node named %q already", n.Name)
-	}
-	if err == nil {
-		a.s.extras.load(ctx)
-	}
-	return err
-}
-
-// GetNode returns such a node without its token.
-func (a *API) GetNode(ctx context.Context, name string) (*msgapi.Node, error) {
-	all, err := a.ListNode(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range all {
-		if n.Name == name {
-			return n, nil
-		}
-	}
-	return nil, api.Errorf(api.CodeNotFound, "there is no node named %q", name)
-}
-
-// HasNode tells whether a node's name is taken.
-func (a *API) HasNode(ctx context.Context, name string) (bool, error) {
-	_, err := a.GetNode(ctx, name)
-	if api.Explain(err) != nil && api.Explain(err).Code == api.CodeNotFound {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// ListNode lists such nodes without their tokens.
-func (a *API) ListNode(ctx context.Context) ([]*msgapi.Node, error) {
-	all, err := a.s.db.Nodes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := []*msgapi.Node{}
-	for _, n := range all {
-		out = append(out, &msgapi.Node{Name: n.Name, URL: n.URL})
-	}
-	return out, nil
-}
-
-// DeleteNode forgets such a node.
-func (a *API) DeleteNode(ctx context.Context, name string) error {
-	err := a.s.db.Update(ctx, func(tx *store.Tx) error { return tx.DropNode(name) })
-	if errors.Is(err, store.ErrNotFound) {
-		return api.Errorf(api.CodeNotFound, "there is no node named %q", name)
-	}
-	if err == nil {
-		a.s.extras.load(ctx)
-	}
-	return err
 }

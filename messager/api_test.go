@@ -218,9 +218,15 @@ func TestAPIAddresses(t *testing.T) {
 	require.Equal(t, api.CodeNotFound, codeOf(err))
 	require.NoError(t, a.UpdateNonce(ctx, r.addr, 5))
 	r.push("m", r.addr, 16)
+	for range gapPatience {
+		require.NoError(t, r.drain(r.addr))
+		require.Equal(t, machine.Queued, r.get("m").State, "somebody may be using the nonces that were skipped")
+		r.step()
+	}
 	require.NoError(t, r.drain(r.addr))
-	require.EqualValues(t, 5, r.get("m").Msg.Nonce)
-	require.Equal(t, api.CodePrecondition, codeOf(a.UpdateNonce(ctx, r.addr, 5)), "a signed nonce is never given out again")
+	require.Zero(t, r.get("m").Msg.Nonce, "nobody did: a gap would keep everything from landing")
+	require.Equal(t, api.CodePrecondition, codeOf(a.UpdateNonce(ctx, r.addr, 0)), "a signed nonce is never given out again")
+	r.push("n", r.addr, 16)
 	require.Equal(t, api.CodePrecondition, codeOf(a.DeleteAddress(ctx, r.addr)))
 	require.NoError(t, a.SetFeeParams(ctx, r.addr, 1.5, "123", ""))
 	require.NoError(t, a.SetFeeParams(ctx, r.addr, 0, "", "9"))
@@ -244,7 +250,7 @@ func TestAPISettings(t *testing.T) {
 	r, a, ctx := newAPI(t)
 	sp, err := a.GetSharedParams(ctx)
 	require.NoError(t, err)
-	require.Equal(t, &msgapi.SharedParams{GasOverEstimation: 1.25, MaxFee: "100000000000000000", MaxFeeCap: "0", SelMsgNum: defaultSelNum}, sp)
+	require.Equal(t, &msgapi.SharedParams{GasOverEstimation: 1.25, MaxFee: "100000000000000000", MaxFeeCap: "0", SelMsgNum: defaultSelNum, ReplaceBudget: "0"}, sp)
 	for _, bad := range []*msgapi.SharedParams{
 		nil, {GasOverEstimation: 0.5, MaxFee: "1", SelMsgNum: 1}, {GasOverEstimation: 1, MaxFee: "1"}, {GasOverEstimation: 1, MaxFee: "0", SelMsgNum: 1},
 		{GasOverEstimation: 1, MaxFee: "x", SelMsgNum: 1}, {GasOverEstimation: 1, MaxFee: "1", MaxFeeCap: "x", SelMsgNum: 1},

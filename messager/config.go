@@ -37,6 +37,8 @@ type Config struct {
 	}
 	Node struct {
 		URL, Token string
+		// Others are used, in this order, when the first is gone or behind.
+		Others []NodeConfig
 	}
 	DB struct {
 		// Type is sqlite or mysql.
@@ -45,6 +47,9 @@ type Config struct {
 		DSN string
 	}
 }
+
+// NodeConfig is a further node.
+type NodeConfig struct{ URL, Token string }
 
 const configText = `# venus-messager reads this file when it starts. Flags of "run" win over it; those of the first start were written here.
 # It holds secrets: keep it readable by its owner only.
@@ -61,6 +66,10 @@ URL = %q
 # The venus node and the token to use it with (venus-auth genToken --perm write messager).
 URL = %q
 Token = %q
+# Further nodes are used when this one is gone or more than 5 epochs behind; messages are published through all of them.
+# [[Node.Others]]
+# URL = "/ip4/1.2.3.4/tcp/3453"
+# Token = "..."
 
 [DB]
 # sqlite keeps the messages in this directory; mysql needs a DSN: user:password@tcp(host:3306)/database?parseTime=true
@@ -113,6 +122,11 @@ func (c Config) validate() error {
 	// What cannot be an address is refused before it is written down.
 	if _, err := rpc.ParseEndpoint(c.Node.URL, "/rpc/v1"); err != nil {
 		return err
+	}
+	for _, n := range c.Node.Others {
+		if _, err := rpc.ParseEndpoint(n.URL, "/rpc/v1"); err != nil {
+			return err
+		}
 	}
 	if c.Auth.URL != "" {
 		if _, err := rpc.ParseEndpoint(c.Auth.URL, "/"); err != nil {

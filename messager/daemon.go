@@ -91,16 +91,12 @@ func (d *Daemon) start(ctx context.Context, o DaemonOptions) error {
 	if err != nil {
 		return err
 	}
-	node, closer, err := dialNode(cfg.Node.URL, cfg.Node.Token)
+	nodes, err := d.dialNodes(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	d.opened.Then(closer)
-	if err := learnNetwork(ctx, d.repo, node); err != nil {
-		return err
-	}
 	d.Service, err = New(ctx, Options{
-		DB: db, Node: node, Clock: o.Clock, NodeName: cfg.Node.URL, Holder: holder, DialWallet: dialWallet,
+		DB: db, Nodes: nodes, Clock: o.Clock, Holder: holder, DialWallet: dialWallet,
 		DialNode: func(url, token string) (Publisher, func(), error) { return dialNode(url, token) },
 	})
 	if err != nil {
@@ -124,6 +120,25 @@ func (d *Daemon) start(ctx context.Context, o DaemonOptions) error {
 	log.Infof("venus-messager listens on %s, node %s, database %s, directory %s; admin token in %s",
 		d.Address, cfg.Node.URL, cfg.DB.Type, d.repo.Root(), d.repo.Path("token"))
 	return nil
+}
+
+// dialNodes makes clients of all nodes, and learns the network from the first.
+func (d *Daemon) dialNodes(ctx context.Context, cfg Config) ([]Endpoint, error) {
+	var out []Endpoint
+	for i, n := range append([]NodeConfig{{cfg.Node.URL, cfg.Node.Token}}, cfg.Node.Others...) {
+		node, closer, err := dialNode(n.URL, n.Token)
+		if err != nil {
+			return nil, err
+		}
+		d.opened.Then(closer)
+		if i == 0 {
+			if err := learnNetwork(ctx, d.repo, node); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, Endpoint{Name: n.URL, Node: node})
+	}
+	return out, nil
 }
 
 // verifier accepts the messager's own tokens and those that venus-auth knows.
@@ -171,6 +186,7 @@ func (d *Daemon) listen(cfg Config, verify rpc.Verifier, clk clock.Clock) error 
 	srv := rpc.NewServer(rpc.Options{Verify: verify, Clock: clk, Health: rpc.NewHealth(clk, rpc.Check{
 		Name: "node", Ready: true, Ask: func(ctx context.Context) (string, error) { return "messages can be delivered", d.Service.Health(ctx) },
 	})})
+	srv.Handle("/metrics", d.Service.meters.handler())
 	if err := srv.Register(rpc.DefaultPath, d.API, new(msgapi.MessagerProxy), msgapi.Namespace, nodeapi.Namespace); err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func serve(t *testing.T, token, path string, impl, proxy any) string {
 func serveNode(t *testing.T, n *modelNode) string {
 	p := new(nodeapi.FullNodeProxy)
 	in := &p.Internal
-	in.ChainNotify, in.ChainGetPath, in.ChainGetTipSet = n.ChainNotify, n.ChainGetPath, n.ChainGetTipSet
+	in.ChainNotify, in.ChainGetPath, in.ChainGetTipSet, in.ChainHead = n.ChainNotify, n.ChainGetPath, n.ChainGetTipSet, n.ChainHead
 	in.ChainGetParentMessages, in.ChainGetParentReceipts, in.BlockTime = n.ChainGetParentMessages, n.ChainGetParentReceipts, n.BlockTime
 	in.StateGetActor, in.StateAccountKey, in.StateSearchMsg = n.StateGetActor, n.StateAccountKey, n.StateSearchMsg
 	in.StateNetworkName = func(context.Context) (string, error) { return "local", nil }

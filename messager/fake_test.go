@@ -224,6 +224,12 @@ func (n *modelNode) ChainNotify(ctx context.Context) (<-chan []*node.HeadChange,
 	return ch, nil
 }
 
+func (n *modelNode) ChainHead(context.Context) (*types.TipSet, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.head, n.failing("ChainHead")
+}
+
 func (n *modelNode) SyncState(context.Context) (*node.SyncState, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -495,6 +501,15 @@ func (w *modelWallet) newKey(t testing.TB) address.Address {
 	defer w.mu.Unlock()
 	w.keys[a] = priv
 	return a
+}
+
+// signMessage signs outside any messager.
+func (w *modelWallet) signMessage(t testing.TB, m types.Message) *types.SignedMessage {
+	raw, err := m.Serialize()
+	require.NoError(t, err)
+	sig, err := w.WalletSign(t.Context(), m.From, m.Cid().Bytes(), wallet.MsgMeta{Type: wallet.TypeMessage, Extra: raw})
+	require.NoError(t, err)
+	return &types.SignedMessage{Message: m, Signature: *sig}
 }
 
 func (w *modelWallet) set(err error) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
 	"github.com/ipfs/go-cid"
 
 	"github.com/filecoin-venus/venus/api/node"
@@ -14,6 +15,7 @@ import (
 	"github.com/filecoin-venus/venus/messager/machine"
 	"github.com/filecoin-venus/venus/messager/store"
 	"github.com/filecoin-venus/venus/types"
+	"github.com/filecoin-venus/venus/vm"
 )
 
 // maxReplay is the gap, in epochs, that is followed tipset by tipset after an
@@ -42,6 +44,7 @@ func (s *Service) follow(ctx context.Context) {
 			err = errors.New("the node ended the subscription to its head")
 		}
 		s.setNodeError(err.Error())
+		s.nodes.check(ctx)
 		if s.clk.Sleep(ctx, pause) != nil {
 			return
 		}
@@ -55,18 +58,23 @@ func (s *Service) followOnce(ctx context.Context) (good bool, err error) {
 	if err := s.learnEpoch(ctx); err != nil {
 		return false, err
 	}
-	ch, err := s.o.Node.ChainNotify(ctx)
+	ch, err := s.node().ChainNotify(ctx)
 	if err != nil {
 		return false, fmt.Errorf("subscribe to the node's head: %w", err)
 	}
 	decides := s.decides()
+	inUse, _ := s.nodes.current()
+	changed := func() bool {
+		now, _ := s.nodes.current()
+		return now != inUse || s.decides() != decides
+	}
 	for {
 		var changes []*node.HeadChange
 		var open bool
 		select {
 		case changes, open = <-ch:
 		case <-s.role:
-			if s.decides() != decides {
+			if changed() {
 				return good, errRole
 			}
 			continue
@@ -74,7 +82,7 @@ func (s *Service) followOnce(ctx context.Context) (good bool, err error) {
 		if !open {
 			return good, nil
 		}
-		if s.decides() != decides {
+		if changed() {
 			return good, errRole
 		}
 		if err := s.heard(ctx, changes, decides, good); err != nil {
@@ -84,9 +92,10 @@ func (s *Service) followOnce(ctx context.Context) (good bool, err error) {
 	}
 }
 
-// errRole ends a subscription because this messager begins, or ends, to decide
-// messages' fates: whoever begins starts at what was followed last, by anybody.
-var errRole = errors.New("the role on the database changed")
+// errRole ends a subscription because another node is to be followed, or because this
+// messager begins, or ends, to decide messages' fates: whoever begins starts at what
+// was followed last, by anybody.
+var errRole = errors.New("another node, or another role on the database")
 
 // heard takes in what a subscription told; begun tells that it told its current head.
 func (s *Service) heard(ctx context.Context, changes []*node.HeadChange, decides, begun bool) error {
@@ -121,7 +130,7 @@ func (s *Service) watch(ctx context.Context, changes []*node.HeadChange) error {
 	head := last.Val
 	if last.Type == node.HeadRevert {
 		var err error
-		if head, err = s.o.Node.ChainGetTipSet(ctx, last.Val.Parents()); err != nil {
+		if head, err = s.node().ChainGetTipSet(ctx, last.Val.Parents()); err != nil {
 			return fmt.Errorf("load the head below the reverted tipset %d: %w", last.Val.Height(), err)
 		}
 	}
@@ -135,7 +144,7 @@ func (s *Service) watch(ctx context.Context, changes []*node.HeadChange) error {
 func (s *Service) learnEpoch(ctx context.Context) error {
 	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
-	d, err := s.o.Node.BlockTime(cctx)
+	d, err := s.node().BlockTime(cctx)
 	if err != nil {
 		return fmt.Errorf("ask the node for the length of an epoch: %w", err)
 	}
@@ -164,7 +173,7 @@ func (s *Service) catchUp(ctx context.Context, head *types.TipSet) error {
 	}
 	if len(heads) > 0 && abs(head.Height()-heads[0].Height) <= maxReplay {
 		cctx, cancel := context.WithTimeout(ctx, estimateTimeout)
-		path, err := s.o.Node.ChainGetPath(cctx, heads[0].Key, head.Key())
+		path, err := s.node().ChainGetPath(cctx, heads[0].Key, head.Key())
 		cancel()
 		if err == nil {
 			s.forgetHead()
@@ -239,7 +248,7 @@ func (s *Service) processLocked(ctx context.Context, changes []*node.HeadChange)
 		}
 	}
 	if n := len(changes); n > 0 && changes[n-1].Type == node.HeadRevert {
-		parent, err := s.o.Node.ChainGetTipSet(ctx, changes[n-1].Val.Parents())
+		parent, err := s.node().ChainGetTipSet(ctx, changes[n-1].Val.Parents())
 		if err != nil {
 			return fmt.Errorf("load the head below the reverted tipset %d: %w", changes[n-1].Val.Height(), err)
 		}
@@ -256,18 +265,26 @@ func (s *Service) revert(ctx context.Context, ts *types.TipSet) error {
 		return fmt.Errorf("the node reverts tipset %d, but %d was followed last: a notification is missing", ts.Height(), head.Height())
 	}
 	s.forgetHead()
-	return s.decide(ctx, nil, func(tx *store.Tx) error {
+	var counted []func()
+	err := s.decide(ctx, nil, func(tx *store.Tx) error {
 		decided, err := tx.ExecutedAt(ts.Height())
 		if err != nil {
 			return err
 		}
+		counted = counted[:0]
 		for i := range decided {
-			if _, err := applyOne(tx, change{decided[i].ID, machine.Reverted{Tipset: decided[i].Executed}}, s.clk.Now()); err != nil {
+			if _, err := s.applyOne(tx, change{decided[i].ID, machine.Reverted{Tipset: decided[i].Executed}}, &counted); err != nil {
 				return err
 			}
 		}
 		return tx.DropHeads(ts.Height())
 	})
+	if err == nil {
+		for _, count := range counted {
+			count()
+		}
+	}
+	return err
 }
 
 // advance moves the head up to a tipset, whose parent's messages are now executed.
@@ -314,7 +331,7 @@ func (s *Service) landedIn(ctx context.Context, ts *types.TipSet, waiting []mach
 	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
 	block := ts.Cids()[0]
-	msgs, err := s.o.Node.ChainGetParentMessages(cctx, block)
+	msgs, err := s.node().ChainGetParentMessages(cctx, block)
 	if err != nil {
 		return nil, fmt.Errorf("messages executed by tipset %d: %w", ts.Height(), err)
 	}
@@ -327,7 +344,7 @@ func (s *Service) landedIn(ctx context.Context, ts *types.TipSet, waiting []mach
 	if len(hits) == 0 {
 		return nil, nil
 	}
-	receipts, err := s.o.Node.ChainGetParentReceipts(cctx, block)
+	receipts, err := s.node().ChainGetParentReceipts(cctx, block)
 	if err != nil {
 		return nil, fmt.Errorf("receipts of tipset %d: %w", ts.Height(), err)
 	}
@@ -352,27 +369,29 @@ func (s *Service) landedIn(ctx context.Context, ts *types.TipSet, waiting []mach
 
 // fate is Landed if the executed message is one of ours for that nonce, whichever
 // attempt, else NonceTaken.
-func (s *Service) fate(ctx context.Context, m *machine.Message, executed cid.Cid, r *types.MessageReceipt, included, exec machine.TipSetRef) (machine.Event, error) {
+func (s *Service) fate(ctx context.Context, m *machine.Message, executed cid.Cid, r *types.MessageReceipt, included *types.TipSet, exec machine.TipSetRef) (machine.Event, error) {
 	attempts, err := s.db.Attempts(ctx, m.ID)
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range attempts {
 		if (a.Cid() == executed || a.Message.Cid() == executed) && r != nil {
-			return machine.Landed{Msg: a.Message, Sig: a.Signature, Receipt: *r, Included: included, Executed: exec}, nil
+			o := vm.ComputeGasOutputs(r.GasUsed, a.Message.GasLimit, included.ParentBaseFee(), a.Message.GasFeeCap, a.Message.GasPremium)
+			spent := big.Sum(o.BaseFeeBurn, o.OverEstimationBurn, o.MinerTip)
+			return machine.Landed{Msg: a.Message, Sig: a.Signature, Receipt: *r, Included: refOf(included), Executed: exec, Spent: spent}, nil
 		}
 	}
 	return machine.NonceTaken{By: executed, Executed: exec}, nil
 }
 
-// parentOf names the parent of a tipset, from what was followed or from the node.
-func (s *Service) parentOf(ctx context.Context, ts *types.TipSet) (machine.TipSetRef, error) {
+// parentOf returns the parent of a tipset, from what was followed or from the node.
+func (s *Service) parentOf(ctx context.Context, ts *types.TipSet) (*types.TipSet, error) {
 	if head := s.Head(); head != nil && head.Key() == ts.Parents() {
-		return refOf(head), nil
+		return head, nil
 	}
-	parent, err := s.o.Node.ChainGetTipSet(ctx, ts.Parents())
+	parent, err := s.node().ChainGetTipSet(ctx, ts.Parents())
 	if err != nil {
-		return machine.TipSetRef{}, fmt.Errorf("load parent of tipset %d: %w", ts.Height(), err)
+		return nil, fmt.Errorf("load parent of tipset %d: %w", ts.Height(), err)
 	}
-	return refOf(parent), nil
+	return parent, nil
 }

@@ -227,6 +227,9 @@ func (s *Service) decide(ctx context.Context, changes []change, more func(*store
 	}
 	return s.apply(ctx, changes, func(tx *store.Tx) error {
 		if err := tx.Fence(chainLease, fence); err != nil {
+			s.leases.mu.Lock()
+			delete(s.leases.fences, chainLease)
+			s.leases.mu.Unlock()
 			return fmt.Errorf("%w: %v", errNotDecider, err)
 		}
 		if more != nil {

@@ -26,6 +26,7 @@ type ChainNode interface {
 
 // StateNode is what finding the fate of messages and senders asks of a node.
 type StateNode interface {
+	ChainHead(ctx context.Context) (*types.TipSet, error)
 	StateGetActor(ctx context.Context, actor address.Address, tsk types.TipSetKey) (*types.Actor, error)
 	StateAccountKey(ctx context.Context, addr address.Address, tsk types.TipSetKey) (address.Address, error)
 	StateSearchMsg(ctx context.Context, from types.TipSetKey, msg cid.Cid, limit abi.ChainEpoch, allowReplaced bool) (*node.MsgLookup, error)

@@ -42,7 +42,7 @@ func (w *worker) pushSigned(ctx context.Context, underway []machine.Message) ([]
 	}
 	if len(underway) > 0 && now.Sub(w.lastRepush) > repushEpochs*w.s.epochTime() && now.Sub(underway[0].PushedAt) > repushEpochs*w.s.epochTime() {
 		w.lastRepush = now
-		w.repush(ctx, underway)
+		return underway, w.repush(ctx, underway)
 	}
 	return underway, nil
 }
@@ -61,10 +61,11 @@ func (w *worker) push(ctx context.Context, fresh []machine.Message) error {
 	defer cancel()
 	taken := len(fresh)
 	var refusal error
-	if _, err := w.s.o.Node.MpoolBatchPush(cctx, signed); err != nil {
+	_, to := w.s.nodes.current()
+	if _, err := to.Node.MpoolBatchPush(cctx, signed); err != nil {
 		taken, refusal = 0, err
 		if api.Explain(err).Code != api.CodeUnavailable {
-			taken, refusal = w.pushSingly(cctx, signed)
+			taken, refusal = pushSingly(cctx, to.Node, signed)
 		}
 	}
 	if err := fault.Point("messager/pushed"); err != nil {
@@ -72,7 +73,7 @@ func (w *worker) push(ctx context.Context, fresh []machine.Message) error {
 	}
 	changes := make([]change, 0, len(fresh))
 	for _, m := range fresh[:taken] {
-		changes = append(changes, change{m.ID, machine.Pushed{Node: w.s.o.NodeName}})
+		changes = append(changes, change{m.ID, machine.Pushed{Node: to.Name}})
 	}
 	if refusal != nil {
 		d := machine.PushFailed{Reason: machine.PushRefused, Text: refusal.Error()}
@@ -100,30 +101,51 @@ func passed(text string) bool {
 	return strings.Contains(low, "nonce") && (strings.Contains(low, "already used") || strings.Contains(low, "too low") || strings.Contains(low, "lower than"))
 }
 
-func (w *worker) pushSingly(ctx context.Context, signed []*types.SignedMessage) (int, error) {
+func pushSingly(ctx context.Context, to Publisher, signed []*types.SignedMessage) (int, error) {
 	for i, m := range signed {
-		if _, err := w.s.o.Node.MpoolPush(ctx, m); err != nil {
+		if _, err := to.MpoolPush(ctx, m); err != nil {
 			return i, err
 		}
 	}
 	return len(signed), nil
 }
 
-// repush offers everything under way to the node again; a pool that still has it
-// says so, and that is fine.
-func (w *worker) repush(ctx context.Context, underway []machine.Message) {
+// repush offers messages under way to the node again, in order of nonces; a pool that
+// still has one says so, and that is fine. A refusal is recorded with the message.
+func (w *worker) repush(ctx context.Context, lost []machine.Message) error {
 	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
-	for i := range underway {
-		if sm := underway[i].Signed(); sm != nil {
-			if _, err := w.s.o.Node.MpoolPush(cctx, sm); err != nil {
-				log.Debugw("message not taken again", "cid", sm.Cid(), "err", err)
-			}
+	to := w.s.node()
+	var signed []*types.SignedMessage
+	for i := range lost {
+		sm := lost[i].Signed()
+		if sm == nil || lost[i].State != machine.Pending {
+			continue
 		}
+		_, err := to.MpoolPush(cctx, sm)
+		if err == nil {
+			signed = append(signed, sm)
+			continue
+		}
+		if api.Explain(err).Code == api.CodeUnavailable || cctx.Err() != nil {
+			return fmt.Errorf("push message %s again: %w", sm.Cid(), err)
+		}
+		if passed(err.Error()) {
+			return w.s.reconcileSender(ctx, w.addr)
+		}
+		if err := w.s.apply(ctx, []change{{lost[i].ID, machine.PushFailed{Reason: machine.PushRefused, Text: err.Error()}}}, nil); err != nil {
+			return err
+		}
+		break // later nonces would only leave a gap
 	}
+	if len(signed) > 0 {
+		w.s.extras.publish(ctx, signed)
+	}
+	return nil
 }
 
-// extras are the additional nodes; they only get copies, and never delay anything.
+// extras get copies of what the node in use has taken: the nodes that are only for
+// that, and the others that could be in use. They never delay anything.
 type extras struct {
 	s       *Service
 	mu      sync.Mutex
@@ -161,20 +183,25 @@ func (e *extras) load(ctx context.Context) {
 }
 
 func (e *extras) publish(ctx context.Context, signed []*types.SignedMessage) {
+	to := make(map[string]Publisher)
+	for _, o := range e.s.nodes.others() {
+		to[o.Name] = o.Node
+	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	for name, x := range e.clients {
-		e.s.running.Add(1)
-		go func() {
-			defer e.s.running.Done()
+		to[name] = x.node
+	}
+	e.mu.Unlock()
+	for name, p := range to {
+		e.s.running.Go(func() {
 			recovered("publish to "+name, func() {
 				cctx, cancel := context.WithTimeout(ctx, extraTimeout)
 				defer cancel()
-				if _, err := x.node.MpoolBatchPush(cctx, signed); err != nil {
+				if _, err := p.MpoolBatchPush(cctx, signed); err != nil {
 					log.Debugw("additional node did not take messages", "name", name, "err", err)
 				}
 			})
-		}()
+		})
 	}
 }
 

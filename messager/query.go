@@ -12,6 +12,7 @@ import (
 	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/messager/machine"
 	"github.com/filecoin-venus/venus/messager/store"
+	"github.com/filecoin-venus/venus/types"
 )
 
 // Message returns a message by id; an unknown one is an error of kind not found.
@@ -68,6 +69,8 @@ type Explanation struct {
 	Reason, Advice string
 	Ahead          int
 	Notes          []machine.Note
+	// Attempts is all that was ever signed for it, oldest first.
+	Attempts []*types.SignedMessage
 }
 
 // Explain tells in plain words what a message waits for.
@@ -77,6 +80,10 @@ func (s *Service) Explain(ctx context.Context, id string) (Explanation, error) {
 		return Explanation{}, err
 	}
 	notes, err := s.db.Notes(ctx, id)
+	if err != nil {
+		return Explanation{}, err
+	}
+	attempts, err := s.db.Attempts(ctx, id)
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -91,7 +98,7 @@ func (s *Service) Explain(ctx context.Context, id string) (Explanation, error) {
 	if m.State == machine.Queued {
 		s.hint(ctx, &m)
 	}
-	e := Explanation{Message: m, Ahead: ahead, Notes: notes}
+	e := Explanation{Message: m, Ahead: ahead, Notes: notes, Attempts: attempts}
 	e.Reason, e.Advice = machine.Explain(&m, head, ahead, s.clk.Now())
 	return e, nil
 }
@@ -167,10 +174,10 @@ func (s *Service) Republish(ctx context.Context, id string) error {
 	}
 	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
-	if _, err := s.o.Node.MpoolPush(cctx, m.Signed()); err != nil {
+	if _, err := s.node().MpoolPush(cctx, m.Signed()); err != nil {
 		return fmt.Errorf("push message %s: %w", id, err)
 	}
-	return s.apply(ctx, []change{{id, machine.Pushed{Node: s.o.NodeName}}}, nil)
+	return s.apply(ctx, []change{{id, machine.Pushed{Node: s.nodeName()}}}, nil)
 }
 
 // Reconcile asks the chain for the fate of one message.

@@ -80,7 +80,7 @@ func (s *Service) reconcileSender(ctx context.Context, a address.Address) error 
 func (s *Service) chainNonce(ctx context.Context, a address.Address, at *types.TipSet) (uint64, error) {
 	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
-	actor, err := s.o.Node.StateGetActor(cctx, a, at.Key())
+	actor, err := s.node().StateGetActor(cctx, a, at.Key())
 	if err != nil {
 		return 0, fmt.Errorf("ask the node for %s: %w", a, err)
 	}
@@ -113,7 +113,7 @@ func (s *Service) search(ctx context.Context, m *machine.Message, at *types.TipS
 	limit := abi.ChainEpoch(s.clk.Now().Sub(m.Created)/s.epochTime()) + keepHeads
 	for i := len(attempts) - 1; i >= 0; i-- {
 		c := attempts[i].Cid()
-		found, err := s.o.Node.StateSearchMsg(cctx, at.Key(), c, limit, true)
+		found, err := s.node().StateSearchMsg(cctx, at.Key(), c, limit, true)
 		if err != nil {
 			if api.Explain(err).Code == api.CodeNotFound {
 				continue // the node never saw this attempt
@@ -128,7 +128,7 @@ func (s *Service) search(ctx context.Context, m *machine.Message, at *types.TipS
 }
 
 func (s *Service) foundOnChain(ctx context.Context, m *machine.Message, found *node.MsgLookup) (machine.Event, error) {
-	exec, err := s.o.Node.ChainGetTipSet(ctx, found.TipSet)
+	exec, err := s.node().ChainGetTipSet(ctx, found.TipSet)
 	if err != nil {
 		return nil, fmt.Errorf("load tipset %s: %w", found.TipSet, err)
 	}

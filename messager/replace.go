@@ -9,6 +9,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/internal/fault"
 	"github.com/filecoin-venus/venus/messager/machine"
 	"github.com/filecoin-venus/venus/messager/store"
 	"github.com/filecoin-venus/venus/types"
@@ -21,7 +22,7 @@ const (
 
 // replaceStuck signs the lowest pending message again when its price no longer
 // meets the market. All later ones only wait for it.
-func (w *worker) replaceStuck(ctx context.Context, underway []machine.Message) (bool, error) {
+func (w *worker) replaceStuck(ctx context.Context, sender store.Sender, underway []machine.Message) (bool, error) {
 	s := w.s
 	head := s.Head()
 	if head == nil || len(underway) == 0 {
@@ -37,20 +38,24 @@ func (w *worker) replaceStuck(ctx context.Context, underway []machine.Message) (
 		return false, err
 	}
 	stuck := machine.Stuck(underway, now, s.epochTime(), head.ParentBaseFee(), premium)
-	if stuck == nil || stuck.NextTry.After(now) {
+	if stuck == nil || stuck.NextTry.After(now) || stuck.Wallet == "" {
 		return false, nil
 	}
-	fees, err := w.fees(ctx, stuck)
-	if err != nil {
-		return false, err
-	}
-	msg, err := machine.Reprice(&stuck.Msg, premium, feeCap, fees)
+	shared := s.sharedLimits()
+	msg, err := machine.Reprice(&stuck.Msg, premium, feeCap, machine.Resolve(stuck, shared.rules, sender.Limits, shared.Limits))
 	if err != nil {
 		return false, s.apply(ctx, []change{{stuck.ID, machine.PushFailed{Reason: machine.FeeLimit, Text: err.Error()}}}, nil)
 	}
-	_, err = s.signAgain(ctx, stuck, msg, fmt.Sprintf("stuck at base fee %s", head.ParentBaseFee()))
+	budget := machine.Budget{PerDay: shared.ReplaceBudget, Day: sender.ReplacedDay, Spent: sender.ReplacedSum}
+	if err := budget.Take(stuck, msg, now); err != nil {
+		return false, s.apply(ctx, []change{{stuck.ID, machine.PushFailed{Reason: machine.FeeLimit, Text: err.Error()}}}, nil)
+	}
+	_, err = s.signAgain(ctx, stuck, msg, fmt.Sprintf("stuck at base fee %s", head.ParentBaseFee()), &budget)
 	if errors.Is(err, store.ErrStale) {
 		return true, nil
+	}
+	if err != nil && ctx.Err() != nil {
+		return false, err
 	}
 	if err != nil {
 		return false, s.apply(ctx, []change{{stuck.ID, machine.PushFailed{Reason: signReason(err), Text: err.Error()}}}, nil)
@@ -58,33 +63,25 @@ func (w *worker) replaceStuck(ctx context.Context, underway []machine.Message) (
 	return true, nil
 }
 
-func (w *worker) fees(ctx context.Context, m *machine.Message) (machine.Fees, error) {
-	sender, err := w.s.db.Sender(ctx, w.addr)
-	if err != nil {
-		return machine.Fees{}, fmt.Errorf("load sender: %w", err)
-	}
-	return machine.Resolve(m, sender.Limits, w.s.sharedLimits().Limits), nil
-}
-
 // market asks the node what gets a message in now.
 func (s *Service) market(ctx context.Context, m *types.Message) (premium, feeCap big.Int, err error) {
 	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
-	if premium, err = s.o.Node.GasEstimateGasPremium(cctx, premiumBlocks, m.From, m.GasLimit, types.EmptyTSK); err != nil {
+	if premium, err = s.node().GasEstimateGasPremium(cctx, premiumBlocks, m.From, m.GasLimit, types.EmptyTSK); err != nil {
 		return premium, feeCap, fmt.Errorf("ask the node for the premium: %w", err)
 	}
 	probe := *m
 	probe.GasPremium = premium
-	if feeCap, err = s.o.Node.GasEstimateFeeCap(cctx, &probe, feeCapBlocks, types.EmptyTSK); err != nil {
+	if feeCap, err = s.node().GasEstimateFeeCap(cctx, &probe, feeCapBlocks, types.EmptyTSK); err != nil {
 		return premium, feeCap, fmt.Errorf("ask the node for the fee cap: %w", err)
 	}
 	return premium, feeCap, nil
 }
 
 // signAgain has a message signed again under its nonce and stores the new attempt
-// over the one that was read; if that changed meanwhile, ErrStale and nothing
-// happened. The sender's worker pushes it.
-func (s *Service) signAgain(ctx context.Context, m *machine.Message, msg *types.Message, why string) (cid.Cid, error) {
+// over the one that was read, and budget if not nil; if that message changed
+// meanwhile, ErrStale and nothing happened. The sender's worker pushes it.
+func (s *Service) signAgain(ctx context.Context, m *machine.Message, msg *types.Message, why string, budget *machine.Budget) (cid.Cid, error) {
 	sig, err := s.wallets.sign(ctx, m.Wallet, msg)
 	if err != nil {
 		return cid.Undef, err
@@ -103,6 +100,11 @@ func (s *Service) signAgain(ctx context.Context, m *machine.Message, msg *types.
 			return err
 		}
 		n := next
+		if budget != nil {
+			if err := tx.Replaced(m.Msg.From, budget.Day, budget.Spent); err != nil {
+				return err
+			}
+		}
 		if err := tx.Write(&n, note); err != nil {
 			return err
 		}
@@ -111,8 +113,9 @@ func (s *Service) signAgain(ctx context.Context, m *machine.Message, msg *types.
 	if err != nil {
 		return cid.Undef, err
 	}
+	s.meters.event(note.Kind, &next)
 	s.hub.tell(m.ID)
-	return next.SignedCid, nil
+	return next.SignedCid, fault.Point("messager/repriced")
 }
 
 // Price is what an operator asks of a replacement. Zero values are estimated.
@@ -144,7 +147,11 @@ func (s *Service) Replace(ctx context.Context, id string, p Price) (cid.Cid, err
 	if err != nil {
 		return cid.Undef, fmt.Errorf("load sender: %w", err)
 	}
-	fees := machine.Resolve(&m, sender.Limits, s.sharedLimits().Limits)
+	if m.Wallet == "" {
+		return cid.Undef, api.Errorf(api.CodePrecondition, "message %s was signed elsewhere", id).WithHint("have it signed there with a higher price and push that")
+	}
+	shared := s.sharedLimits()
+	fees := machine.Resolve(&m, shared.rules, sender.Limits, shared.Limits)
 	if p.MaxFee.Int != nil && p.MaxFee.Sign() > 0 {
 		fees.MaxFee, fees.MaxFeeFrom = p.MaxFee, "call"
 	}
@@ -164,7 +171,7 @@ func (s *Service) Replace(ctx context.Context, id string, p Price) (cid.Cid, err
 	if err != nil {
 		return cid.Undef, api.Errorf(api.CodeLimit, "%s", err.Error()).WithHint("raise --max-fee")
 	}
-	c, err := s.signAgain(ctx, &m, msg, "by the operator")
+	c, err := s.signAgain(ctx, &m, msg, "by the operator", nil)
 	if errors.Is(err, store.ErrStale) {
 		return cid.Undef, api.Errorf(api.CodeConflict, "message %s changed meanwhile", id).WithHint("look at it and try again")
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/big"
 	stcrypto "github.com/filecoin-project/go-state-types/crypto"
 	logging "github.com/ipfs/go-log/v2"
 
@@ -24,10 +25,10 @@ var log = logging.Logger("messager")
 // Options are the parts of a messager. All are required but Verify.
 type Options struct {
 	DB    *store.DB
-	Node  Node
 	Clock clock.Clock
-	// NodeName names the node in messages' histories, without its token.
-	NodeName string
+	// Nodes are the nodes to work with, at least one, the preferred one first. One is
+	// in use at a time.
+	Nodes []Endpoint
 	// Holder names this messager, the same after a restart and no other's, in leases.
 	Holder string
 	// DialWallet makes a client of a wallet, DialNode one of an additional node.
@@ -40,8 +41,13 @@ type Options struct {
 // Shared are the limits of all senders that have none of their own.
 type Shared struct {
 	machine.Limits
-	// SelNum bounds a sender's messages under way.
-	SelNum uint64
+	// SelNum bounds a sender's messages under way, GlobalNum those of all senders
+	// together, 0 = not at all. Window proofs are beyond both.
+	SelNum, GlobalNum uint64
+	// ReplaceBudget, attoFIL, bounds what the automatic replacements of a sender may
+	// add to its fees in a day; zero does not.
+	ReplaceBudget big.Int
+	rules         []machine.Rule
 }
 
 const (
@@ -58,6 +64,8 @@ type Service struct {
 	db      *store.DB
 	clk     clock.Clock
 	wallets *wallets
+	nodes   nodes
+	meters  *meters
 	extras  *extras
 	hub     *hub
 	leases  leases
@@ -93,6 +101,9 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		leases: leases{fences: make(map[string]int64), unwell: unwellTicks, soon: make(chan struct{}, 1)},
 	}
 	s.wallets = newWallets(s)
+	s.nodes = nodes{s: s, all: o.Nodes, views: make([]machine.NodeView, len(o.Nodes))}
+	s.meters = newMeters()
+	s.meters.registry.MustRegister(newGauges(s))
 	s.extras = &extras{s: s, clients: make(map[string]extra)}
 	if err := s.loadShared(ctx); err != nil {
 		return nil, err
@@ -104,9 +115,13 @@ func New(ctx context.Context, o Options) (*Service, error) {
 }
 
 func (s *Service) loadShared(ctx context.Context) error {
-	sh := Shared{Limits: machine.DefaultLimits(), SelNum: defaultSelNum}
+	sh := Shared{Limits: machine.DefaultLimits(), SelNum: defaultSelNum, ReplaceBudget: big.Zero()}
 	if err := s.db.Setting(ctx, sharedName, &sh); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return fmt.Errorf("load shared limits: %w", err)
+	}
+	var err error
+	if sh.rules, err = s.db.Rules(ctx); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,6 +145,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.extras.load(ctx)
 	s.spawn("leases", func() { s.keepLeases(ctx) })
 	s.spawn("share", func() { s.share(ctx) })
+	s.spawn("nodes", func() { s.nodes.watch(ctx) })
 	s.spawn("wallets", func() { s.wallets.run(ctx) })
 	s.spawn("reconcile", func() { s.reconcileLoop(ctx) })
 	s.spawn("follow", func() { s.follow(ctx) })
@@ -265,7 +281,7 @@ func (s *Service) askNode(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
-	st, err := s.o.Node.SyncState(ctx)
+	st, err := s.node().SyncState(ctx)
 	fetching := err != nil
 	if err == nil {
 		for _, a := range st.ActiveSyncs {
@@ -325,10 +341,11 @@ func (s *Service) apply(ctx context.Context, changes []change, more func(*store.
 	var err error
 	for range tries {
 		var touched []string
+		var counted []func()
 		err = s.db.Update(ctx, func(tx *store.Tx) error {
-			touched = touched[:0]
+			touched, counted = touched[:0], counted[:0]
 			for _, c := range changes {
-				ok, err := applyOne(tx, c, s.clk.Now())
+				ok, err := s.applyOne(tx, c, &counted)
 				if err != nil {
 					return err
 				}
@@ -342,6 +359,9 @@ func (s *Service) apply(ctx context.Context, changes []change, more func(*store.
 			return nil
 		})
 		if err == nil {
+			for _, count := range counted {
+				count()
+			}
 			s.hub.tell(touched...)
 			return nil
 		}
@@ -352,12 +372,13 @@ func (s *Service) apply(ctx context.Context, changes []change, more func(*store.
 	return err
 }
 
-func applyOne(tx *store.Tx, c change, now time.Time) (bool, error) {
+// applyOne writes one event; counted grows by what is to be done once that is durable.
+func (s *Service) applyOne(tx *store.Tx, c change, counted *[]func()) (bool, error) {
 	m, err := tx.Get(c.id)
 	if err != nil {
 		return false, fmt.Errorf("message %s: %w", c.id, err)
 	}
-	next, note, err := m.Step(c.ev, now)
+	next, note, err := m.Step(c.ev, s.clk.Now())
 	if errors.Is(err, machine.ErrIllegal) {
 		log.Debugw("event skipped", "id", c.id, "err", err)
 		return false, nil
@@ -368,6 +389,8 @@ func applyOne(tx *store.Tx, c change, now time.Time) (bool, error) {
 	// Failures that repeat word by word do not lengthen the history.
 	if m.Error == next.Error && next.Error != "" && m.State == next.State {
 		note = machine.Note{}
+	} else {
+		*counted = append(*counted, func() { s.meters.event(note.Kind, &next) })
 	}
 	return true, tx.Write(&next, note)
 }

@@ -89,7 +89,7 @@ func (r *rig) restart() {
 		name = "me"
 	}
 	r.Service, err = New(ctx, Options{
-		DB: r.db, Node: r.node, Clock: r.clk, NodeName: "model", Holder: name,
+		DB: r.db, Nodes: []Endpoint{{"model", r.node}}, Clock: r.clk, Holder: name,
 		DialWallet: func(string, string) (Signer, func(), error) { return r.wallet, func() {}, nil },
 		DialNode:   func(string, string) (Publisher, func(), error) { return r.node, func() {}, nil },
 	})

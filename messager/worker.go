@@ -25,6 +25,9 @@ const (
 	roundSlow  = 5 * time.Second
 )
 
+// noFeeLimit, 2e9 FIL, is above any fee.
+var noFeeLimit = big.Mul(big.NewInt(2_000_000_000), big.NewInt(1_000_000_000_000_000_000))
+
 // worker is the only goroutine that gives out nonces of its sender.
 type worker struct {
 	s       *Service
@@ -34,9 +37,14 @@ type worker struct {
 	// The rest belongs to the goroutine.
 	failures   int
 	lastRepush time.Time
+	// lined is the head at which the line of nonces was looked after last.
+	lined types.TipSetKey
+	gap   gap
 }
 
 func (w *worker) wake() { poke(w.poke) }
+
+func (w *worker) self() []address.Address { return []address.Address{w.addr} }
 
 func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -103,7 +111,17 @@ func (w *worker) round(ctx context.Context) (again bool, err error) {
 	if reason, _ := s.nodeTrouble(); reason != machine.NoReason {
 		return false, nil // the follower wakes all senders when the node is back
 	}
-	replaced, err := w.replaceStuck(ctx, underway)
+	sender, err := s.db.Sender(ctx, w.addr)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil // nothing was ever taken for it
+	}
+	if err != nil {
+		return false, fmt.Errorf("load sender: %w", err)
+	}
+	if err := w.keepLine(ctx, sender, underway); err != nil {
+		return false, err
+	}
+	replaced, err := w.replaceStuck(ctx, sender, underway)
 	if err != nil || replaced {
 		return replaced, err
 	}
@@ -114,19 +132,46 @@ func (w *worker) round(ctx context.Context) (again bool, err error) {
 	if due, err = w.dropExpired(ctx, due); err != nil {
 		return false, err
 	}
-	sender, err := s.db.Sender(ctx, w.addr)
-	if err != nil {
-		return false, fmt.Errorf("load sender: %w", err)
-	}
-	limit := sender.SelNum
-	if limit == 0 {
-		limit = s.sharedLimits().SelNum
-	}
-	batch := machine.Choose(due, s.clk.Now(), machine.Room(limit, len(underway)))
-	if sender.Paused || len(batch) == 0 {
+	if sender.Paused {
 		return false, nil
 	}
-	return true, w.send(ctx, sender, underway, batch)
+	batch, err := w.choose(ctx, sender, due, len(underway))
+	if err != nil || len(batch) == 0 {
+		return false, err
+	}
+	return w.send(ctx, sender, underway, batch)
+}
+
+// choose takes from the due messages what the limits leave room for. Window proofs
+// and repairs need none: they are few, and late they cost more than any limit saves.
+func (w *worker) choose(ctx context.Context, sender store.Sender, due []machine.Message, underway int) ([]machine.Message, error) {
+	shared := w.s.sharedLimits()
+	limit := sender.SelNum
+	if limit == 0 {
+		limit = shared.SelNum
+	}
+	room := machine.Room(limit, underway)
+	if shared.GlobalNum > 0 && room > 0 {
+		all, err := w.s.db.Count(ctx, store.Query{States: []machine.State{machine.Signed, machine.Pending}})
+		if err != nil {
+			return nil, err
+		}
+		contenders, err := w.s.db.Contenders(ctx, w.s.clk.Now())
+		if err != nil {
+			return nil, err
+		}
+		room = min(room, machine.Share(shared.GlobalNum, all, underway, contenders))
+	}
+	var out []machine.Message
+	for _, m := range machine.Choose(due, w.s.clk.Now(), batchSize) {
+		if m.Lane == machine.LaneProof {
+			out = append(out, m)
+		} else if room > 0 {
+			out = append(out, m)
+			room--
+		}
+	}
+	return out, nil
 }
 
 func (w *worker) dropExpired(ctx context.Context, due []machine.Message) ([]machine.Message, error) {
@@ -145,36 +190,43 @@ func (w *worker) dropExpired(ctx context.Context, due []machine.Message) ([]mach
 
 // send gives nonces to as many messages of a batch as can have one. Messages that
 // can not are delayed with their reason and take none.
-func (w *worker) send(ctx context.Context, sender store.Sender, underway, batch []machine.Message) error {
+// again tells that another round can go on at once.
+func (w *worker) send(ctx context.Context, sender store.Sender, underway, batch []machine.Message) (again bool, err error) {
 	poolNonce, err := w.poolNonce(ctx, batch)
 	if err != nil || poolNonce == nil {
-		return err
+		return poolNonce == nil, err
 	}
-	next, foreign := machine.NextNonce(sender.NextNonce, *poolNonce)
-	if foreign && sender.NextNonce > 0 {
-		log.Warnw("nonces were used that this messager did not give out: another program signs with this key", "from", w.addr, "ours", sender.NextNonce, "node", *poolNonce)
+	if err := w.noteForeign(ctx, sender, *poolNonce); err != nil {
+		return false, err
 	}
-	priced, delays, err := w.estimate(ctx, sender, batch, next)
+	l, err := w.look(ctx, sender, *poolNonce)
 	if err != nil {
-		return err
+		return false, err
+	}
+	if !l.settled && sender.NextNonce > l.next {
+		return false, nil // whether nonces were skipped shows within some epochs
+	}
+	if batch, err = w.place(ctx, batch, l); err != nil || len(batch) == 0 {
+		return true, err
+	}
+	priced, delays, err := w.estimate(ctx, sender, batch, l.next)
+	if err != nil {
+		return false, err
 	}
 	fitting, more, err := w.affordable(ctx, underway, priced)
 	if err != nil {
-		return err
+		return false, err
 	}
 	delays = append(delays, more...)
-	signed, more := w.sign(ctx, fitting, next)
+	signed, next, more := w.sign(ctx, fitting, l.next)
 	delays = append(delays, more...)
 	if err := w.s.apply(ctx, delays, nil); err != nil {
-		return fmt.Errorf("record delays: %w", err)
+		return false, fmt.Errorf("record delays: %w", err)
 	}
 	if len(signed) == 0 {
-		return nil
+		return true, nil
 	}
-	if err := w.assign(ctx, sender, next, signed); err != nil {
-		return err
-	}
-	return nil
+	return true, w.assign(ctx, sender, next, signed)
 }
 
 // poolNonce asks the node for the sender's next nonce, pending messages included.
@@ -182,7 +234,7 @@ func (w *worker) send(ctx context.Context, sender store.Sender, underway, batch 
 func (w *worker) poolNonce(ctx context.Context, batch []machine.Message) (*uint64, error) {
 	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
-	n, err := w.s.o.Node.MpoolGetNonce(cctx, w.addr)
+	n, err := w.s.node().MpoolGetNonce(cctx, w.addr)
 	if err == nil {
 		return &n, nil
 	}
@@ -198,25 +250,26 @@ func (w *worker) poolNonce(ctx context.Context, batch []machine.Message) (*uint6
 
 // offer is a message with its prices, on its way to a signature.
 type offer struct {
-	m     machine.Message
-	msg   types.Message
-	bound string
+	m       machine.Message
+	msg     types.Message
+	account string
 }
 
 // estimate prices a batch on top of what is pending. Messages that would fail on
 // chain, and those whose limits are below the base fee, are delayed.
 func (w *worker) estimate(ctx context.Context, sender store.Sender, batch []machine.Message, next uint64) ([]offer, []change, error) {
-	shared := w.s.sharedLimits().Limits
+	shared := w.s.sharedLimits()
 	fees := make([]machine.Fees, len(batch))
 	items := make([]*node.EstimateMessage, len(batch))
 	for i := range batch {
-		fees[i] = machine.Resolve(&batch[i], sender.Limits, shared)
+		fees[i] = machine.Resolve(&batch[i], shared.rules, sender.Limits, shared.Limits)
 		msg := batch[i].Msg
-		items[i] = &node.EstimateMessage{Msg: &msg, Spec: &node.MessageSendSpec{MaxFee: fees[i].MaxFee, GasOverEstimation: fees[i].GasOverEstimation}}
+		// The market's price is asked for; limits are applied here, where they are told.
+		items[i] = &node.EstimateMessage{Msg: &msg, Spec: &node.MessageSendSpec{MaxFee: noFeeLimit, GasOverEstimation: fees[i].GasOverEstimation}}
 	}
 	cctx, cancel := context.WithTimeout(ctx, estimateTimeout)
 	defer cancel()
-	res, err := w.s.o.Node.GasBatchEstimateMessageGas(cctx, items, next, types.EmptyTSK)
+	res, err := w.s.node().GasBatchEstimateMessageGas(cctx, items, next, types.EmptyTSK)
 	if err != nil {
 		return nil, nil, fmt.Errorf("ask the node for estimates: %w", err)
 	}
@@ -243,9 +296,10 @@ func (w *worker) estimate(ctx context.Context, sender store.Sender, batch []mach
 		}
 		o := offer{m: batch[i], msg: batch[i].Msg}
 		o.msg.GasLimit, o.msg.GasFeeCap, o.msg.GasPremium = r.Msg.GasLimit, r.Msg.GasFeeCap, r.Msg.GasPremium
-		o.bound = fees[i].Bound(&o.msg)
+		bound, account := fees[i].Decide(&o.msg)
+		o.account = account
 		if o.msg.GasFeeCap.LessThan(baseFee) {
-			text := fmt.Sprintf("the fee cap of %s attoFIL per gas is below the base fee of %s; it is bound by the %s", o.msg.GasFeeCap, baseFee, boundName(o.bound, fees[i]))
+			text := fmt.Sprintf("the fee cap of %s attoFIL per gas is below the base fee of %s; it is bound by the %s", o.msg.GasFeeCap, baseFee, boundName(bound, fees[i]))
 			delays = append(delays, change{o.m.ID, machine.Delayed{Reason: machine.FeeLimit, Text: text}})
 			continue
 		}
@@ -268,7 +322,7 @@ func (w *worker) affordable(ctx context.Context, underway []machine.Message, pri
 	}
 	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
-	actor, err := w.s.o.Node.StateGetActor(cctx, w.addr, types.EmptyTSK)
+	actor, err := w.s.node().StateGetActor(cctx, w.addr, types.EmptyTSK)
 	if err != nil {
 		return nil, nil, fmt.Errorf("ask the node for the balance: %w", err)
 	}
@@ -292,9 +346,10 @@ type signedOffer struct {
 	ev machine.Assigned
 }
 
-// sign has the wallets sign with consecutive nonces from next on. A message whose
-// wallet fails is delayed and takes no nonce; the others of that wallet wait too.
-func (w *worker) sign(ctx context.Context, offers []offer, next uint64) ([]signedOffer, []change) {
+// sign has the wallets sign with consecutive nonces from next on, fillers with the
+// nonce they are for, and returns the nonce that follows. A message whose wallet
+// fails is delayed and takes no nonce; the others of that wallet wait too.
+func (w *worker) sign(ctx context.Context, offers []offer, next uint64) ([]signedOffer, uint64, []change) {
 	var out []signedOffer
 	var delays []change
 	broken := make(map[string]machine.Delayed)
@@ -304,7 +359,11 @@ func (w *worker) sign(ctx context.Context, offers []offer, next uint64) ([]signe
 			continue
 		}
 		msg := o.msg
-		msg.Nonce = next + uint64(len(out))
+		filled, fills := o.m.Fills()
+		msg.Nonce = next
+		if fills {
+			msg.Nonce = filled
+		}
 		sig, err := w.s.wallets.sign(ctx, o.m.Wallet, &msg)
 		if err != nil {
 			d := machine.Delayed{Reason: signReason(err), Text: err.Error()}
@@ -314,9 +373,12 @@ func (w *worker) sign(ctx context.Context, offers []offer, next uint64) ([]signe
 			delays = append(delays, change{o.m.ID, d})
 			continue
 		}
-		out = append(out, signedOffer{o.m.ID, machine.Assigned{Msg: msg, Sig: *sig, Bound: o.bound}})
+		out = append(out, signedOffer{o.m.ID, machine.Assigned{Msg: msg, Sig: *sig, Account: o.account}})
+		if !fills {
+			next++
+		}
 	}
-	return out, delays
+	return out, next, delays
 }
 
 func signReason(err error) machine.Reason {
@@ -327,8 +389,8 @@ func signReason(err error) machine.Reason {
 	return machine.ReasonOfSign(err.Error(), away)
 }
 
-// assign writes nonce, signed bytes and state in one transaction, under the lease
-// and over the nonce and the messages that were read. Nothing signed leaves this
+// assign writes nonces, signed bytes, states and the next nonce in one transaction,
+// under the lease and over the nonce and the messages that were read. Nothing signed leaves this
 // process before that.
 func (w *worker) assign(ctx context.Context, sender store.Sender, next uint64, signed []signedOffer) error {
 	s := w.s
@@ -344,7 +406,7 @@ func (w *worker) assign(ctx context.Context, sender store.Sender, next uint64, s
 		if err := tx.Fence(lease, fence); err != nil {
 			return err
 		}
-		if err := tx.SetNonce(w.addr, sender.NextNonce, next+uint64(len(signed))); err != nil {
+		if err := tx.SetNonce(w.addr, sender.NextNonce, next); err != nil {
 			return err
 		}
 		for _, o := range signed {
@@ -374,6 +436,9 @@ func (w *worker) assign(ctx context.Context, sender store.Sender, next uint64, s
 	}
 	if err != nil {
 		return fmt.Errorf("store signed messages: %w", err)
+	}
+	for _, id := range ids {
+		s.meters.event("signed", &machine.Message{ID: id})
 	}
 	s.hub.tell(ids...)
 	// Durable from here on; the next round pushes.

@@ -43,6 +43,11 @@ type Push interface {
 	// same id again returns the id and changes nothing; another message under it is an error.
 	//perm:write
 	PushMessageWithId(ctx context.Context, id string, msg *types.Message, meta *MsgMeta, walletName string) (string, error) //nolint:revive // the field's spelling
+	// PushSignedMessage takes a message that was signed elsewhere and returns its id, which is its CID. Its
+	// nonce must be the sender's next, or one that is missing; it is reserved. Nobody here can price the
+	// message again.
+	//perm:write
+	PushSignedMessage(ctx context.Context, msg *types.SignedMessage) (string, error)
 }
 
 // Lookup finds messages and tells how they fare.
@@ -175,6 +180,15 @@ type Settings interface {
 	// RefreshSharedParams reads the shared limits from the database again.
 	//perm:admin
 	RefreshSharedParams(ctx context.Context) error
+	// ListFeeRules lists the fee rules.
+	//perm:admin
+	ListFeeRules(ctx context.Context) ([]*FeeRule, error)
+	// SetFeeRule stores a fee rule in the place of the one about the same messages.
+	//perm:admin
+	SetFeeRule(ctx context.Context, r *FeeRule) error
+	// DeleteFeeRule forgets the fee rule about the same messages.
+	//perm:admin
+	DeleteFeeRule(ctx context.Context, r *FeeRule) error
 	// SaveNode adds a node that messages are also published through.
 	//perm:admin
 	SaveNode(ctx context.Context, n NodeSpec) error
@@ -258,9 +272,13 @@ type Message struct {
 	WalletName     string
 	FromUser       string
 	State          State
-	ErrorMsg       string
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
+	// Status is the state in words: queued, signed, pending, on chain ok or failed, failed, conflict, no wallet.
+	Status   string
+	ErrorMsg string
+	// Spent is what the message cost besides its value, attoFIL; zero until it landed.
+	Spent     abi.TokenAmount
+	CreatedAt time.Time
+	UpdatedAt time.Time
 }
 
 // Unsigned returns the chain's message with the nonce and gas it has so far.

@@ -20,6 +20,7 @@ type MessagerProxy struct {
 		AuthVerify               func(p0 context.Context, p1 string) ([]api.Permission, error)                                            `perm:"read" args:"token" doc:"AuthVerify returns the permissions of a token, or an error when it is not valid here."`
 		Closing                  func(p0 context.Context) (<-chan struct{}, error)                                                        `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
 		DeleteAddress            func(p0 context.Context, p1 address.Address) error                                                       `perm:"admin" args:"addr" doc:"DeleteAddress forgets a sender that has no message under way."`
+		DeleteFeeRule            func(p0 context.Context, p1 *FeeRule) error                                                              `perm:"admin" args:"r" doc:"DeleteFeeRule forgets the fee rule about the same messages."`
 		DeleteNode               func(p0 context.Context, p1 string) error                                                                `perm:"admin" args:"name" doc:"DeleteNode forgets such a node."`
 		DeleteWallet             func(p0 context.Context, p1 string) error                                                                `perm:"admin" args:"name" doc:"DeleteWallet stops taking messages for a wallet's addresses and forgets it once the pending ones landed."`
 		Discover                 func(p0 context.Context) (map[string]any, error)                                                         `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
@@ -42,6 +43,7 @@ type MessagerProxy struct {
 		ListAddress              func(p0 context.Context) ([]*Address, error)                                                             `perm:"admin" doc:"ListAddress lists the senders."`
 		ListBlockedMessage       func(p0 context.Context, p1 address.Address, p2 time.Duration) ([]*Message, error)                       `perm:"read" args:"addr,olderThan" doc:"ListBlockedMessage lists messages of an address (undefined = all) that wait for longer than a time."`
 		ListFailedMessage        func(p0 context.Context) ([]*Message, error)                                                             `perm:"read" doc:"ListFailedMessage lists queued messages that carry an error."`
+		ListFeeRules             func(p0 context.Context) ([]*FeeRule, error)                                                             `perm:"admin" doc:"ListFeeRules lists the fee rules."`
 		ListMessage              func(p0 context.Context, p1 MsgQuery) ([]*Message, error)                                                `perm:"read" args:"q" doc:"ListMessage lists messages, newest first, by page."`
 		ListNode                 func(p0 context.Context) ([]*Node, error)                                                                `perm:"admin" doc:"ListNode lists such nodes, without their tokens."`
 		ListRemoteWalletAddress  func(p0 context.Context, p1 string) ([]address.Address, error)                                           `perm:"admin" args:"name" doc:"ListRemoteWalletAddress asks a wallet for its addresses."`
@@ -52,6 +54,7 @@ type MessagerProxy struct {
 		MarkBadMessage           func(p0 context.Context, p1 string) error                                                                `perm:"admin" args:"id" doc:"MarkBadMessage fails a queued message for good. A message that has a nonce is refused: replace it."`
 		PushMessage              func(p0 context.Context, p1 *types.Message, p2 *MsgMeta, p3 string) (string, error)                      `perm:"write" args:"msg,meta,walletName" doc:"PushMessage queues a message of a wallet's address and returns its id (a UUID). Nonce and gas are the messager's work; meta may be null."`
 		PushMessageWithId        func(p0 context.Context, p1 string, p2 *types.Message, p3 *MsgMeta, p4 string) (string, error)           `perm:"write" args:"id,msg,meta,walletName" doc:"PushMessageWithId is PushMessage with an id of the caller's. Pushing the same message under the same id again returns the id and changes nothing; another message under it is an error."`
+		PushSignedMessage        func(p0 context.Context, p1 *types.SignedMessage) (string, error)                                        `perm:"write" args:"msg" doc:"PushSignedMessage takes a message that was signed elsewhere and returns its id, which is its CID. Its nonce must be the sender's next, or one that is missing; it is reserved. Nobody here can price the message again."`
 		RefreshSharedParams      func(p0 context.Context) error                                                                           `perm:"admin" doc:"RefreshSharedParams reads the shared limits from the database again."`
 		ReplaceMessage           func(p0 context.Context, p1 string, p2 bool, p3 string, p4 int64, p5 string, p6 string) (cid.Cid, error) `perm:"admin" args:"id,auto,maxFee,gasLimit,gasPremium,gasFeecap" doc:"ReplaceMessage signs a pending message again with a higher price and returns its new CID."`
 		RepublishMessage         func(p0 context.Context, p1 string) error                                                                `perm:"admin" args:"id" doc:"RepublishMessage pushes a pending message to the nodes again."`
@@ -59,6 +62,7 @@ type MessagerProxy struct {
 		SaveWallet               func(p0 context.Context, p1 WalletSpec) error                                                            `perm:"admin" args:"w" doc:"SaveWallet adds a wallet; a taken name is an error."`
 		Session                  func(p0 context.Context) (string, error)                                                                 `perm:"read" doc:"Session returns an id that is new at every start of the program."`
 		SetFeeParams             func(p0 context.Context, p1 address.Address, p2 float64, p3 string, p4 string) error                     `perm:"admin" args:"addr,gasOverEstimation,maxFee,maxFeeCap" doc:"SetFeeParams sets a sender's limits; amounts are attoFIL in decimal, \"\" = unchanged, 0 = the shared value."`
+		SetFeeRule               func(p0 context.Context, p1 *FeeRule) error                                                              `perm:"admin" args:"r" doc:"SetFeeRule stores a fee rule in the place of the one about the same messages."`
 		SetSelectMsgNum          func(p0 context.Context, p1 address.Address, p2 uint64) error                                            `perm:"admin" args:"addr,num" doc:"SetSelectMsgNum limits how many messages of a sender are pending at once; 0 = the shared limit."`
 		SetSharedParams          func(p0 context.Context, p1 *SharedParams) (*SharedParams, error)                                        `perm:"admin" args:"p" doc:"SetSharedParams replaces the shared limits."`
 		Shutdown                 func(p0 context.Context) error                                                                           `perm:"admin" doc:"Shutdown stops the program in good order."`
@@ -109,6 +113,14 @@ func (s *MessagerProxy) DeleteAddress(p0 context.Context, p1 address.Address) er
 		return api.ErrNotSupported
 	}
 	return s.Internal.DeleteAddress(p0, p1)
+}
+
+// DeleteFeeRule forwards to the function of the same name.
+func (s *MessagerProxy) DeleteFeeRule(p0 context.Context, p1 *FeeRule) error {
+	if s.Internal.DeleteFeeRule == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.DeleteFeeRule(p0, p1)
 }
 
 // DeleteNode forwards to the function of the same name.
@@ -287,6 +299,14 @@ func (s *MessagerProxy) ListFailedMessage(p0 context.Context) (r []*Message, err
 	return s.Internal.ListFailedMessage(p0)
 }
 
+// ListFeeRules forwards to the function of the same name.
+func (s *MessagerProxy) ListFeeRules(p0 context.Context) (r []*FeeRule, err error) {
+	if s.Internal.ListFeeRules == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ListFeeRules(p0)
+}
+
 // ListMessage forwards to the function of the same name.
 func (s *MessagerProxy) ListMessage(p0 context.Context, p1 MsgQuery) (r []*Message, err error) {
 	if s.Internal.ListMessage == nil {
@@ -367,6 +387,14 @@ func (s *MessagerProxy) PushMessageWithId(p0 context.Context, p1 string, p2 *typ
 	return s.Internal.PushMessageWithId(p0, p1, p2, p3, p4)
 }
 
+// PushSignedMessage forwards to the function of the same name.
+func (s *MessagerProxy) PushSignedMessage(p0 context.Context, p1 *types.SignedMessage) (r string, err error) {
+	if s.Internal.PushSignedMessage == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.PushSignedMessage(p0, p1)
+}
+
 // RefreshSharedParams forwards to the function of the same name.
 func (s *MessagerProxy) RefreshSharedParams(p0 context.Context) error {
 	if s.Internal.RefreshSharedParams == nil {
@@ -421,6 +449,14 @@ func (s *MessagerProxy) SetFeeParams(p0 context.Context, p1 address.Address, p2 
 		return api.ErrNotSupported
 	}
 	return s.Internal.SetFeeParams(p0, p1, p2, p3, p4)
+}
+
+// SetFeeRule forwards to the function of the same name.
+func (s *MessagerProxy) SetFeeRule(p0 context.Context, p1 *FeeRule) error {
+	if s.Internal.SetFeeRule == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.SetFeeRule(p0, p1)
 }
 
 // SetSelectMsgNum forwards to the function of the same name.

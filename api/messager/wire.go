@@ -4,7 +4,9 @@ import (
 	"time"
 
 	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/crypto"
+	"github.com/ipfs/go-cid"
 )
 
 // Signature is the field's signature, {Type, Data}.
@@ -26,18 +28,47 @@ type MsgQuery struct {
 // Event is one step in the life of a message.
 type Event struct {
 	At   time.Time
-	Kind string // queued, estimated, estimate failed, signed, sign failed, pushed, push failed, included, reverted, replaced, failed
+	Kind string // queued, estimate failed, signed, sign failed, delayed, pushed, push failed, included, reverted, replaced, conflict, failed
 	Text string
+}
+
+// Attempt is a form of a message that was signed. Fate is "landed", "replaced" for one
+// that a later attempt took the place of, "lost" when its nonce was used by another
+// message, and "waiting".
+type Attempt struct {
+	Cid        cid.Cid
+	Nonce      uint64
+	GasLimit   int64
+	GasFeeCap  abi.TokenAmount
+	GasPremium abi.TokenAmount
+	Fate       string
 }
 
 // Explanation tells why a message stands where it stands.
 type Explanation struct {
 	ID     string
 	State  State
+	Status string // the state in words
 	Reason string // one plain sentence
 	Advice string // what to do, "" when nothing
 	Ahead  int    // messages of the same sender that come first
 	Events []Event
+	// Attempts are all forms that were ever signed, oldest first.
+	Attempts []Attempt
+}
+
+// FeeRule limits the fees of messages of a sender, to an actor, that call a method;
+// null addresses and methods stand for all. Amounts are attoFIL in decimal, "" and
+// "0" leave a limit to the next rule. Of the rules that match a message those that
+// name the sender come first, then those that name the actor, then those that name
+// only a method; the message's own limits come before all, the shared ones last.
+type FeeRule struct {
+	Sender            *address.Address
+	Actor             *address.Address
+	Method            *abi.MethodNum
+	GasOverEstimation float64
+	MaxFee            string
+	MaxFeeCap         string
 }
 
 // WalletSpec is a wallet to add. URL is a multiaddress or a URL.
@@ -83,6 +114,8 @@ type Address struct {
 	GasOverEstimation float64         `json:"gasOverEstimation"`
 	MaxFee            string          `json:"maxFee"`
 	MaxFeeCap         string          `json:"maxFeeCap"`
+	ForeignNonce      uint64          `json:"foreignNonce"` // last nonce seen that somebody else used
+	ForeignAt         time.Time       `json:"foreignAt"`    // when; zero = never
 	Queued            int             `json:"queued"`
 	Pending           int             `json:"pending"`
 	CreatedAt         time.Time       `json:"createAt"`
@@ -96,6 +129,10 @@ type SharedParams struct {
 	MaxFee            string  `json:"maxFee"`
 	MaxFeeCap         string  `json:"maxFeeCap"`
 	SelMsgNum         uint64  `json:"selMsgNum"`
+	// GlobalMsgNum bounds the messages under way of all senders together; 0 does not.
+	GlobalMsgNum uint64 `json:"globalMsgNum"`
+	// ReplaceBudget bounds what automatic replacements of a sender may add in a day, attoFIL; "" and "0" do not.
+	ReplaceBudget string `json:"replaceBudget"`
 }
 
 // NodeSpec is a node to publish through.

@@ -23,7 +23,7 @@ type Env struct {
 
 // Commands are all commands but run.
 func Commands(e Env) []*cli.Command {
-	all := []*cli.Command{messages(), wallets(), addresses(), sharedParams(), nodes(), program().Logs("the running messager")}
+	all := []*cli.Command{messages(), wallets(), addresses(), sharedParams(), feeRules(), nodes(), program().Logs("the running messager")}
 	for _, c := range all {
 		c.Before = func(ctx context.Context, cmd *cli.Command) (context.Context, error) {
 			dir, err := program().Dir(cmd)

@@ -2,7 +2,10 @@ package messager
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -14,11 +17,12 @@ import (
 	msgapi "github.com/filecoin-venus/venus/api/messager"
 	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
+	"github.com/filecoin-venus/venus/types"
 )
 
 func messages() *cli.Command {
 	return &cli.Command{Name: "msg", Usage: "messages on their way", Commands: []*cli.Command{
-		listMessages(), searchMessage(), waitMessage(), whyMessage(), listFailed(), listBlocked(),
+		listMessages(), searchMessage(), waitMessage(), whyMessage(), listFailed(), listBlocked(), pushSigned(),
 		replaceMessage(), onMessage("republish", "push a message under way to the nodes again", "published", (*client).RepublishMessage),
 		markBad(), updateMessages(), onMessage("update-filled-msg", "ask the chain for the fate of a message", "compared with the chain", (*client).UpdateFilledMessageByID),
 	}}
@@ -107,7 +111,7 @@ func showMessages(p *render.Printer, msgs []*msgapi.Message, asJSON bool) error 
 			if m.Receipt != nil {
 				exit, height = strconv.FormatInt(int64(m.Receipt.ExitCode), 10), strconv.FormatInt(m.Height, 10)
 			}
-			t.Row(m.ID, m.From, nonce, m.To, m.Method, p.FIL(m.Value), m.State, exit, height, m.ErrorMsg)
+			t.Row(m.ID, m.From, nonce, m.To, m.Method, p.FIL(m.Value), m.Status, exit, height, m.ErrorMsg)
 		}
 		p.Table(t)
 	})
@@ -162,7 +166,7 @@ func waitMessage() *cli.Command {
 			return err
 		}
 		if err := p.Result(m, func() {
-			p.Line("state: %s", m.State)
+			p.Line("state: %s", m.Status)
 			if m.SignedCid != nil {
 				p.Line("message cid: %s", m.SignedCid)
 			}
@@ -190,7 +194,7 @@ func whyMessage() *cli.Command {
 				return err
 			}
 			return p.Result(e, func() {
-				p.Line("%s: %s", e.State, e.Reason)
+				p.Line("%s: %s", e.Status, e.Reason)
 				if e.Advice != "" {
 					p.Line("What to do: %s", e.Advice)
 				}
@@ -200,8 +204,53 @@ func whyMessage() *cli.Command {
 					t.Row(n.At.Local().Format("2006-01-02 15:04:05.000"), n.Kind, n.Text)
 				}
 				p.Table(t)
+				if len(e.Attempts) == 0 {
+					return
+				}
+				p.Line("")
+				t = render.NewTable("Signed form", ">Nonce", ">Gas limit", ">Fee cap", ">Premium", "Fate")
+				for _, a := range e.Attempts {
+					t.Row(a.Cid, a.Nonce, a.GasLimit, a.GasFeeCap, a.GasPremium, a.Fate)
+				}
+				p.Table(t)
 			})
 		})
+}
+
+// maxSignedFile is above any message the network takes, in JSON.
+const maxSignedFile = 1 << 20
+
+func readFile(name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(io.LimitReader(os.Stdin, maxSignedFile))
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, render.Usage("%s", err)
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxSignedFile))
+}
+
+func pushSigned() *cli.Command {
+	return call(&cli.Command{
+		Name: "push-signed", Usage: "deliver a message that was signed elsewhere",
+		Description: "FILE holds the signed message as JSON, as nodes and wallets print it; - is standard input.",
+	}, []string{"FILE"}, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+		raw, err := readFile(cmd.Args().First())
+		if err != nil {
+			return err
+		}
+		var sm types.SignedMessage
+		if err := json.Unmarshal(raw, &sm); err != nil {
+			return render.Usage("this is no signed message: %s", err)
+		}
+		id, err := c.PushSignedMessage(ctx, &sm)
+		if err != nil {
+			return err
+		}
+		return p.Result(map[string]string{"id": id}, func() { p.Line("%s", id) })
+	})
 }
 
 func listFailed() *cli.Command {

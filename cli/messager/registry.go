@@ -166,6 +166,8 @@ func sharedParams() *cli.Command {
 		call(&cli.Command{Name: "set", Usage: "change those that are given", Flags: []cli.Flag{
 			&cli.Float64Flag{Name: "gas-over-estimation"}, &cli.StringFlag{Name: "max-fee", Usage: "attoFIL"},
 			&cli.StringFlag{Name: "max-feecap", Usage: "attoFIL per gas, 0 for none"}, &cli.Uint64Flag{Name: "sel-msg-num"},
+			&cli.Uint64Flag{Name: "global-msg-num", Usage: "messages under way of all senders together, 0 for no limit"},
+			&cli.StringFlag{Name: "replace-budget", Usage: "what automatic replacements of a sender may add in a day, attoFIL, 0 for no limit"},
 		}}, nil, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 			sp, err := c.GetSharedParams(ctx)
 			if err != nil {
@@ -182,6 +184,12 @@ func sharedParams() *cli.Command {
 			}
 			if cmd.IsSet("sel-msg-num") {
 				sp.SelMsgNum = cmd.Uint64("sel-msg-num")
+			}
+			if cmd.IsSet("global-msg-num") {
+				sp.GlobalMsgNum = cmd.Uint64("global-msg-num")
+			}
+			if cmd.IsSet("replace-budget") {
+				sp.ReplaceBudget = cmd.String("replace-budget")
 			}
 			if sp, err = c.SetSharedParams(ctx, sp); err != nil {
 				return err

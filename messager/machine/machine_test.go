@@ -257,11 +257,11 @@ func TestFees(t *testing.T) {
 	m := testMessage(t, "m")
 	shared := Limits{GasOverEstimation: 1.25, MaxFee: big.NewInt(1000), MaxFeeCap: big.NewInt(9)}
 	addr := Limits{MaxFee: big.NewInt(500)}
-	f := Resolve(&m, addr, shared)
+	f := Resolve(&m, nil, addr, shared)
 	require.Equal(t, []string{"address", "shared"}, []string{f.MaxFeeFrom, f.MaxFeeCapFrom})
 	require.EqualValues(t, 1.25, f.GasOverEstimation)
 	m.Limits = Limits{MaxFee: big.NewInt(300), MaxFeeCap: big.NewInt(5), GasOverEstimation: 2}
-	f = Resolve(&m, addr, shared)
+	f = Resolve(&m, nil, addr, shared)
 	require.Equal(t, []string{"message", "message"}, []string{f.MaxFeeFrom, f.MaxFeeCapFrom})
 
 	msg := types.Message{GasLimit: 100, GasFeeCap: big.NewInt(7), GasPremium: big.NewInt(6)}
@@ -276,7 +276,7 @@ func TestFees(t *testing.T) {
 
 	proof := testMessage(t, "p")
 	proof.Lane = LaneProof
-	require.Empty(t, Resolve(&proof, addr, shared).MaxFeeCapFrom, "a window proof is above the shared fee cap")
+	require.Empty(t, Resolve(&proof, nil, addr, shared).MaxFeeCapFrom, "a window proof is above the shared fee cap")
 }
 
 func TestReprice(t *testing.T) {

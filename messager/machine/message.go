@@ -106,6 +106,8 @@ type Message struct {
 	// message and the one that executed it. Executed is also set in a conflict.
 	Receipt            *types.MessageReceipt
 	Included, Executed TipSetRef
+	// Spent is what it cost its sender besides the value, attoFIL; zero until it landed.
+	Spent abi.TokenAmount
 	// Rev grows with every change: stores compare it before they write.
 	Rev              int64
 	Created, Updated time.Time
@@ -133,8 +135,29 @@ func New(id, user, wallet string, msg types.Message, lim Limits, now time.Time) 
 	}
 	return Message{
 		ID: id, User: user, Wallet: wallet, Msg: msg, Limits: lim, Lane: LaneOf(&msg),
-		State: Queued, UnsignedCid: msg.Cid(), NextTry: now, Created: now, Updated: now,
+		State: Queued, UnsignedCid: msg.Cid(), NextTry: now, Created: now, Updated: now, Spent: big.Zero(),
 	}
+}
+
+// NewSigned makes a message that somebody signed elsewhere. Its id is its CID, and
+// no wallet of the messager's can price it again.
+func NewSigned(user string, sm *types.SignedMessage, now time.Time) Message {
+	m := New(sm.Cid().String(), user, "", sm.Message, Limits{}, now)
+	m.State, m.NextTry = Signed, time.Time{}
+	m.attempt(sm.Message, sm.Signature)
+	return m
+}
+
+// Status is where the message stands in one or two words for people: the state, and
+// on chain whether it succeeded.
+func (m *Message) Status() string {
+	switch {
+	case m.State != OnChain || m.Receipt == nil:
+		return m.State.String()
+	case m.Receipt.ExitCode == 0:
+		return "on chain, ok"
+	}
+	return "on chain, failed"
 }
 
 // SameRequest tells whether two messages ask for the same thing: a client that
@@ -150,4 +173,39 @@ type Note struct {
 	At   time.Time
 	Kind string
 	Text string
+}
+
+// Fate tells what became of one of the message's attempts: landed, replaced, lost or
+// waiting.
+func (m *Message) Fate(attempt cid.Cid) string {
+	switch {
+	case m.State == Conflict:
+		return "lost"
+	case attempt != m.SignedCid:
+		return "replaced"
+	case m.State == OnChain:
+		return "landed"
+	}
+	return "waiting"
+}
+
+const fillerPrefix = "gap-"
+
+// NewFiller makes a message whose only purpose is to use a nonce that is missing;
+// Fills reads the nonce from its id, gap-NONCE-SOMETHING. It goes before all others.
+func NewFiller(id, user, wallet string, msg types.Message, now time.Time) Message {
+	m := New(id, user, wallet, msg, Limits{}, now)
+	m.Lane = LaneProof
+	return m
+}
+
+// Fills returns the nonce that a filler is for.
+func (m *Message) Fills() (nonce uint64, ok bool) {
+	rest, found := strings.CutPrefix(m.ID, fillerPrefix)
+	if !found || m.Lane != LaneProof || m.Msg.From != m.Msg.To {
+		return 0, false
+	}
+	number, _, found := strings.Cut(rest, "-")
+	nonce, err := strconv.ParseUint(number, 10, 64)
+	return nonce, found && err == nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/go-state-types/crypto"
 	"github.com/ipfs/go-cid"
 
@@ -62,12 +63,12 @@ func (e Delayed) apply(m *Message, at time.Time) (Note, error) {
 	return Note{Kind: kind, Text: e.Text}, nil
 }
 
-// Assigned: the message has its nonce, gas and signature. Bound names the fee
-// limit that cut the estimate, if one did.
+// Assigned: the message has its nonce, gas and signature. Account tells how its
+// price came about.
 type Assigned struct {
-	Msg   types.Message
-	Sig   crypto.Signature
-	Bound string
+	Msg     types.Message
+	Sig     crypto.Signature
+	Account string
 }
 
 func (e Assigned) apply(m *Message, _ time.Time) (Note, error) {
@@ -78,8 +79,8 @@ func (e Assigned) apply(m *Message, _ time.Time) (Note, error) {
 	m.clear()
 	m.attempt(e.Msg, e.Sig)
 	text := fmt.Sprintf("nonce %d, gas limit %d, fee cap %s, premium %s, cid %s", e.Msg.Nonce, e.Msg.GasLimit, e.Msg.GasFeeCap, e.Msg.GasPremium, m.SignedCid)
-	if e.Bound != "" {
-		text += "; price cut by " + e.Bound
+	if e.Account != "" {
+		text += ": " + e.Account
 	}
 	return Note{Kind: "signed", Text: text}, nil
 }
@@ -153,6 +154,8 @@ type Landed struct {
 	Sig                crypto.Signature
 	Receipt            types.MessageReceipt
 	Included, Executed TipSetRef
+	// Spent is what it cost its sender besides the value, attoFIL.
+	Spent abi.TokenAmount
 }
 
 func (e Landed) apply(m *Message, _ time.Time) (Note, error) {
@@ -165,8 +168,11 @@ func (e Landed) apply(m *Message, _ time.Time) (Note, error) {
 	m.State = OnChain
 	m.clear()
 	r := e.Receipt
-	m.Receipt, m.Included, m.Executed = &r, e.Included, e.Executed
-	text := fmt.Sprintf("included at %d, executed at %d, exit %d, gas used %d", e.Included.Height, e.Executed.Height, r.ExitCode, r.GasUsed)
+	m.Receipt, m.Included, m.Executed, m.Spent = &r, e.Included, e.Executed, e.Spent
+	text := fmt.Sprintf("included at %d in %s, executed at %d by %s, exit %d, gas used %d", e.Included.Height, e.Included.Key, e.Executed.Height, e.Executed.Key, r.ExitCode, r.GasUsed)
+	if given(e.Spent) {
+		text += ", cost " + types.FIL(e.Spent).String()
+	}
 	if r.ExitCode != 0 {
 		text += ": " + DescribeExit(r.ExitCode)
 	}
@@ -186,7 +192,7 @@ func (e NonceTaken) apply(m *Message, _ time.Time) (Note, error) {
 	}
 	m.State = Conflict
 	m.clear()
-	m.Receipt, m.Included, m.Executed = nil, TipSetRef{}, e.Executed
+	m.Receipt, m.Included, m.Executed, m.Spent = nil, TipSetRef{}, e.Executed, big.Zero()
 	by := "a message that is not of this messager"
 	if e.By.Defined() {
 		by += ", " + e.By.String()
@@ -205,7 +211,7 @@ func (e Reverted) apply(m *Message, _ time.Time) (Note, error) {
 	}
 	m.State = Pending
 	m.clear()
-	m.Receipt, m.Included, m.Executed = nil, TipSetRef{}, TipSetRef{}
+	m.Receipt, m.Included, m.Executed, m.Spent = nil, TipSetRef{}, TipSetRef{}, big.Zero()
 	return Note{Kind: "reverted", Text: fmt.Sprintf("the tipset at %d left the chain", e.Tipset.Height)}, nil
 }
 
@@ -247,5 +253,16 @@ func (e WalletGone) apply(m *Message, _ time.Time) (Note, error) {
 		return Note{}, illegal(m, "removal of the wallet")
 	}
 	m.State, m.Reason, m.Error = NoWallet, WalletUnknown, e.Text
+	return Note{Kind: "failed", Text: e.Text}, nil
+}
+
+// NotNeeded: what the message was for has come about without it.
+type NotNeeded struct{ Text string }
+
+func (e NotNeeded) apply(m *Message, _ time.Time) (Note, error) {
+	if m.State != Queued {
+		return Note{}, illegal(m, "giving up")
+	}
+	m.State, m.Reason, m.Error = Failed, NoReason, e.Text
 	return Note{Kind: "failed", Text: e.Text}, nil
 }

@@ -24,7 +24,7 @@ var columns = []string{
 	"id", "user_name", "wallet_name", "from_addr", "to_addr", "version", "nonce", "value", "gas_limit", "gas_fee_cap",
 	"gas_premium", "method", "params", "unsigned_cid", "signed_cid", "sig", "lane", "state", "expire_epoch", "over_estimation",
 	"max_fee", "max_fee_cap", "reason", "error_text", "tries", "next_try", "pushed_at", "exit_code", "return_value", "gas_used",
-	"included_key", "included_height", "executed_key", "executed_height", "rev", "created_at", "updated_at",
+	"included_key", "included_height", "executed_key", "executed_height", "rev", "created_at", "updated_at", "spent",
 }
 
 const maxErrorText = 16 << 10
@@ -58,7 +58,7 @@ func values(m *machine.Message) []any {
 		m.ID, m.User, m.Wallet, m.Msg.From.Bytes(), m.Msg.To.Bytes(), int64(m.Msg.Version), nonce, text(m.Msg.Value), m.Msg.GasLimit, text(m.Msg.GasFeeCap),
 		text(m.Msg.GasPremium), int64(m.Msg.Method), m.Msg.Params, m.UnsignedCid.String(), signed, sig, int(m.Lane), int(m.State), int64(m.Limits.ExpireEpoch), m.Limits.GasOverEstimation,
 		text(m.Limits.MaxFee), text(m.Limits.MaxFeeCap), string(m.Reason), errText, m.Tries, nanos(m.NextTry), nanos(m.PushedAt), exit, ret, gasUsed,
-		m.Included.Key.Bytes(), int64(m.Included.Height), m.Executed.Key.Bytes(), int64(m.Executed.Height), m.Rev, nanos(m.Created), nanos(m.Updated),
+		m.Included.Key.Bytes(), int64(m.Included.Height), m.Executed.Key.Bytes(), int64(m.Executed.Height), m.Rev, nanos(m.Created), nanos(m.Updated), text(m.Spent),
 	}
 }
 
@@ -69,7 +69,7 @@ type row struct {
 	from, to, params, sig, ret, incKey, exeKey []byte
 	nonce, exit                                sql.NullInt64
 	signed                                     sql.NullString
-	value, cap, premium, maxFee, maxCap        string
+	value, cap, premium, maxFee, maxCap, spent string
 	unsigned, reason                           string
 	method, next, pushed, gasUsed              int64
 	incHeight, exeHeight, created, updated     int64
@@ -81,7 +81,7 @@ func scan(s scanner) (machine.Message, error) {
 	err := s.Scan(&m.ID, &m.User, &m.Wallet, &r.from, &r.to, &m.Msg.Version, &r.nonce, &r.value, &m.Msg.GasLimit, &r.cap,
 		&r.premium, &r.method, &r.params, &r.unsigned, &r.signed, &r.sig, &m.Lane, &m.State, &m.Limits.ExpireEpoch, &m.Limits.GasOverEstimation,
 		&r.maxFee, &r.maxCap, &r.reason, &m.Error, &m.Tries, &r.next, &r.pushed, &r.exit, &r.ret, &r.gasUsed,
-		&r.incKey, &r.incHeight, &r.exeKey, &r.exeHeight, &m.Rev, &r.created, &r.updated)
+		&r.incKey, &r.incHeight, &r.exeKey, &r.exeHeight, &m.Rev, &r.created, &r.updated, &r.spent)
 	if err != nil {
 		return m, err
 	}
@@ -101,7 +101,7 @@ func (r *row) fill(m *machine.Message) (err error) {
 	for _, a := range []struct {
 		from string
 		into *big.Int
-	}{{r.value, &m.Msg.Value}, {r.cap, &m.Msg.GasFeeCap}, {r.premium, &m.Msg.GasPremium}, {r.maxFee, &m.Limits.MaxFee}, {r.maxCap, &m.Limits.MaxFeeCap}} {
+	}{{r.value, &m.Msg.Value}, {r.cap, &m.Msg.GasFeeCap}, {r.premium, &m.Msg.GasPremium}, {r.maxFee, &m.Limits.MaxFee}, {r.maxCap, &m.Limits.MaxFeeCap}, {r.spent, &m.Spent}} {
 		if *a.into, err = big.FromString(a.from); err != nil {
 			return err
 		}
@@ -397,6 +397,24 @@ func (db *DB) NextTry(ctx context.Context, from address.Address, after time.Time
 		return time.Time{}, fmt.Errorf("find next try of %s: %w", from, err)
 	}
 	return fromNanos(at.Int64), nil
+}
+
+// Nonces returns the nonces at or above one that a sender's messages own.
+func (db *DB) Nonces(ctx context.Context, from address.Address, least uint64) ([]uint64, error) {
+	rows, err := db.r.QueryContext(ctx, "SELECT nonce FROM messages WHERE from_addr=? AND nonce>=? ORDER BY nonce", from.Bytes(), int64(least))
+	if err != nil {
+		return nil, fmt.Errorf("list nonces of %s: %w", from, err)
+	}
+	defer rows.Close()
+	var out []uint64
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			return nil, fmt.Errorf("list nonces of %s: %w", from, err)
+		}
+		out = append(out, uint64(n))
+	}
+	return out, rows.Err()
 }
 
 // Senders returns the addresses that have unfinished messages.

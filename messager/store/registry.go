@@ -26,6 +26,13 @@ type Sender struct {
 	SelNum           uint64
 	Limits           machine.Limits
 	Created, Updated time.Time
+	// ForeignNonce is the last nonce seen that somebody else used, ForeignAt when.
+	ForeignNonce uint64
+	ForeignAt    time.Time
+	// ReplacedDay is the day, counted from 1970, that ReplacedSum, attoFIL, was
+	// spent on replacements.
+	ReplacedDay int64
+	ReplacedSum big.Int
 }
 
 // Wallet is a wallet as it is stored.
@@ -58,14 +65,14 @@ func (n Node) String() string { return n.Name + " " + n.URL }
 // GoString leaves the token out.
 func (n Node) GoString() string { return n.String() }
 
-const senderColumns = "addr, next_nonce, paused, sel_num, over_estimation, max_fee, max_fee_cap, created_at, updated_at"
+const senderColumns = "addr, next_nonce, paused, sel_num, over_estimation, max_fee, max_fee_cap, created_at, updated_at, foreign_nonce, foreign_at, replaced_day, replaced_sum"
 
 func scanSender(s scanner) (Sender, error) {
 	var r Sender
 	var addr []byte
-	var maxFee, maxCap string
-	var paused, created, updated int64
-	err := s.Scan(&addr, &r.NextNonce, &paused, &r.SelNum, &r.Limits.GasOverEstimation, &maxFee, &maxCap, &created, &updated)
+	var maxFee, maxCap, replaced string
+	var paused, created, updated, foreignAt int64
+	err := s.Scan(&addr, &r.NextNonce, &paused, &r.SelNum, &r.Limits.GasOverEstimation, &maxFee, &maxCap, &created, &updated, &r.ForeignNonce, &foreignAt, &r.ReplacedDay, &replaced)
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, ErrNotFound
 	}
@@ -81,6 +88,10 @@ func scanSender(s scanner) (Sender, error) {
 	if r.Limits.MaxFeeCap, err = big.FromString(maxCap); err != nil {
 		return r, err
 	}
+	if r.ReplacedSum, err = big.FromString(replaced); err != nil {
+		return r, err
+	}
+	r.ForeignAt = fromNanos(foreignAt)
 	r.Paused, r.Created, r.Updated = paused != 0, fromNanos(created), fromNanos(updated)
 	return r, nil
 }
@@ -122,7 +133,7 @@ func (t *Tx) PutSender(s Sender) error {
 	if n > 0 {
 		return nil
 	}
-	_, err = t.exec("INSERT INTO addresses ("+senderColumns+") VALUES (?,?,?,?,?,?,?,?,?)", s.Addr.Bytes(), int64(s.NextNonce), paused, s.SelNum,
+	_, err = t.exec("INSERT INTO addresses ("+senderColumns+") VALUES (?,?,?,?,?,?,?,?,?,0,0,0,'0')", s.Addr.Bytes(), int64(s.NextNonce), paused, s.SelNum,
 		s.Limits.GasOverEstimation, text(s.Limits.MaxFee), text(s.Limits.MaxFeeCap), nanos(s.Created), nanos(s.Updated))
 	if err != nil {
 		return fmt.Errorf("store address %s: %w", s.Addr, err)
@@ -141,6 +152,27 @@ func (t *Tx) SetNonce(a address.Address, from, to uint64) error {
 		return fmt.Errorf("nonce of %s: %w", a, ErrStale)
 	}
 	return nil
+}
+
+// NextNonce returns a sender's next nonce within the transaction.
+func (t *Tx) NextNonce(a address.Address) (uint64, error) {
+	var n int64
+	if err := t.tx.QueryRowContext(t.ctx, "SELECT next_nonce FROM addresses WHERE addr=?", a.Bytes()).Scan(&n); err != nil {
+		return 0, fmt.Errorf("look up nonce of %s: %w", a, err)
+	}
+	return uint64(n), nil
+}
+
+// Foreign notes that somebody else used a sender's nonce.
+func (t *Tx) Foreign(a address.Address, nonce uint64, at time.Time) error {
+	_, err := t.exec("UPDATE addresses SET foreign_nonce=?, foreign_at=? WHERE addr=?", int64(nonce), nanos(at), a.Bytes())
+	return err
+}
+
+// Replaced notes what a sender has spent on replacements on a day.
+func (t *Tx) Replaced(a address.Address, day int64, sum big.Int) error {
+	_, err := t.exec("UPDATE addresses SET replaced_day=?, replaced_sum=? WHERE addr=?", day, text(sum), a.Bytes())
+	return err
 }
 
 // DropSender forgets an address.
