@@ -308,9 +308,14 @@ func (p *picker) takes(m *types.Message) (bool, error) {
 
 // NextBaseFee is the base fee that children of ts must name.
 func (s *Store) NextBaseFee(ctx context.Context, ts *types.TipSet) (abi.TokenAmount, error) {
+	if fee, ok := s.baseFees.Get(ts.Key()); ok {
+		return fee, nil
+	}
 	all, err := s.AllMessages(ctx, ts)
 	if err != nil {
 		return abi.TokenAmount{}, fmt.Errorf("base fee after %s: %w", ts.Key(), err)
 	}
-	return BaseFeeAfter(ts.ParentBaseFee(), gasDemand(all), len(ts.Blocks())), nil
+	fee := BaseFeeAfter(ts.ParentBaseFee(), gasDemand(all), len(ts.Blocks()))
+	s.baseFees.Add(ts.Key(), fee)
+	return fee, nil
 }

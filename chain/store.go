@@ -62,6 +62,8 @@ type Store struct {
 	tipsets *lru.Cache[types.TipSetKey, *types.TipSet]
 	jumps   *lru.Cache[types.TipSetKey, *types.TipSet]
 	weights *lru.Cache[types.TipSetKey, big.Int]
+	// baseFees are those after a tipset, which each of its children asks for.
+	baseFees *lru.Cache[types.TipSetKey, abi.TokenAmount]
 
 	// switchMu makes head changes one at a time; it is taken before headMu.
 	switchMu sync.Mutex
@@ -90,6 +92,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	if s.weights, err = lru.New[types.TipSetKey, big.Int](weightCache); err != nil {
+		return nil, err
+	}
+	if s.baseFees, err = lru.New[types.TipSetKey, abi.TokenAmount](weightCache); err != nil {
 		return nil, err
 	}
 	if s.genesis, err = s.stored(ctx, keyGenesis); err != nil {

@@ -1,0 +1,124 @@
+package sim
+
+import (
+	"testing"
+
+	"github.com/filecoin-project/go-state-types/big"
+	gscrypto "github.com/filecoin-project/go-state-types/crypto"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/filecoin-venus/venus/types"
+)
+
+const (
+	fullBlocks  = 5
+	perBlock    = 200
+	fullSenders = fullBlocks * perBlock
+)
+
+// BenchmarkFullTipSet judges five blocks with 1,000 payments of as many
+// senders, all signatures included, and executes them: from the blocks' coming
+// to the state that their children name. Winning proofs are the simulation's.
+func BenchmarkFullTipSet(b *testing.B) {
+	for _, kind := range []struct {
+		name string
+		of   func(i int) gscrypto.SigType
+	}{
+		{"bls", func(int) gscrypto.SigType { return gscrypto.SigTypeBLS }},
+		{"secp256k1", func(int) gscrypto.SigType { return gscrypto.SigTypeSecp256k1 }},
+		{"half", func(i int) gscrypto.SigType { return gscrypto.SigType(1 + i%2) }},
+	} {
+		b.Run(kind.name, func(b *testing.B) {
+			w, keys := crowd(b, kind.of)
+			b.ResetTimer()
+			for nonce := 0; b.Loop(); nonce++ {
+				b.StopTimer()
+				blocks := w.fullTipSet(b, keys, uint64(nonce))
+				b.StartTimer()
+				w.take(b, blocks)
+				_, err := w.Exec.Execute(b.Context(), w.Store.Head())
+				require.NoError(b, err)
+			}
+		})
+	}
+}
+
+// crowd is a chain on which a thousand keys have money.
+func crowd(b *testing.B, kind func(i int) gscrypto.SigType) (*World, []Key) {
+	b.Helper()
+	w, err := NewWorld(b.Context(), Config{Miners: 10, Seed: 5, Quiet: true})
+	require.NoError(b, err)
+	b.Cleanup(w.Exec.Close)
+	keys := make([]Key, fullSenders)
+	for i := range keys {
+		keys[i], err = newKey(kind(i), int64(i), "sender")
+		require.NoError(b, err)
+		_, err = w.Send(w.Faucet, keys[i].Address, oneFIL())
+		require.NoError(b, err)
+	}
+	funded := func() bool {
+		res, err := w.Exec.Execute(b.Context(), w.Store.Head())
+		require.NoError(b, err)
+		_, err = w.Store.View(res.State).Actor(b.Context(), keys[fullSenders-1].Address)
+		return err == nil
+	}
+	for !funded() {
+		_, err := w.Step(b.Context())
+		require.NoError(b, err)
+	}
+	return w, keys
+}
+
+// fullTipSet has five winners of one epoch carry a fifth of the payments each.
+func (w *World) fullTipSet(b *testing.B, keys []Key, nonce uint64) []*types.FullBlock {
+	b.Helper()
+	pools := make([]*pool, fullBlocks)
+	for i := range pools {
+		pools[i] = newPool()
+		for j, k := range keys[i*perBlock : (i+1)*perBlock] {
+			pools[i].next[k.Address] = nonce
+			to := keys[(i*perBlock+j+7)%len(keys)].Address
+			_, err := pools[i].add(k, message(to, big.NewInt(1), 0, nil, 10_000_000))
+			require.NoError(b, err)
+		}
+	}
+	base := w.Store.Head()
+	for {
+		w.epoch++
+		w.Clock.Advance(w.Net.BlockDelay)
+		var blocks []*types.FullBlock
+		for _, m := range w.Miners {
+			w.pool = pools[len(blocks)]
+			full, err := w.Mine(b.Context(), m, base, w.epoch)
+			require.NoError(b, err)
+			if full == nil {
+				continue
+			}
+			require.Equal(b, perBlock, len(full.BlsMessages)+len(full.SecpkMessages))
+			if blocks = append(blocks, full); len(blocks) == fullBlocks {
+				return blocks
+			}
+		}
+	}
+}
+
+// take judges blocks side by side, as they come by gossip, and accepts them.
+func (w *World) take(b *testing.B, blocks []*types.FullBlock) {
+	b.Helper()
+	var group errgroup.Group
+	for _, full := range blocks {
+		group.Go(func() error {
+			if err := w.Validator.ValidateBlock(b.Context(), full); err != nil {
+				return err
+			}
+			if err := w.Store.PutFullBlock(b.Context(), full); err != nil {
+				return err
+			}
+			_, _, err := w.Store.Accept(b.Context(), full.Header)
+			return err
+		})
+	}
+	require.NoError(b, group.Wait())
+	require.Len(b, w.Store.Head().Blocks(), len(blocks), "all blocks in one tipset")
+}
