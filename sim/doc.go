@@ -4,6 +4,11 @@
 // Start at Run, which mines a number of epochs and reports; World is the chain with its miners for tests that want to
 // drive it themselves.
 //
+// After every tipset the state is held against all invariants of the actors (package state/check). With
+// Config.Operations, miners and people send all kinds of messages as well: operator draws them from the table in
+// operations.go, and a model in plain maps foretells how each exits. The first outcome or state that is not as foretold
+// ends the run with an error that names the seed.
+//
 // The one thing that is not real are the proofs of storage: Verifier accepts as proof a digest of the statement. This
 // package is the only place where that happens, and no program but the simulator imports it.
 //

@@ -10,10 +10,10 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/go-state-types/proof"
+	"github.com/ipfs/go-cid"
 
 	"github.com/filecoin-venus/venus/consensus"
 	"github.com/filecoin-venus/venus/params"
-	"github.com/filecoin-venus/venus/state"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -49,6 +49,11 @@ func (w *World) Step(ctx context.Context) ([]*types.FullBlock, error) {
 	}
 	if err := w.sendPosts(ctx, base, after); err != nil {
 		return nil, err
+	}
+	if w.ops != nil {
+		if err := w.ops.send(ctx, base, after); err != nil {
+			return nil, err
+		}
 	}
 	if err := w.traffic(); err != nil {
 		return nil, err
@@ -109,6 +114,9 @@ func (w *World) traffic() error {
 // Mine lets one miner try for an epoch on a base; nil when it does not win. The block is signed but neither validated nor
 // accepted.
 func (w *World) Mine(ctx context.Context, m *Miner, base *types.TipSet, round abi.ChainEpoch) (*types.FullBlock, error) {
+	if base.Height() <= m.born && m.born > 0 {
+		return nil, nil
+	}
 	info, err := w.Producer.MiningBase(ctx, m.ID, round, base)
 	if err != nil {
 		return nil, err
@@ -117,11 +125,18 @@ func (w *World) Mine(ctx context.Context, m *Miner, base *types.TipSet, round ab
 		return nil, nil
 	}
 	m.expect(info)
+	m.worker = m.Key
+	if info.WorkerKey != m.Key.Address {
+		known := false
+		if m.worker, known = w.keys[info.WorkerKey]; !known {
+			return nil, fmt.Errorf("worker %s of %s at epoch %d is nobody's key", info.WorkerKey, m.ID, round)
+		}
+	}
 	electionBase, err := consensus.ElectionBase(info.Beacon(), round, m.ID)
 	if err != nil {
 		return nil, err
 	}
-	vrf, err := m.Key.Sign(electionBase)
+	vrf, err := m.worker.Sign(electionBase)
 	if err != nil {
 		return nil, err
 	}
@@ -141,13 +156,13 @@ func (w *World) Mine(ctx context.Context, m *Miner, base *types.TipSet, round ab
 	return full, w.Sign(m, full.Header)
 }
 
-// Sign puts a miner's signature on a header.
+// Sign puts a miner's signature on a header, with the worker key of its last try.
 func (w *World) Sign(m *Miner, h *types.BlockHeader) error {
 	body, err := h.SigningBytes()
 	if err != nil {
 		return err
 	}
-	h.BlockSig, err = m.Key.Sign(body)
+	h.BlockSig, err = m.worker.Sign(body)
 	return err
 }
 
@@ -157,7 +172,7 @@ func (w *World) fill(ctx context.Context, m *Miner, info *consensus.MiningBase, 
 	if err != nil {
 		return nil, err
 	}
-	ticket, err := m.Key.Sign(ticketBase)
+	ticket, err := m.worker.Sign(ticketBase)
 	if err != nil {
 		return nil, err
 	}
@@ -202,41 +217,71 @@ func (w *World) settle(ctx context.Context, head *types.TipSet) error {
 		return err
 	}
 	for _, ts := range apply {
-		res, err := w.Exec.Execute(ctx, ts)
-		if err != nil {
-			return err
-		}
-		receipts, err := w.Store.Receipts(ctx, res.Receipts)
-		if err != nil {
-			return err
-		}
-		lists, err := w.Store.ExecutionList(ctx, ts)
-		if err != nil {
-			return err
-		}
-		i := 0
-		for _, b := range lists {
-			for _, m := range b.All() {
-				w.report.Messages++
-				if receipts[i].ExitCode != 0 {
-					w.report.Failed++
-				} else if record := w.messages[m.Cid().KeyString()]; record != nil && ts.Height() <= record.close {
-					record.landed = true
-				}
-				i++
-			}
+		if err := w.settleTipSet(ctx, ts); err != nil {
+			return fmt.Errorf("outcome of epoch %d: %w", ts.Height(), err)
 		}
 	}
 	w.settled = head
 	return nil
 }
 
-// TotalFIL sums all balances of a state, in attoFIL.
-func TotalFIL(ctx context.Context, view *state.View) (abi.TokenAmount, error) {
-	total := big.Zero()
-	err := view.ForEachActor(ctx, func(_ address.Address, act *types.Actor) error {
-		total = big.Add(total, act.Balance)
+func (w *World) settleTipSet(ctx context.Context, ts *types.TipSet) error {
+	res, err := w.Exec.Execute(ctx, ts)
+	if err != nil {
+		return err
+	}
+	parent, err := w.Store.Parent(ctx, ts)
+	if err != nil {
+		return err
+	}
+	receipts, err := w.Store.Receipts(ctx, res.Receipts)
+	if err != nil {
+		return err
+	}
+	lists, err := w.Store.ExecutionList(ctx, ts)
+	if err != nil {
+		return err
+	}
+	x := &execution{
+		ctx: ctx, epoch: ts.Height(), before: w.Store.View(ts.ParentState()), after: w.Store.View(res.State),
+		nulls: ts.Height() - parent.Height() - 1,
+	}
+	i := 0
+	for _, b := range lists {
+		for _, m := range b.All() {
+			x.receipt = receipts[i]
+			if err := w.outcome(x, m.Cid()); err != nil {
+				return err
+			}
+			i++
+		}
+	}
+	if err := w.check(ctx, res.State, ts.Height()); err != nil {
+		return err
+	}
+	if w.ops == nil {
 		return nil
-	})
-	return total, err
+	}
+	return w.ops.close(x)
+}
+
+// outcome books one executed message.
+func (w *World) outcome(x *execution, id cid.Cid) error {
+	w.report.Messages++
+	d := w.sent[id]
+	if d == nil {
+		if x.receipt.ExitCode != 0 {
+			w.report.Failed++
+		}
+		return nil
+	}
+	delete(w.sent, id)
+	failed, err := d.settle(x)
+	if failed {
+		w.report.Failed++
+	}
+	if err != nil {
+		return fmt.Errorf("seed %d, message %s (%s, method %d of %s): %w", w.cfg.Seed, id, d.kind, d.msg.Method, d.msg.To, err)
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/filecoin-project/go-address"
 
+	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/state"
 	"github.com/filecoin-venus/venus/types"
 )
@@ -33,7 +34,8 @@ func (p *pool) add(k Key, m types.Message) (*types.SignedMessage, error) {
 	return sm, nil
 }
 
-// ready drops what the state has seen and lists the rest, sender by sender in address order.
+// ready drops what the state has seen and lists the rest, sender by sender in address order, as far as it fits into one
+// block.
 func (p *pool) ready(ctx context.Context, view *state.View) ([]*types.SignedMessage, error) {
 	senders := make([]address.Address, 0, len(p.pending))
 	for a := range p.pending {
@@ -41,6 +43,7 @@ func (p *pool) ready(ctx context.Context, view *state.View) ([]*types.SignedMess
 	}
 	sort.Slice(senders, func(i, j int) bool { return bytes.Compare(senders[i].Bytes(), senders[j].Bytes()) < 0 })
 	var out []*types.SignedMessage
+	room := int64(params.BlockGasLimit)
 	for _, a := range senders {
 		act, err := view.Actor(ctx, a)
 		if err != nil {
@@ -50,8 +53,16 @@ func (p *pool) ready(ctx context.Context, view *state.View) ([]*types.SignedMess
 		for len(list) > 0 && list[0].Message.Nonce < act.Nonce {
 			list = list[1:]
 		}
-		p.pending[a] = list
-		out = append(out, list...)
+		if p.pending[a] = list; len(list) == 0 {
+			delete(p.pending, a)
+		}
+		for _, m := range list {
+			if room < m.Message.GasLimit {
+				break
+			}
+			room -= m.Message.GasLimit
+			out = append(out, m)
+		}
 	}
 	return out, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
 	gscrypto "github.com/filecoin-project/go-state-types/crypto"
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/filecoin-venus/venus/beacon"
@@ -22,6 +23,7 @@ import (
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/ipld"
 	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/state/check"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -32,7 +34,8 @@ const (
 	sectorSize = abi.SectorSize(2 << 10)
 	firstMiner = 1000
 	maxMiners  = 64
-	faucetFIL  = 1_000_000
+	faucetFIL  = 20_000_000
+	ownerFIL   = 1_000_000
 )
 
 // Config is all that a simulation depends on.
@@ -45,6 +48,8 @@ type Config struct {
 	Seed int64
 	// Quiet leaves out the transfers between accounts.
 	Quiet bool
+	// Operations has people and miners send all kinds of messages besides, of which each outcome is foretold.
+	Operations bool
 	// Blocks and Meta hold the chain; nil keeps it in memory.
 	Blocks ipld.Blockstore
 	Meta   chain.Meta
@@ -52,13 +57,18 @@ type Config struct {
 	Progress func(epoch abi.ChainEpoch, head *types.TipSet)
 }
 
-// Network is the network of simulations: the parameters of "local" with the simulation's beacon.
+// Network is the network of simulations: the parameters of "local" with the simulation's beacon. What takes weeks there
+// is cut to a few proving periods, so that pre-commits expire, faults end sectors and rewards vest while one watches.
 func Network(cfg Config) (params.Network, error) {
 	net, err := params.ByName("local")
 	if err != nil {
 		return params.Network{}, err
 	}
 	net.GenesisName = "sim"
+	period := net.ProvingPeriod()
+	net.MaxProveCommitDuration = 2*period + net.PreCommitChallengeDelay
+	net.FaultMaxAge = 4 * period
+	net.RewardVestPeriod = 12 * period
 	_, info, err := beaconOf(cfg, net)
 	if err != nil {
 		return params.Network{}, err
@@ -95,6 +105,15 @@ func newKey(t gscrypto.SigType, seed int64, label string) (Key, error) {
 	return Key{Address: addr, sigType: t, secret: secret}, nil
 }
 
+// newKey makes a key that the world signs with.
+func (w *World) newKey(t gscrypto.SigType, label string) (Key, error) {
+	k, err := newKey(t, w.cfg.Seed, label)
+	if err == nil {
+		w.keys[k.Address] = k
+	}
+	return k, err
+}
+
 // Sign signs bytes.
 func (k Key) Sign(b []byte) (*gscrypto.Signature, error) { return crypto.Sign(k.sigType, k.secret, b) }
 
@@ -107,7 +126,7 @@ func (k Key) SignMessage(m types.Message) (*types.SignedMessage, error) {
 	return &types.SignedMessage{Message: m, Signature: *sig}, nil
 }
 
-// Miner is a simulated miner. Owner and worker are one key.
+// Miner is a simulated miner. Owner and worker are one key, until operations change them.
 type Miner struct {
 	ID      address.Address
 	Actor   abi.ActorID
@@ -115,6 +134,14 @@ type Miner struct {
 	Sectors int
 	stats   MinerReport
 	sent    map[abi.ChainEpoch]*postRecord
+	// born is the epoch that created the miner; blocks may name it once a later tipset shows it.
+	born abi.ChainEpoch
+	// postsFrom is the epoch from which the next deadline may be open.
+	postsFrom abi.ChainEpoch
+	// worker signed the last try for a block.
+	worker Key
+	// ops is what operations keep of the miner.
+	ops minerBook
 	// idle miners send no window proofs; reckless ones mine although they may not. Tests make them so.
 	idle, reckless bool
 }
@@ -137,9 +164,15 @@ type World struct {
 	// epoch is the last epoch that was mined.
 	epoch abi.ChainEpoch
 	// settled is the newest tipset whose receipts were looked at.
-	settled  *types.TipSet
-	report   Report
-	messages map[string]*postRecord
+	settled *types.TipSet
+	report  Report
+	// keys are all the keys that sign, by address.
+	keys map[address.Address]Key
+	// sent are the messages whose outcome someone waits for.
+	sent    map[cid.Cid]*draft
+	checker *check.Checker
+	// ops is nil without operations.
+	ops *operator
 }
 
 // NewWorld builds genesis, chain and miners. The chain stands at epoch 0.
@@ -153,7 +186,7 @@ func NewWorld(ctx context.Context, cfg Config) (*World, error) {
 	}
 	w := &World{
 		Net: net, Clock: clock.NewSim(time.Unix(genesisTime, 0)), cfg: cfg, rng: rand.New(rand.NewSource(cfg.Seed)),
-		pool: newPool(), messages: map[string]*postRecord{},
+		pool: newPool(), sent: map[cid.Cid]*draft{}, keys: map[address.Address]Key{},
 	}
 	if cfg.Blocks == nil {
 		w.cfg.Blocks, w.cfg.Meta = ipld.NewMemory(), chain.NewMemoryMeta()
@@ -170,7 +203,11 @@ func NewWorld(ctx context.Context, cfg Config) (*World, error) {
 		return nil, err
 	}
 	w.settled = w.Store.Genesis()
-	return w, nil
+	w.checker = check.New(ipld.NewStore(ctx, w.cfg.Blocks))
+	if cfg.Operations {
+		w.ops, err = newOperator(ctx, w)
+	}
+	return w, err
 }
 
 // template describes the genesis: the miners with sectors, their owners, a faucet.
@@ -179,7 +216,7 @@ func (w *World) template() (*genesis.Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.Faucet, err = newKey(gscrypto.SigTypeSecp256k1, w.cfg.Seed, "faucet"); err != nil {
+	if w.Faucet, err = w.newKey(gscrypto.SigTypeSecp256k1, "faucet"); err != nil {
 		return nil, err
 	}
 	account, err := genesis.NewAccount(w.Faucet.Address, big.Mul(big.NewInt(faucetFIL), oneFIL()))
@@ -196,9 +233,11 @@ func (w *World) template() (*genesis.Template, error) {
 		if err != nil {
 			return nil, fmt.Errorf("simulated miner %d: %w", i, err)
 		}
-		if err := tmpl.AddMiner(plan); err != nil {
+		owner, err := genesis.NewAccount(m.Key.Address, big.Mul(big.NewInt(ownerFIL), oneFIL()))
+		if err != nil {
 			return nil, err
 		}
+		tmpl.Miners, tmpl.Accounts = append(tmpl.Miners, plan), append(tmpl.Accounts, owner)
 		w.Miners = append(w.Miners, m)
 	}
 	return tmpl, nil
@@ -206,7 +245,7 @@ func (w *World) template() (*genesis.Template, error) {
 
 func (w *World) newMiner(i int, seal abi.RegisteredSealProof) (*Miner, genesis.Miner, error) {
 	fail := func(err error) (*Miner, genesis.Miner, error) { return nil, genesis.Miner{}, err }
-	key, err := newKey(gscrypto.SigTypeBLS, w.cfg.Seed, fmt.Sprintf("miner %d", i))
+	key, err := w.newKey(gscrypto.SigTypeBLS, fmt.Sprintf("miner %d", i))
 	if err != nil {
 		return fail(err)
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/filecoin-project/go-state-types/abi"
@@ -20,12 +22,13 @@ func simCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.Int64Flag{Name: "epochs", Value: int64(epochs), Usage: "how many epochs"},
 			&cli.IntFlag{Name: "miners", Value: 4, Usage: "how many miners"},
+			&cli.BoolFlag{Name: "operations", Usage: "miners and people also send messages of all kinds, each with a foretold outcome"},
 			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "the same seed gives the same final state"},
 		},
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			p := render.From(cmd)
 			cfg := sim.Config{
-				Epochs: abi.ChainEpoch(cmd.Int64("epochs")), Miners: cmd.Int("miners"), Seed: cmd.Int64("seed"),
+				Epochs: abi.ChainEpoch(cmd.Int64("epochs")), Miners: cmd.Int("miners"), Seed: cmd.Int64("seed"), Operations: cmd.Bool("operations"),
 				Progress: func(epoch abi.ChainEpoch, _ *types.TipSet) { p.Note("epoch %d", epoch) },
 			}
 			net, err := sim.Network(cfg)
@@ -56,6 +59,24 @@ func printSim(p *render.Printer, r *sim.Report) {
 		t.Row(m.Miner, m.Sectors, m.Wins, m.Expected, m.Sigma, m.PostsLanded, m.PostsDue, m.Faulty)
 	}
 	p.Table(t)
+	if len(r.Operations) > 0 {
+		t := render.NewTable("operation", ">sent", ">succeeded", ">refused", ">open", "exits")
+		for _, op := range r.Operations {
+			t.Row(op.Kind, op.Sent, op.Succeeded, op.Refused, op.Open, exitsOf(op))
+		}
+		p.Table(t)
+	}
 	p.Fields("Epochs", r.Epochs, "Blocks", r.Blocks, "Null rounds", r.NullRounds, "Messages", r.Messages, "Failed", r.Failed,
+		"Checks", r.Checks, "Audits", r.Audits,
 		"Total FIL", types.FIL(r.TotalFIL), "Final state", r.FinalRoot)
+}
+
+// exitsOf lists the exits of an operation that are not zero, with their counts.
+func exitsOf(op sim.OperationReport) string {
+	codes := slices.Sorted(maps.Keys(op.Exits))
+	out := make([]string, len(codes))
+	for i, c := range codes {
+		out[i] = fmt.Sprintf("%d×%d", c, op.Exits[c])
+	}
+	return strings.Join(out, " ")
 }
