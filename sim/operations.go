@@ -88,6 +88,9 @@ func (d *draft) settle(x *execution) (failed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if len(want) == 0 {
+		return false, fmt.Errorf("no outcome can be foretold")
+	}
 	if !slices.Contains(want, x.receipt.ExitCode) {
 		return false, fmt.Errorf("exit %d at epoch %d where %d was due", x.receipt.ExitCode, x.epoch, want)
 	}

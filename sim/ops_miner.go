@@ -153,6 +153,9 @@ func (o *operator) ruled(m *Miner, rule func(s *standing, x *execution) exits) f
 			return nil, err
 		}
 		want := rule(s, x)
+		if len(want) == 0 {
+			return nil, fmt.Errorf("the state of %s before the message cannot be read", m.ID)
+		}
 		if x.nulls > 0 && want[0] == exitcode.Ok {
 			want = append(want, exitcode.SysErrForbidden, exitcode.ErrIllegalArgument, exitcode.ErrNotFound, exitcode.ErrForbidden,
 				exitcode.ErrInsufficientFunds, exitcode.ErrIllegalState)

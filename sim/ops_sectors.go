@@ -119,7 +119,20 @@ func (o *operator) preCommit(t *turn) (*draft, error) {
 		return nil, err
 	}
 	offer := state.SectorOffer{Proof: kind, Expiration: expiration}
-	return &draft{from: from, msg: msg, miner: m, judge: o.ruled(m, func(s *standing, x *execution) exits {
+	return &draft{from: from, msg: msg, miner: m, judge: o.preCommitExit(m, from, offer, count, reused), done: func(x *execution) error {
+		if !x.ok() {
+			o.market.giveBack(p.deals)
+			return nil
+		}
+		p.epoch = x.epoch
+		m.ops.pre = append(m.ops.pre, p)
+		return nil
+	}}, nil
+}
+
+// preCommitExit is the fate of a pre-commit of count sectors, the first of which reuses a number or does not.
+func (o *operator) preCommitExit(m *Miner, from Key, offer state.SectorOffer, count int, reused bool) func(*execution) (exits, error) {
+	return o.ruled(m, func(s *standing, x *execution) exits {
 		switch {
 		case s.indebted():
 			return only(exitcode.ErrInsufficientFunds)
@@ -132,24 +145,17 @@ func (o *operator) preCommit(t *turn) (*draft, error) {
 		if err != nil {
 			return nil
 		}
-		need := big.Add(big.Mul(deposit, big.NewInt(int64(10*count))), oneFIL())
 		done := exitcode.Ok
 		if reused {
 			done = exitcode.ErrIllegalArgument
 		}
+		// Deals raise the deposit up to tenfold, a batch costs a fee.
+		need := big.Add(big.Mul(deposit, big.NewInt(int64(10*count))), oneFIL())
 		if big.Sub(s.free, s.st.FeeDebt).LessThan(need) {
 			return exits{done, exitcode.ErrInsufficientFunds}
 		}
 		return only(done)
-	}), done: func(x *execution) error {
-		if !x.ok() {
-			o.market.giveBack(p.deals)
-			return nil
-		}
-		p.epoch = x.epoch
-		m.ops.pre = append(m.ops.pre, p)
-		return nil
-	}}, nil
+	})
 }
 
 func preCommitCall(m *Miner, params []miner.SectorPreCommitInfo) (types.Message, error) {
