@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -28,18 +30,52 @@ var configTemplate []byte
 type Config struct {
 	Listen string
 	Port   string // the original's key: all interfaces, this port
-	DB     struct {
-		Type         string
-		DSN          string
-		MaxOpenConns int
-		MaxIdleConns int
-		MaxLifeTime  duration
-		MaxIdleTime  duration
-	}
-	Log struct {
-		LogLevel   string
+	DB     DBConfig
+	Log    struct {
+		LogLevel string
+		// Type is 1 or influxdb, as is HookSwitch, to write to InfluxDB beside the console.
+		Type       any
 		HookSwitch bool
+		InfluxDB   struct {
+			ServerURL, AuthToken, Org, Bucket string
+			FlushInterval                     duration
+			BatchSize                         int
+		}
 	}
+	Audit struct {
+		// Keep is how long entries of the audit log are kept.
+		Keep duration
+	}
+}
+
+// DBConfig says where tokens are kept: badger or mysql, and for the latter how.
+type DBConfig struct {
+	Type         string
+	DSN          string
+	MaxOpenConns int
+	MaxIdleConns int
+	MaxLifeTime  duration
+	MaxIdleTime  duration
+}
+
+// The kinds of database.
+const (
+	Badger = "badger"
+	MySQL  = "mysql"
+)
+
+// defaultKeep is how long the audit log is kept when nothing is said.
+const defaultKeep = 365 * 24 * time.Hour
+
+// influx tells whether the log also goes to InfluxDB.
+func (c Config) influx() bool {
+	switch t := c.Log.Type.(type) {
+	case int64:
+		return t == 1 || c.Log.HookSwitch
+	case string:
+		return strings.EqualFold(t, "influxdb") || t == "1" || c.Log.HookSwitch
+	}
+	return c.Log.HookSwitch
 }
 
 // duration accepts "120s" and, as the original wrote it, nanoseconds.
@@ -87,14 +123,18 @@ func parseConfig(b []byte) (Config, []string, error) {
 		return Config{}, nil, err
 	}
 	switch c.DB.Type {
-	case "", "badger":
-	case "mysql":
-		return Config{}, nil, errors.New("[db] type: this version keeps tokens in badger only")
+	case "":
+		c.DB.Type = Badger
+	case Badger:
+	case MySQL:
+		if c.DB.DSN == "" {
+			return Config{}, nil, errors.New("[db] DSN is missing: it names the MySQL database")
+		}
 	default:
-		return Config{}, nil, fmt.Errorf("[db] type %q is not known: use badger", c.DB.Type)
+		return Config{}, nil, fmt.Errorf("[db] type %q is not known: use badger or mysql", c.DB.Type)
 	}
-	if c.Log.HookSwitch {
-		return Config{}, nil, errors.New("[log] hookSwitch: this version logs to the console only")
+	if c.Audit.Keep <= 0 {
+		c.Audit.Keep = duration(defaultKeep)
 	}
 	if c.Listen == "" {
 		c.Listen = DefaultListen
@@ -103,4 +143,38 @@ func parseConfig(b []byte) (Config, []string, error) {
 		}
 	}
 	return c, unknown, nil
+}
+
+var (
+	sectionLine = regexp.MustCompile(`^\s*\[\s*([\w.]+)\s*\]`)
+	typeLine    = regexp.MustCompile(`(?i)^(\s*type\s*=\s*)("[^"]*"|'[^']*')(.*)$`)
+)
+
+// SetDBType changes the type in the section [db] of a configuration and nothing else in it.
+func SetDBType(path, to string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	lines := strings.Split(string(b), "\n")
+	inDB, at := false, -1
+	for i, l := range lines {
+		if m := sectionLine.FindStringSubmatch(l); m != nil {
+			inDB = strings.EqualFold(m[1], "db")
+			if inDB {
+				at = i
+			}
+		}
+		if m := typeLine.FindStringSubmatch(l); inDB && m != nil {
+			lines[i] = m[1] + `"` + to + `"` + m[3]
+			return fsutil.WriteFileAtomic(path, []byte(strings.Join(lines, "\n")), 0o600)
+		}
+	}
+	line := fmt.Sprintf("type = %q", to)
+	if at < 0 {
+		lines = append(lines, "[db]", line, "")
+	} else {
+		lines = append(lines[:at+1], append([]string{line}, lines[at+1:]...)...)
+	}
+	return fsutil.WriteFileAtomic(path, []byte(strings.Join(lines, "\n")), 0o600)
 }

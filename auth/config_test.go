@@ -35,8 +35,7 @@ func TestConfigForms(t *testing.T) {
 	require.Equal(t, "badger", c.DB.Type)
 	require.NotEmpty(t, unknown)
 	for name, bad := range map[string]string{
-		"not toml": "Listen = ", "wrong type": "Listen = 7", "mysql": "[db]\ntype = \"mysql\"", "odd store": "[db]\ntype = \"redis\"",
-		"influx": "[log]\nhookSwitch = true",
+		"not toml": "Listen = ", "wrong type": "Listen = 7", "no dsn": "[db]\ntype = \"mysql\"", "odd store": "[db]\ntype = \"redis\"",
 	} {
 		_, _, err := parseConfig([]byte(bad))
 		require.Error(t, err, name)

@@ -28,8 +28,8 @@ type Options struct {
 	Config string // the configuration file, "" = config.toml in the directory
 	Listen string // overrides the configuration, "" = not
 	Clock  clock.Clock
-	// OpenStore opens the token database below a directory.
-	OpenStore func(dir string) (Store, error)
+	// OpenStore opens the database that the configuration names; dir is where an embedded one lies.
+	OpenStore func(ctx context.Context, dir string, c DBConfig) (Store, error)
 	// Ready is called once the daemon answers; it may be nil.
 	Ready func(Started)
 }
@@ -69,7 +69,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer l.Close() // closed by the server in good order; this is for early returns
-	store, err := o.OpenStore(r.Path("data"))
+	store, err := o.OpenStore(ctx, r.Path("data"), cfg.DB)
 	if err != nil {
 		return err
 	}
@@ -78,6 +78,19 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	watch, stop, err := newWatch(cfg, o.Clock)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	running, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pruned := make(chan struct{})
+	go func() {
+		defer close(pruned)
+		svc.pruneAudit(running, time.Duration(cfg.Audit.Keep))
+	}()
+	defer func() { cancel(); <-pruned }()
 	maddr := rpc.Multiaddr(l.Addr())
 	if err := r.SetAPI(maddr); err != nil {
 		return fmt.Errorf("note the address: %w", err)
@@ -86,7 +99,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	for _, k := range unknown {
 		st.Warnings = append(st.Warnings, fmt.Sprintf("%s: %s is not used", path, k))
 	}
-	return serve(ctx, NewServer(svc, o.Clock), l, func() {
+	srv := NewServer(svc, rpc.Options{Service: "venus-auth", Clock: o.Clock, Health: svc.health(), Meter: watch.Meters}, watch)
+	srv.Handle("/metrics", watch.Handler())
+	return serve(ctx, srv, l, func() {
 		if o.Ready != nil {
 			o.Ready(st)
 		}

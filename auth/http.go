@@ -2,13 +2,16 @@ package auth
 
 import (
 	"encoding/json"
-	"fmt"
-	"io"
-	"mime"
+	"errors"
+	"net"
 	"net/http"
-	"net/url"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
 
 	"github.com/filecoin-venus/venus/api"
 	authapi "github.com/filecoin-venus/venus/api/auth"
@@ -16,55 +19,132 @@ import (
 	"github.com/filecoin-venus/venus/rpc"
 )
 
-const (
-	// maxBody bounds a request; the largest honest one is a token in a form.
-	maxBody     = 16 << 10
-	bodyTimeout = 10 * time.Second
-)
-
 // ProgramVersion is what /version answers.
 const ProgramVersion = "1.3.0+venus"
 
+const (
+	// manageRate and manageBurst bound the managing calls of an address and second.
+	manageRate  = 100
+	manageBurst = 5000
+	callers     = 4096
+)
+
+// Route is one path of the service.
+type Route struct {
+	Method, Path string
+	// Perm is what a caller needs, "" = nothing: the route is open.
+	Perm api.Permission
+	// action and subject name the call in the audit log.
+	action  string
+	subject string // the parameter that says what it is about
+	do      func(r *http.Request, p params) (any, error)
+}
+
+// Routes lists every path of the service with the permission it needs, beside /livez, /readyz, /healthz and /metrics,
+// which are open.
+func Routes() []Route { return new(handler).routes() }
+
+func (h *handler) routes() []Route {
+	const admin = api.PermAdmin
+	return []Route{
+		{"POST", "/verify", "", "", "", h.verify},
+		{"GET", "/version", "", "", "", func(*http.Request, params) (any, error) {
+			return map[string]string{"Version": ProgramVersion}, nil
+		}},
+		{"GET", "/healthcheck", "", "", "", func(*http.Request, params) (any, error) { return nil, nil }},
+
+		{"POST", "/genToken", admin, "token/generate", "name", h.generate},
+		{"GET", "/tokens", admin, "token/list", "search", h.list},
+		{"DELETE", "/token", admin, "token/remove", "id", h.setRemoved(true)},
+		{"POST", "/recoverToken", admin, "token/recover", "id", h.setRemoved(false)},
+		{"POST", "/rotateToken", admin, "token/rotate", "id", h.rotate},
+
+		{"PUT", "/user/new", admin, "user/add", "name", h.addUser},
+		{"POST", "/user/update", admin, "user/update", "name", h.updateUser},
+		{"GET", "/user/list", admin, "user/list", "search", h.listUsers},
+		{"GET", "/user", admin, "user/get", "name", h.getUser},
+		{"GET", "/miner", admin, "user/owners", "miner", h.minerOwner},
+		{"GET", "/miner/has-miner", admin, "user/owners", "miner", h.hasMiner},
+		{"GET", "/signer", admin, "user/owners", "signer", h.signerOwners},
+		{"POST", "/user/miner/grant", admin, "user/grant-miner", "name", h.grant(KindMiner)},
+		{"POST", "/user/miner/withdraw", admin, "user/withdraw-miner", "name", h.withdraw(KindMiner)},
+		{"POST", "/user/signer/grant", admin, "user/grant-signer", "name", h.grant(KindSigner)},
+		{"POST", "/user/signer/withdraw", admin, "user/withdraw-signer", "name", h.withdraw(KindSigner)},
+		{"POST", "/user/ratelimit/upsert", admin, "user/limit", "name", h.setLimit},
+		{"POST", "/user/ratelimit/del", admin, "user/unlimit", "name", h.dropLimit},
+		{"GET", "/user/ratelimit", admin, "user/get", "name", h.limits},
+
+		{"GET", "/audit", admin, "audit/list", "search", h.audit},
+	}
+}
+
+// Verification is one question about a token, without the token. Service, PreHost and Span are what the original's client
+// tells about itself.
+type Verification struct {
+	At                     time.Time
+	Took                   time.Duration
+	Result                 string // ok, or the code of the refusal
+	Name, From             string
+	Service, PreHost, Span string
+}
+
+// Watcher hears what the service does; its methods do not block.
+type Watcher interface {
+	Verified(v Verification)
+	Managed(e Entry)
+}
+
 // NewServer serves the service over HTTP.
-func NewServer(s *Service, clk clock.Clock) *rpc.Server {
-	srv := rpc.NewServer(rpc.Options{Verify: s.Verifier, Clock: clk})
-	h := &handler{svc: s, srv: srv}
-	srv.Handle("/verify", h.on(http.MethodPost, h.verify))
-	srv.Handle("/genToken", h.on(http.MethodPost, h.admin(h.generate)))
-	srv.Handle("/tokens", h.on(http.MethodGet, h.admin(h.list)))
-	srv.Handle("/token", h.on(http.MethodDelete, h.admin(h.remove)))
-	srv.Handle("/recoverToken", h.on(http.MethodPost, h.admin(h.recover)))
-	srv.Handle("/version", h.on(http.MethodGet, func(*http.Request, params) (any, error) {
-		return map[string]string{"Version": ProgramVersion}, nil
-	}))
-	srv.Handle("/healthcheck", h.on(http.MethodGet, func(*http.Request, params) (any, error) { return nil, nil }))
+func NewServer(s *Service, o rpc.Options, w Watcher) *rpc.Server {
+	o.Verify = s.Verifier
+	srv := rpc.NewServer(o)
+	by, err := lru.New[string, *rate.Limiter](callers)
+	if err != nil {
+		panic(err) // the size is a positive constant
+	}
+	h := &handler{svc: s, clk: o.Clock, watcher: w, failing: rpc.NewFailures(o.Clock), by: by}
+	paths := map[string][]Route{}
+	for _, r := range h.routes() {
+		paths[r.Path] = append(paths[r.Path], r)
+	}
+	for path, rs := range paths {
+		srv.Handle(path, h.serve(rs[0]))
+	}
 	return srv
 }
 
-// params are a request's parameters, whether they came as query, form or JSON.
-type params map[string]string
-
-type action func(r *http.Request, p params) (any, error)
-
 type handler struct {
-	svc *Service
-	srv *rpc.Server
+	svc     *Service
+	clk     clock.Clock
+	watcher Watcher
+	failing *rpc.Failures
+
+	mu sync.Mutex
+	by *lru.Cache[string, *rate.Limiter] // managing calls by address
 }
 
-// on answers one method of a path.
-func (h *handler) on(method string, do action) http.Handler {
+// host is the address of a caller without its port. Headers do not count.
+func host(r *http.Request) string {
+	h, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return h
+}
+
+// serve answers one route.
+func (h *handler) serve(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != method {
-			w.Header().Set("Allow", method)
-			writeError(w, http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid, "use %s", method))
+		if r.Method != route.Method {
+			w.Header().Set("Allow", route.Method)
+			writeError(w, http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid, "use %s", route.Method))
 			return
 		}
+		var out any
 		p, err := readParams(w, r)
-		if err != nil {
-			writeError(w, http.StatusBadRequest, err)
-			return
+		if err == nil {
+			out, err = h.call(route, r, p)
 		}
-		out, err := do(r, p)
 		if err != nil {
 			writeError(w, status(err), err)
 			return
@@ -80,25 +160,73 @@ func (h *handler) on(method string, do action) http.Handler {
 	})
 }
 
-// admin lets only callers with an admin token through. The token comes in the
-// Authorization header and nowhere else: a query's token names the token to work on.
-func (h *handler) admin(do action) action {
-	return func(r *http.Request, p params) (any, error) {
-		t, ok := bearer(r)
-		if !ok {
-			return nil, api.Errorf(api.CodeUnauthenticated, "managing tokens needs an admin token").
-				WithHint("use the command line on the machine of venus-auth, or send the header Authorization: Bearer TOKEN")
-		}
-		c, err := h.svc.Verifier(r.Context(), t)
-		if err != nil {
-			return nil, err
-		}
-		if !c.May(api.PermAdmin) {
-			log.Warnf("refused %s %s of %q: not an admin", r.Method, r.URL.Path, c.Name)
-			return nil, api.Errorf(api.CodePermission, "managing tokens needs the permission admin")
-		}
-		return do(r.WithContext(rpc.WithCaller(r.Context(), c)), p)
+// call lets only callers through who may. A managing token comes in the
+// Authorization header and nowhere else: a query's token names the token to work
+// on.
+func (h *handler) call(route Route, r *http.Request, p params) (any, error) {
+	if route.Perm == "" {
+		return route.do(r, p)
 	}
+	e := Entry{At: h.clk.Now(), From: host(r), Action: route.action, Subject: shorten(p[route.subject])}
+	out, err := h.manage(&e, route, r, p)
+	e.Result = codeOf(err)
+	h.watcher.Managed(e)
+	return out, err
+}
+
+func codeOf(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return string(api.Explain(err).Code)
+}
+
+func (h *handler) manage(e *Entry, route Route, r *http.Request, p params) (any, error) {
+	t, ok := bearer(r)
+	if !ok {
+		return nil, api.Errorf(api.CodeUnauthenticated, "managing tokens needs an admin token").
+			WithHint("use the command line on the machine of venus-auth, or send the header Authorization: Bearer TOKEN")
+	}
+	from := host(r)
+	if h.failing.Refuse(from, t) || !h.allow(from) {
+		return nil, errTooMany()
+	}
+	c, err := h.svc.Verifier(r.Context(), t)
+	if err != nil {
+		if errors.Is(err, rpc.ErrBadToken) {
+			h.failing.Count(from)
+			log.Warnf("refused %s %s from %s: the token does not count", r.Method, r.URL.Path, from)
+		}
+		return nil, err
+	}
+	h.failing.Good(t)
+	e.Caller = c.Name
+	r = r.WithContext(WithActor(r.Context(), Actor{c.Name, from}))
+	if !c.May(route.Perm) || c.Scope != nil {
+		err := api.Errorf(api.CodePermission, "managing tokens needs the permission admin, without a scope")
+		h.svc.Refused(r.Context(), route.action, p[route.subject], err)
+		return nil, err
+	}
+	out, err := route.do(r, p)
+	if err != nil {
+		h.svc.Refused(r.Context(), route.action, p[route.subject], err)
+	}
+	return out, err
+}
+
+func errTooMany() error {
+	return api.Errorf(api.CodeLimit, "too many calls from this address").WithHint("wait a few seconds")
+}
+
+func (h *handler) allow(from string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l, ok := h.by.Get(from)
+	if !ok {
+		l = rate.NewLimiter(manageRate, manageBurst)
+		h.by.Add(from, l)
+	}
+	return l.AllowN(h.clk.Now(), 1)
 }
 
 func bearer(r *http.Request) (string, bool) {
@@ -110,113 +238,187 @@ func bearer(r *http.Request) (string, bool) {
 	return v[0][len(scheme):], true
 }
 
+// verify answers whoever has a token. Guessing is slow: an address that shows
+// wrong ones is not heard for a while, save with tokens that were right before.
 func (h *handler) verify(r *http.Request, p params) (any, error) {
-	if p["token"] == "" {
+	t := p["token"]
+	if t == "" {
 		return nil, api.Errorf(api.CodeInvalid, "the parameter token is missing")
 	}
-	return h.svc.Verify(r.Context(), p["token"])
-}
-
-func (h *handler) generate(r *http.Request, p params) (any, error) {
-	out, err := h.svc.Generate(r.Context(), authapi.GenRequest{Name: p["name"], Perm: p["perm"], Extra: p["extra"]})
+	v := Verification{At: h.clk.Now(), From: host(r), Service: header(r, "svcName"), PreHost: header(r, "preHost"), Span: header(r, "spanId")}
+	if h.failing.Refuse(v.From, t) {
+		v.Result = string(api.CodeLimit)
+		h.watcher.Verified(v)
+		return nil, errTooMany()
+	}
+	id, err := h.svc.Verify(r.Context(), t)
+	v.Took, v.Result, v.Name = h.clk.Now().Sub(v.At), codeOf(err), id.Name
+	h.watcher.Verified(v)
+	if errors.Is(err, rpc.ErrBadToken) {
+		h.failing.Count(v.From)
+		log.Infof("refused a token shown by %s (%s)", v.From, v.Service)
+	}
 	if err != nil {
 		return nil, err
 	}
-	audit(r, "made token %s for %q with %s", out.ID, p["name"], p["perm"])
-	return out, nil
+	h.failing.Good(t)
+	return id, nil
+}
+
+func (h *handler) generate(r *http.Request, p params) (any, error) {
+	scope, err := p.scope()
+	if err != nil {
+		return nil, err
+	}
+	life, err := p.duration("lifetime")
+	if err != nil {
+		return nil, err
+	}
+	return h.svc.Generate(r.Context(), authapi.GenRequest{Name: p["name"], Perm: p["perm"], Extra: p["extra"], Lifetime: life, Scope: scope})
 }
 
 func (h *handler) list(r *http.Request, p params) (any, error) {
-	q := authapi.ListQuery{Search: p["search"], Removed: p["removed"] == "true"}
-	var err error
-	if q.Skip, err = number(p, "skip"); err != nil {
-		return nil, err
-	}
-	if q.Limit, err = number(p, "limit"); err != nil {
+	q, err := p.page()
+	if err != nil {
 		return nil, err
 	}
 	return h.svc.List(r.Context(), q)
 }
 
-func number(p params, name string) (int, error) {
-	if p[name] == "" {
-		return 0, nil
+func (p params) ref() authapi.TokenRef { return authapi.TokenRef{Token: p["token"], ID: p["id"]} }
+
+func (h *handler) setRemoved(removed bool) func(*http.Request, params) (any, error) {
+	return func(r *http.Request, p params) (any, error) {
+		return nil, h.svc.SetRemoved(r.Context(), p.ref(), removed)
 	}
-	n, err := strconv.Atoi(p[name])
-	if err != nil {
-		return 0, api.Errorf(api.CodeInvalid, "the parameter %s is not a number", name)
-	}
-	return n, nil
 }
 
-func (h *handler) remove(r *http.Request, p params) (any, error) {
-	rec, err := h.svc.SetRemoved(r.Context(), authapi.TokenRef{Token: p["token"], ID: p["id"]}, true)
+func (h *handler) rotate(r *http.Request, p params) (any, error) {
+	grace, err := p.duration("grace")
 	if err != nil {
 		return nil, err
 	}
-	audit(r, "removed token %s of %q", rec.ID, rec.Name)
-	return nil, nil
+	return h.svc.Rotate(r.Context(), authapi.RotateRequest{TokenRef: p.ref(), Grace: grace})
 }
 
-func (h *handler) recover(r *http.Request, p params) (any, error) {
-	rec, err := h.svc.SetRemoved(r.Context(), authapi.TokenRef{Token: p["token"], ID: p["id"]}, false)
-	if err != nil {
-		return nil, err
+func (p params) user() (authapi.UserRequest, error) {
+	u := authapi.UserRequest{Name: p["name"], Miners: append(p.list("miners"), p.list("miner")...)}
+	if c, ok := p["comment"]; ok {
+		u.Comment = &c
 	}
-	audit(r, "recovered token %s of %q", rec.ID, rec.Name)
-	return nil, nil
-}
-
-// audit notes who managed what; ids and names only.
-func audit(r *http.Request, format string, args ...any) {
-	c, _ := rpc.CallerFrom(r.Context())
-	log.Infof("audit: %q from %s %s", c.Name, r.RemoteAddr, fmt.Sprintf(format, args...))
-}
-
-// readParams takes the query, and over it a form or a JSON object.
-func readParams(w http.ResponseWriter, r *http.Request) (params, error) {
-	p := params{}
-	for k, v := range r.URL.Query() {
-		p[k] = v[0]
-	}
-	rc := http.NewResponseController(w)
-	// A recorder in a test has no deadline to set; a real connection does.
-	_ = rc.SetReadDeadline(clock.Real().Now().Add(bodyTimeout))
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = rc.SetReadDeadline(time.Time{})
-	if err != nil {
-		return nil, api.Errorf(api.CodeInvalid, "the request cannot be read or is longer than %d bytes", maxBody)
-	}
-	if len(b) == 0 {
-		return p, nil
-	}
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil {
-		kind = ""
-	}
-	switch kind {
-	case "application/json":
-		var body struct{ Token, Name, Perm, Extra, ID string }
-		if err := json.Unmarshal(b, &body); err != nil {
-			return nil, api.Errorf(api.CodeInvalid, "the request is not a JSON object of strings")
-		}
-		for k, v := range map[string]string{"token": body.Token, "name": body.Name, "perm": body.Perm, "extra": body.Extra, "id": body.ID} {
-			if v != "" {
-				p[k] = v
-			}
-		}
-	case "application/x-www-form-urlencoded", "":
-		form, err := url.ParseQuery(string(b))
+	if text := p["state"]; text != "" {
+		n, err := strconv.Atoi(text)
 		if err != nil {
-			return nil, api.Errorf(api.CodeInvalid, "the request is not a form")
+			return u, api.Errorf(api.CodeInvalid, "the parameter state is not a number")
 		}
-		for k, v := range form {
-			p[k] = v[0]
-		}
-	default:
-		return nil, api.Errorf(api.CodeInvalid, "content of the type %q is not understood", kind).WithHint("send a form or JSON")
+		state := authapi.UserState(n)
+		u.State = &state
 	}
-	return p, nil
+	return u, nil
+}
+
+func (h *handler) addUser(r *http.Request, p params) (any, error) {
+	u, err := p.user()
+	if err != nil {
+		return nil, err
+	}
+	return h.svc.AddUser(r.Context(), u)
+}
+
+func (h *handler) updateUser(r *http.Request, p params) (any, error) {
+	u, err := p.user()
+	if err != nil {
+		return nil, err
+	}
+	return h.svc.UpdateUser(r.Context(), u)
+}
+
+func (h *handler) listUsers(r *http.Request, p params) (any, error) {
+	q, err := p.page()
+	if err != nil {
+		return nil, err
+	}
+	return h.svc.ListUsers(r.Context(), q)
+}
+
+func (h *handler) getUser(r *http.Request, p params) (any, error) {
+	return h.svc.GetUser(r.Context(), p["name"])
+}
+
+func (h *handler) minerOwner(r *http.Request, p params) (any, error) {
+	us, err := h.svc.Owners(r.Context(), KindMiner, p["miner"])
+	if err != nil {
+		return nil, err
+	}
+	if len(us) == 0 {
+		return nil, api.Errorf(api.CodeNotFound, "no user has the miner %s", shorten(p["miner"]))
+	}
+	return us[0], nil
+}
+
+func (h *handler) hasMiner(r *http.Request, p params) (any, error) {
+	us, err := h.svc.Owners(r.Context(), KindMiner, p["miner"])
+	return len(us) > 0, err
+}
+
+func (h *handler) signerOwners(r *http.Request, p params) (any, error) {
+	return h.svc.Owners(r.Context(), KindSigner, p["signer"])
+}
+
+func (h *handler) grant(kind Kind) func(*http.Request, params) (any, error) {
+	return func(r *http.Request, p params) (any, error) {
+		return h.svc.Grant(r.Context(), p["name"], kind, p.list("addresses"))
+	}
+}
+
+func (h *handler) withdraw(kind Kind) func(*http.Request, params) (any, error) {
+	return func(r *http.Request, p params) (any, error) {
+		return h.svc.Withdraw(r.Context(), p["name"], kind, p.list("addresses"))
+	}
+}
+
+func (h *handler) setLimit(r *http.Request, p params) (any, error) {
+	l := api.RateLimit{ID: p["id"], Service: p["service"], Method: p["api"]}
+	var err error
+	if l.Cap, err = strconv.ParseInt(p["reqlimit.cap"], 10, 64); err != nil {
+		return nil, api.Errorf(api.CodeInvalid, "the parameter ReqLimit.Cap is not a number")
+	}
+	if l.Per, err = p.duration("reqlimit.resetdur"); err != nil {
+		return nil, err
+	}
+	return h.svc.SetLimit(r.Context(), p["name"], l)
+}
+
+func (h *handler) dropLimit(r *http.Request, p params) (any, error) {
+	return p["id"], h.svc.DropLimit(r.Context(), p["name"], p["id"])
+}
+
+// limits answers in the original's shape.
+func (h *handler) limits(r *http.Request, p params) (any, error) {
+	u, err := h.svc.GetUser(r.Context(), p["name"])
+	if err != nil {
+		return nil, err
+	}
+	out := []authapi.LimitInfo{}
+	for _, l := range u.Limits {
+		if p["id"] == "" || p["id"] == l.ID {
+			out = append(out, authapi.NewLimitInfo(u.Name, l))
+		}
+	}
+	return out, nil
+}
+
+func (h *handler) audit(r *http.Request, p params) (any, error) {
+	q, err := p.page()
+	if err != nil {
+		return nil, err
+	}
+	return h.svc.Audit(r.Context(), q)
+}
+
+// header is what the original's client tells about itself, cut to a length.
+func header(r *http.Request, name string) string {
+	return strings.ToValidUTF8(shorten(r.Header.Get(name)), "?")
 }
 
 // status is the HTTP status of a kind of failure.
@@ -230,6 +432,10 @@ func status(err error) int {
 		return http.StatusForbidden
 	case api.CodeNotFound:
 		return http.StatusNotFound
+	case api.CodeConflict:
+		return http.StatusConflict
+	case api.CodeLimit:
+		return http.StatusTooManyRequests
 	case api.CodeUnavailable:
 		return http.StatusServiceUnavailable
 	}
@@ -238,8 +444,13 @@ func status(err error) int {
 
 func writeError(w http.ResponseWriter, status int, err error) {
 	e := api.Explain(err)
-	if status == http.StatusUnauthorized {
+	switch {
+	case status == http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
+	case e.Code == api.CodeInternal:
+		// What broke inside is for the operator.
+		log.Errorf("a request failed: %v", err)
+		e = api.Errorf(api.CodeInternal, "the request failed inside").WithHint("look at the log of venus-auth")
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

@@ -25,7 +25,7 @@ const (
 type serving struct {
 	tokens *localtoken.Issuer
 	health *rpc.Health
-	meters *meters
+	meters *nodeMeters
 }
 
 // v0API is the older dialect with its own description.
@@ -93,7 +93,7 @@ func (n *Node) listen(r *repo.Repo, cfg FileConfig, o Options, with serving) err
 	if err := n.register(srv); err != nil {
 		return err
 	}
-	srv.Handle("/metrics", with.meters.handler())
+	srv.Handle("/metrics", with.meters.Handler())
 	s, err := daemon.Serve(r, n.base, srv, daemon.Listening{
 		Address: cfg.API.APIAddress, Choose: "with --api or api.apiAddress in " + r.Path(configName),
 	})

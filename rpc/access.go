@@ -2,29 +2,18 @@ package rpc
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
-
-	lru "github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/time/rate"
 
 	"github.com/filecoin-venus/venus/api"
-	"github.com/filecoin-venus/venus/internal/clock"
 )
 
 const (
 	// maxToken bounds a token in bytes; ours stay far below.
 	maxToken = 4096
-	// failRate and failBurst bound wrong tokens per address and second.
-	failRate  = 10
-	failBurst = 50
-	// failAddresses bounds the addresses remembered.
-	failAddresses = 4096
 )
 
 // requestToken finds the token of a request: the header "Authorization: Bearer",
@@ -67,21 +56,21 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) (string, *
 	if err != nil {
 		host = r.RemoteAddr
 	}
-	if s.failing.refuse(host, token) {
+	if s.failing.Refuse(host, token) {
 		writeError(w, http.StatusTooManyRequests, api.Errorf(api.CodeLimit, "too many wrong tokens from this address").
 			WithHint("wait a few seconds and use the right token"))
 		return "", nil, false
 	}
 	c, err := s.verify(r.Context(), token)
 	if err == nil {
-		s.failing.good(token)
+		s.failing.Good(token)
 		return token, &session{srv: s, caller: c}, true
 	}
 	if api.Explain(err).Code == api.CodeUnavailable {
 		writeError(w, http.StatusServiceUnavailable, err)
 		return "", nil, false
 	}
-	s.failing.count(host)
+	s.failing.Count(host)
 	w.Header().Set("WWW-Authenticate", "Bearer")
 	writeError(w, http.StatusUnauthorized, ErrBadToken)
 	return "", nil, false
@@ -144,50 +133,4 @@ func isUpgrade(r *http.Request) bool {
 		}
 	}
 	return false
-}
-
-// failures counts wrong tokens by address. Tokens seen good are not held up by
-// a neighbour on the same address that keeps trying wrong ones.
-type failures struct {
-	mu   sync.Mutex
-	clk  clock.Clock
-	by   *lru.Cache[string, *rate.Limiter]
-	seen *lru.Cache[[32]byte, struct{}]
-}
-
-func newFailures(clk clock.Clock) *failures {
-	by, err := lru.New[string, *rate.Limiter](failAddresses)
-	if err != nil {
-		panic(err) // the size is a positive constant
-	}
-	seen, err := lru.New[[32]byte, struct{}](failAddresses)
-	if err != nil {
-		panic(err)
-	}
-	return &failures{clk: clk, by: by, seen: seen}
-}
-
-// refuse tells whether a token is not even looked at.
-func (f *failures) refuse(host, token string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	l, ok := f.by.Get(host)
-	return ok && l.TokensAt(f.clk.Now()) < 1 && !f.seen.Contains(sha256.Sum256([]byte(token)))
-}
-
-func (f *failures) good(token string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.seen.Add(sha256.Sum256([]byte(token)), struct{}{})
-}
-
-func (f *failures) count(host string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	l, ok := f.by.Get(host)
-	if !ok {
-		l = rate.NewLimiter(failRate, failBurst)
-		f.by.Add(host, l)
-	}
-	l.AllowN(f.clk.Now(), 1)
 }

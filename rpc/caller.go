@@ -12,6 +12,11 @@ import (
 type Caller struct {
 	Name  string
 	Perms []api.Permission
+	// Scope is what the caller may touch beside, nil = everything. Services that
+	// hold the affairs of several users look at it.
+	Scope *api.Scope
+	// Limits bound the caller's calls; the server enforces them.
+	Limits []api.RateLimit
 }
 
 // May tells whether the caller holds exactly this permission. Verifiers expand

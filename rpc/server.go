@@ -37,6 +37,9 @@ const (
 // Options are the settings of a server. The zero value refuses every token and
 // every caller without one.
 type Options struct {
+	// Service is the name that rate limits of users call it by, such as
+	// venus-messager.
+	Service string
 	// Verify judges tokens; nil refuses them all.
 	Verify Verifier
 	// Anonymous are the permissions of callers without a token.
@@ -60,7 +63,7 @@ type Options struct {
 	// yet, 0 = 256: a reader further behind loses its connection.
 	MaxBehind int
 	// Recheck is how often the token of an open WebSocket connection is
-	// verified again, 0 = every second.
+	// verified again, 0 = every 400 milliseconds.
 	Recheck time.Duration
 	// Clock tells the time, nil = the machine's.
 	Clock clock.Clock
@@ -100,7 +103,8 @@ func (o *Options) fill() {
 type Server struct {
 	opts    Options
 	routes  map[string]http.Handler
-	failing *failures
+	failing *Failures
+	limits  *userLimits
 	conns   atomic.Int64
 
 	mu   sync.Mutex
@@ -112,7 +116,7 @@ type Server struct {
 // NewServer makes a server that knows /livez, /readyz and /healthz.
 func NewServer(o Options) *Server {
 	o.fill()
-	s := &Server{opts: o, routes: map[string]http.Handler{}, open: map[io.Closer]struct{}{}, failing: newFailures(o.Clock)}
+	s := &Server{opts: o, routes: map[string]http.Handler{}, open: map[io.Closer]struct{}{}, failing: NewFailures(o.Clock), limits: newUserLimits(o.Clock)}
 	s.routes["/livez"] = o.Health.handler(func(c Check) bool { return c.Live })
 	s.routes["/readyz"] = o.Health.handler(func(c Check) bool { return c.Ready })
 	s.routes["/healthz"] = o.Health.handler(nil)
@@ -362,11 +366,15 @@ func (v *service) refuse(sess *session, f frame) []byte {
 		sess.called("unknown", "no_method", 0)
 		return nil
 	}
-	if sess.get().May(need) {
-		return nil
+	caller := sess.get()
+	err := missing(bare(f.Method), need)
+	if caller.May(need) {
+		if err = v.srv.limits.take(caller, v.srv.opts.Service, bare(f.Method)); err == nil {
+			return nil
+		}
 	}
-	sess.called(bare(f.Method), string(api.CodePermission), 0)
-	return callError(f.ID, missing(bare(f.Method), need))
+	sess.called(bare(f.Method), string(api.Explain(err).Code), 0)
+	return callError(f.ID, err)
 }
 
 // bare is a method's name without its namespace.

@@ -56,23 +56,122 @@ func (c *Client) Verify(ctx context.Context, token string) (Identity, error) {
 
 // GenToken makes a token.
 func (c *Client) GenToken(ctx context.Context, r GenRequest) (GenResponse, error) {
+	in := map[string]any{"name": r.Name, "perm": r.Perm, "extra": r.Extra, "lifetime": r.Lifetime.String()}
+	if r.Scope != nil {
+		in["scope"] = r.Scope
+	}
 	var out GenResponse
-	err := c.send(ctx, http.MethodPost, "/genToken", r, &out)
+	err := c.send(ctx, http.MethodPost, "/genToken", in, &out)
+	return out, err
+}
+
+// Rotate makes a token in place of another one.
+func (c *Client) Rotate(ctx context.Context, r RotateRequest) (GenResponse, error) {
+	var out GenResponse
+	err := c.send(ctx, http.MethodPost, "/rotateToken", map[string]any{"id": r.ID, "token": r.Token, "grace": r.Grace.String()}, &out)
+	return out, err
+}
+
+func (q ListQuery) encode() string {
+	v := url.Values{"skip": {strconv.Itoa(q.Skip)}, "limit": {strconv.Itoa(q.Limit)}}
+	if q.Search != "" {
+		v.Set("search", q.Search)
+	}
+	if q.Name != "" {
+		v.Set("name", q.Name)
+	}
+	if q.Removed {
+		v.Set("removed", "true")
+	}
+	return "?" + v.Encode()
+}
+
+func get[T any](ctx context.Context, c *Client, path string) (T, error) {
+	var out T
+	err := c.call(ctx, http.MethodGet, path, "", nil, &out)
 	return out, err
 }
 
 // Tokens lists tokens.
 func (c *Client) Tokens(ctx context.Context, q ListQuery) ([]TokenInfo, error) {
-	v := url.Values{"skip": {strconv.Itoa(q.Skip)}, "limit": {strconv.Itoa(q.Limit)}}
-	if q.Search != "" {
-		v.Set("search", q.Search)
+	return get[[]TokenInfo](ctx, c, "/tokens"+q.encode())
+}
+
+// Audit lists managing calls, newest first.
+func (c *Client) Audit(ctx context.Context, q ListQuery) ([]AuditEntry, error) {
+	return get[[]AuditEntry](ctx, c, "/audit"+q.encode())
+}
+
+// Users lists users, by name.
+func (c *Client) Users(ctx context.Context, q ListQuery) ([]UserInfo, error) {
+	return get[[]UserInfo](ctx, c, "/user/list"+q.encode())
+}
+
+// User returns a user.
+func (c *Client) User(ctx context.Context, name string) (UserInfo, error) {
+	return get[UserInfo](ctx, c, "/user?"+url.Values{"name": {name}}.Encode())
+}
+
+// MinerOwner returns the user that has a miner.
+func (c *Client) MinerOwner(ctx context.Context, miner string) (UserInfo, error) {
+	return get[UserInfo](ctx, c, "/miner?"+url.Values{"miner": {miner}}.Encode())
+}
+
+// SignerOwners returns the users that have a signer.
+func (c *Client) SignerOwners(ctx context.Context, signer string) ([]UserInfo, error) {
+	return get[[]UserInfo](ctx, c, "/signer?"+url.Values{"signer": {signer}}.Encode())
+}
+
+func (r UserRequest) fields() map[string]any {
+	in := map[string]any{"name": r.Name, "miners": append([]string{}, r.Miners...)}
+	if r.Comment != nil {
+		in["comment"] = *r.Comment
 	}
-	if q.Removed {
-		v.Set("removed", "true")
+	if r.State != nil {
+		in["state"] = int(*r.State)
 	}
-	var out []TokenInfo
-	err := c.call(ctx, http.MethodGet, "/tokens?"+v.Encode(), "", nil, &out)
+	return in
+}
+
+// AddUser makes a user.
+func (c *Client) AddUser(ctx context.Context, r UserRequest) (UserInfo, error) {
+	var out UserInfo
+	err := c.send(ctx, http.MethodPut, "/user/new", r.fields(), &out)
 	return out, err
+}
+
+// UpdateUser changes a user.
+func (c *Client) UpdateUser(ctx context.Context, r UserRequest) (UserInfo, error) {
+	var out UserInfo
+	err := c.send(ctx, http.MethodPost, "/user/update", r.fields(), &out)
+	return out, err
+}
+
+// Grant gives a user addresses; kind is miner or signer.
+func (c *Client) Grant(ctx context.Context, name, kind string, addresses []string) (UserInfo, error) {
+	var out UserInfo
+	err := c.send(ctx, http.MethodPost, "/user/"+kind+"/grant", map[string]any{"name": name, "addresses": addresses}, &out)
+	return out, err
+}
+
+// Withdraw takes addresses from a user.
+func (c *Client) Withdraw(ctx context.Context, name, kind string, addresses []string) (UserInfo, error) {
+	var out UserInfo
+	err := c.send(ctx, http.MethodPost, "/user/"+kind+"/withdraw", map[string]any{"name": name, "addresses": addresses}, &out)
+	return out, err
+}
+
+// SetLimit adds a rate limit to a user, or replaces the one with its ID, and
+// returns the ID.
+func (c *Client) SetLimit(ctx context.Context, name string, l api.RateLimit) (string, error) {
+	var out string
+	err := c.send(ctx, http.MethodPost, "/user/ratelimit/upsert", NewLimitInfo(name, l), &out)
+	return out, err
+}
+
+// DropLimit removes a rate limit.
+func (c *Client) DropLimit(ctx context.Context, name, id string) error {
+	return c.send(ctx, http.MethodPost, "/user/ratelimit/del", map[string]any{"name": name, "id": id}, nil)
 }
 
 // Remove revokes a token at once.
@@ -154,6 +253,8 @@ func answerError(status int, body []byte) error {
 			code = api.CodeUnauthenticated
 		case http.StatusForbidden:
 			code = api.CodePermission
+		case http.StatusTooManyRequests:
+			code = api.CodeLimit
 		case http.StatusBadRequest:
 			code = api.CodeInvalid
 		default:

@@ -1,32 +1,40 @@
-// Package badgerstore keeps the tokens of venus-auth in an embedded badger
+// Package badgerstore keeps what venus-auth knows in an embedded badger
 // database.
 //
-// Layout version 1: "meta/version" holds the version; "t/<id>" a record as
-// JSON; "o/<creation time, 8 bytes big-endian><id>" nothing, for paging in
-// order of creation. A database of a newer layout is refused, one of an older
-// layout would be migrated in Open, step by step.
+// Layout version 2: "meta/version" holds the version; "t/<id>" a token, "u/<name>"
+// a user and "a/<id>" an audit entry, each as JSON. What pages and owners are asked
+// for is an index in memory, made at Open. A database of a newer layout is refused,
+// one of an older layout is migrated in Open, step by step.
 package badgerstore
 
 import (
+	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
-	"strings"
-	"time"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/auth"
+	"github.com/filecoin-venus/venus/auth/stored"
 )
 
 // version is the layout that this program writes.
-const version = 1
+const version = 2
 
 var versionKey = []byte("meta/version")
+
+// The prefixes of keys. oldOrder was an index of layout 1.
+const (
+	tokens   = "t/"
+	users    = "u/"
+	audit    = "a/"
+	oldOrder = "o/"
+)
 
 // Small tables: a cluster has some hundred tokens, seldom a hundred thousand.
 const (
@@ -35,7 +43,13 @@ const (
 )
 
 // Store is an open database. It implements auth.Store.
-type Store struct{ db *badger.DB }
+type Store struct {
+	db *badger.DB
+	// writing makes writers wait for each other, so that the index follows the order of commits and no miner gets two
+	// owners.
+	writing sync.Mutex
+	index   *index
+}
 
 var _ auth.Store = (*Store)(nil)
 
@@ -48,15 +62,20 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open token database %s: %w", dir, err)
 	}
-	s := &Store{db}
-	if err := s.checkVersion(); err != nil {
+	s := &Store{db: db, index: newIndex()}
+	err = s.checkVersion()
+	if err == nil {
+		err = s.load()
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("token database %s: %w", dir, err), db.Close())
 	}
 	return s, nil
 }
 
 func (s *Store) checkVersion() error {
-	return s.db.Update(func(tx *badger.Txn) error {
+	have := 0
+	err := s.db.View(func(tx *badger.Txn) error {
 		b, err := value(tx, versionKey)
 		if errors.Is(err, badger.ErrKeyNotFound) {
 			it := tx.NewIterator(badger.IteratorOptions{})
@@ -64,32 +83,80 @@ func (s *Store) checkVersion() error {
 			if it.Rewind(); it.Valid() {
 				return errors.New("it was written by another program; move it away or choose another --repo")
 			}
-			return tx.Set(versionKey, []byte(strconv.Itoa(version)))
+			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if have, err := strconv.Atoi(string(b)); err != nil || have != version {
+		if have, err = strconv.Atoi(string(b)); err != nil || have < 1 || have > version {
 			return fmt.Errorf("it has layout version %q, this program knows %d; use a newer program", b, version)
 		}
 		return nil
 	})
+	if err != nil || have == version {
+		return err
+	}
+	if have == 1 {
+		if err := s.db.DropPrefix([]byte(oldOrder)); err != nil {
+			return fmt.Errorf("migrate to layout 2: %w", err)
+		}
+	}
+	return s.db.Update(func(tx *badger.Txn) error { return tx.Set(versionKey, []byte(strconv.Itoa(version))) })
 }
 
-// record is the stored form; its names are part of the layout.
-type record struct {
-	Name      string    `json:"name"`
-	Perm      string    `json:"perm"`
-	Extra     string    `json:"extra,omitempty"`
-	CreatedAt time.Time `json:"created"`
-	RemovedAt time.Time `json:"removed,omitzero"`
+// load fills the index.
+func (s *Store) load() error {
+	return s.db.View(func(tx *badger.Txn) error {
+		var all []auth.Record
+		err := each(tx, tokens, false, func(id string, b []byte) error {
+			r, err := stored.ParseToken(id, b)
+			all = append(all, auth.Record{ID: r.ID, Name: r.Name, CreatedAt: r.CreatedAt, Removed: r.Removed})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(all, func(a, b auth.Record) int { return lineOf(a).compare(lineOf(b)) })
+		s.index.putToken(all...)
+		return each(tx, users, false, func(name string, b []byte) error {
+			u, err := stored.ParseUser(name, b)
+			if err == nil {
+				s.index.putUser(u)
+			}
+			return err
+		})
+	})
 }
 
-func tokenKey(id string) []byte { return []byte("t/" + id) }
+// each visits what lies below a prefix, in order of keys or backwards.
+func each(tx *badger.Txn, prefix string, back bool, visit func(rest string, b []byte) error) error {
+	p := []byte(prefix)
+	it := tx.NewIterator(badger.IteratorOptions{PrefetchValues: true, PrefetchSize: 100, Reverse: back})
+	defer it.Close()
+	start := p
+	if back {
+		start = append(bytes.Clone(p), 0xff)
+	}
+	for it.Seek(start); it.ValidForPrefix(p); it.Next() {
+		key := string(it.Item().Key()[len(p):])
+		if err := it.Item().Value(func(b []byte) error { return visit(key, b) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
-func orderKey(at time.Time, id string) []byte {
-	b := binary.BigEndian.AppendUint64([]byte("o/"), uint64(at.UnixNano()))
-	return append(b, id...)
+// update runs a change again when another one came between.
+func (s *Store) update(ctx context.Context, change func(tx *badger.Txn) error) error {
+	for {
+		err := s.db.Update(change)
+		if !errors.Is(err, badger.ErrConflict) {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
 }
 
 func value(tx *badger.Txn, key []byte) ([]byte, error) {
@@ -100,108 +167,22 @@ func value(tx *badger.Txn, key []byte) ([]byte, error) {
 	return item.ValueCopy(nil)
 }
 
-func get(tx *badger.Txn, id string) (auth.Record, error) {
-	b, err := value(tx, tokenKey(id))
+// set writes a value as JSON.
+func set(tx *badger.Txn, key string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", key, err)
+	}
+	return tx.Set([]byte(key), b)
+}
+
+// taken tells whether a key is there.
+func taken(tx *badger.Txn, key string) (bool, error) {
+	_, err := tx.Get([]byte(key))
 	if errors.Is(err, badger.ErrKeyNotFound) {
-		return auth.Record{}, auth.ErrUnknown
+		return false, nil
 	}
-	if err != nil {
-		return auth.Record{}, fmt.Errorf("read token %s: %w", id, err)
-	}
-	var r record
-	if err := json.Unmarshal(b, &r); err != nil {
-		return auth.Record{}, fmt.Errorf("decode token %s: %w", id, err)
-	}
-	return auth.Record{
-		ID: id, Name: r.Name, Perm: api.Permission(r.Perm), Extra: r.Extra,
-		CreatedAt: r.CreatedAt, Removed: !r.RemovedAt.IsZero(), RemovedAt: r.RemovedAt,
-	}, nil
-}
-
-func set(tx *badger.Txn, r auth.Record) error {
-	st := record{Name: r.Name, Perm: string(r.Perm), Extra: r.Extra, CreatedAt: r.CreatedAt}
-	if r.Removed {
-		st.RemovedAt = r.RemovedAt
-	}
-	b, err := json.Marshal(st)
-	if err != nil {
-		return fmt.Errorf("encode token %s: %w", r.ID, err)
-	}
-	return tx.Set(tokenKey(r.ID), b)
-}
-
-// Put adds a record.
-func (s *Store) Put(_ context.Context, r auth.Record) error {
-	return s.db.Update(func(tx *badger.Txn) error {
-		if _, err := tx.Get(tokenKey(r.ID)); err == nil {
-			return auth.ErrExists
-		} else if !errors.Is(err, badger.ErrKeyNotFound) {
-			return fmt.Errorf("look for token %s: %w", r.ID, err)
-		}
-		if err := tx.Set(orderKey(r.CreatedAt, r.ID), nil); err != nil {
-			return err
-		}
-		return set(tx, r)
-	})
-}
-
-// Get returns a record.
-func (s *Store) Get(_ context.Context, id string) (r auth.Record, err error) {
-	err = s.db.View(func(tx *badger.Txn) error {
-		r, err = get(tx, id)
-		return err
-	})
-	return r, err
-}
-
-// SetRemoved marks a record.
-func (s *Store) SetRemoved(_ context.Context, id string, removed bool, at time.Time) error {
-	return s.db.Update(func(tx *badger.Txn) error {
-		r, err := get(tx, id)
-		if err != nil {
-			return err
-		}
-		if r.Removed == removed {
-			return nil
-		}
-		r.Removed, r.RemovedAt = removed, at
-		return set(tx, r)
-	})
-}
-
-// List walks the index in order of creation. A record that cannot be read is an
-// error, not a gap.
-func (s *Store) List(ctx context.Context, q auth.Query) ([]auth.Record, error) {
-	out := []auth.Record{}
-	err := s.db.View(func(tx *badger.Txn) error {
-		prefix := []byte("o/")
-		it := tx.NewIterator(badger.IteratorOptions{Prefix: prefix})
-		defer it.Close()
-		skip := q.Skip
-		for it.Seek(prefix); it.ValidForPrefix(prefix) && len(out) < q.Limit; it.Next() {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			key := it.Item().Key()
-			if len(key) < len(prefix)+8 {
-				return fmt.Errorf("index key %x is too short", key)
-			}
-			r, err := get(tx, string(key[len(prefix)+8:]))
-			if err != nil {
-				return err
-			}
-			if (r.Removed && !q.Removed) || !strings.Contains(r.Name, q.Search) {
-				continue
-			}
-			if skip > 0 {
-				skip--
-				continue
-			}
-			out = append(out, r)
-		}
-		return nil
-	})
-	return out, err
+	return err == nil, err
 }
 
 // Close flushes and closes the database.

@@ -12,6 +12,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/filecoin-venus/venus/api"
+	authtoken "github.com/filecoin-venus/venus/auth/token"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
 )
@@ -59,6 +60,9 @@ func (i *Issuer) New(perms []api.Permission) ([]byte, error) {
 
 // Verify returns the permissions of a token, or rpc.ErrBadToken.
 func (i *Issuer) Verify(token string) ([]api.Permission, error) {
+	if !authtoken.Canonical(token) {
+		return nil, rpc.ErrBadToken
+	}
 	var c claims
 	_, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return i.secret, nil },
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithStrictDecoding())

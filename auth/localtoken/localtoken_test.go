@@ -49,7 +49,7 @@ func TestTokens(t *testing.T) {
 	require.NoError(t, err)
 	for name, bad := range map[string]string{
 		"empty": "", "other daemon": string(other), "alg none": none, "another hash": h512, "unknown permission": string(odd),
-		"cut": local[:len(local)-2], "padded": local + "=", "garbage": "a.b.c", "long": strings.Repeat("x", 1<<20),
+		"cut": local[:len(local)-2], "padded": local + "=", "garbage": "a.b.c", "line end": local + "\n", "line end inside": local[:9] + "\n" + local[9:], "long": strings.Repeat("x", 1<<20),
 	} {
 		_, err := i.Verify(bad)
 		require.ErrorIs(t, err, rpc.ErrBadToken, name)

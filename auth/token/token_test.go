@@ -63,6 +63,7 @@ func TestForgeries(t *testing.T) {
 	parts := strings.Split(good, ".")
 	adminBody := base64.RawURLEncoding.EncodeToString([]byte(`{"name":"n","perm":"admin","ext":"","jti":"1"}`))
 	for name, bad := range map[string]string{
+		"line end": good + "\n", "line end inside": good[:9] + "\r\n" + good[9:],
 		"empty": "", "alg none": none, "other secret": other, "other hash": hs384, "no id": noID, "no permission": noPerm,
 		"raised": parts[0] + "." + adminBody + "." + parts[2], "cut": good[:len(good)-1], "longer": good + "A", "padded": good + "=",
 		"space": " " + good, "two parts": parts[0] + "." + parts[1], "huge": strings.Repeat("a", 1<<20), "dots": "..",

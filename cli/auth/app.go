@@ -13,15 +13,22 @@ type RunOptions struct {
 	Repo, Config, Listen string
 }
 
-// App is the program venus-auth. run starts the daemon and returns when it
-// ends.
-func App(run func(ctx context.Context, p *render.Printer, o RunOptions) error) *cli.Command {
+// Program is what the commands start.
+type Program struct {
+	// Run starts the daemon and returns when it ends.
+	Run func(ctx context.Context, p *render.Printer, o RunOptions) error
+	// Migrate moves what a stopped daemon keeps into another kind of database.
+	Migrate func(ctx context.Context, p *render.Printer, o RunOptions, to string) error
+}
+
+// App is the program venus-auth.
+func App(prog Program) *cli.Command {
 	start := func(ctx context.Context, cmd *cli.Command) error {
 		if cmd.Args().Len() > 0 {
 			return render.Usage("venus-auth has no command %q", cmd.Args().First()).WithHint("run `venus-auth --help` for the commands")
 		}
 		o := RunOptions{Repo: cmd.String("repo"), Config: cmd.String("config"), Listen: cmd.String("listen")}
-		return run(ctx, render.From(cmd), o)
+		return prog.Run(ctx, render.From(cmd), o)
 	}
 	listen := &cli.StringFlag{Name: "listen", Usage: "listen on this address instead of the configured one"}
 	gen := genCommand("genToken", "generate")
@@ -43,8 +50,18 @@ func App(run func(ctx context.Context, p *render.Printer, o RunOptions) error) *
 			hidden(listCommand("tokens", "listTokens")),
 			hidden(removeCommand("rmToken")),
 			{
-				Name: "token", Usage: "make, list, remove and recover tokens",
-				Commands: []*cli.Command{nested, listCommand("list", "ls"), removeCommand("remove", "rm"), recoverCommand("recover")},
+				Name: "token", Usage: "make, list, remove, recover and rotate tokens",
+				Commands: []*cli.Command{nested, listCommand("list", "ls"), removeCommand("remove", "rm"), recoverCommand("recover"), rotateCommand()},
+			},
+			userCommand(),
+			auditCommand(),
+			{
+				Name: "migrate", Usage: "move tokens, users and audit log into the other kind of database; stop the service first",
+				Flags: []cli.Flag{&cli.StringFlag{Name: "to", Usage: "badger or mysql", Required: true}},
+				Action: func(ctx context.Context, cmd *cli.Command) error {
+					o := RunOptions{Repo: cmd.String("repo"), Config: cmd.String("config")}
+					return prog.Migrate(ctx, render.From(cmd), o, cmd.String("to"))
+				},
 			},
 		},
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	authsvc "github.com/filecoin-venus/venus/auth"
-	"github.com/filecoin-venus/venus/auth/badgerstore"
+	"github.com/filecoin-venus/venus/auth/stores"
 	"github.com/filecoin-venus/venus/cli/auth"
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/internal/clock"
@@ -21,9 +21,15 @@ import (
 // venusAuth runs one command as the program would.
 func venusAuth(args ...string) (code int, out, errOut string) {
 	var o, e bytes.Buffer
-	app := auth.App(func(ctx context.Context, p *render.Printer, r auth.RunOptions) error {
-		p.Line("would run from %s listening on %q", r.Repo, r.Listen)
-		return nil
+	app := auth.App(auth.Program{
+		Run: func(_ context.Context, p *render.Printer, r auth.RunOptions) error {
+			p.Line("would run from %s listening on %q", r.Repo, r.Listen)
+			return nil
+		},
+		Migrate: func(_ context.Context, p *render.Printer, r auth.RunOptions, to string) error {
+			p.Line("would move %s to %s", r.Repo, to)
+			return nil
+		},
 	})
 	code = render.Run(context.Background(), app, append([]string{"venus-auth"}, args...), &o, &e)
 	return code, o.String(), e.String()
@@ -36,7 +42,7 @@ func start(t *testing.T, dir string) authsvc.Started {
 	go func() {
 		done <- authsvc.Run(ctx, authsvc.Options{
 			Repo: dir, Listen: "127.0.0.1:0", Clock: clock.Real(), Ready: func(s authsvc.Started) { ready <- s },
-			OpenStore: func(dir string) (authsvc.Store, error) { return badgerstore.Open(dir) },
+			OpenStore: stores.Open,
 		})
 	}()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
@@ -112,11 +118,63 @@ func TestUsage(t *testing.T) {
 		{"genToken --perm root miner", "one of read, write, sign, admin", 2},
 		{"genToken a b", "hint: ", 2},
 		{"token remove", "by id, by name", 2},
+		{"migrate --to mysql", "would move ~/.venus-auth to mysql", 0},
 		{"--auth-url http://127.0.0.1:1 token list", "--token-file", 2},
 		{"--auth-url nonsense token list", "no address", 2},
 	} {
 		code, out, errOut := venusAuth(strings.Fields(tc.args)...)
 		require.Equal(t, tc.code, code, "%s: %s", tc.args, errOut)
 		require.Contains(t, out+errOut, tc.want, tc.args)
+	}
+}
+
+// TestUsers: the commands for users, by the words of the original where it has them.
+func TestUsers(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("VENUS_AUTH_PATH", dir)
+	start(t, dir)
+	limit := ""
+	for _, tc := range []struct {
+		args, want string
+		code       int
+	}{
+		{"user add --name alice --miner f01000 --comment boss", "user alice added", 0},
+		{"user add bob", "user bob added", 0},
+		{"user add bob", "user already exists", render.ExitPrecondition},
+		{"user add carol --miner t01000", "belongs to another user", render.ExitPrecondition},
+		{"user update --name bob --state 0", "update user success", 0},
+		{"user active bob", "active user success", 0},
+		{"user disable bob", "disable user success", 0},
+		{"user has t01000", "true", 0},
+		{"user has f01001", "false", 0},
+		{"user has nonsense", "is no address", 2},
+		{"user miner add bob f01001 f01002", "miner added of user bob", 0},
+		{"user miner remove bob f01001", "miner removed of user bob", 0},
+		{"user signer add bob t1d2xrzcslx7xlbbylc5c3d5lvandqw4iwl6epxba", "signer added of user bob", 0},
+		{"user get --by-miner f01002", "bob", 0},
+		{"user get --by-signer f1d2xrzcslx7xlbbylc5c3d5lvandqw4iwl6epxba", "bob", 0},
+		{"user get alice", "boss", 0},
+		{"user get", "name one user", 2},
+		{"user list --search ali", "f01000", 0},
+		{"user rate-limit get alice", "user have no request rate limit", 0},
+		{"user rate-limit add alice 10 1m --service venus-messager", "upsert user rate limit success: ", 0},
+		{"user rate-limit get alice", "10 calls to venus-messager in 1m0s", 0},
+		{"user rate-limit update alice LIMIT 20 1h", "upsert user rate limit success: ", 0},
+		{"user rate-limit get alice", "20 calls in 1h0m0s", 0},
+		{"user rate-limit del alice LIMIT", "delete rate limit success, ", 0},
+		{"user rate-limit del alice LIMIT", "has no rate limit", render.ExitNotFound},
+		{"genToken alice --perm write --expire 1h --miner f01000", ".", 0},
+		{"token list", "miners: f01000", 0},
+		{"token rotate alice --grace 1m", ".", 0},
+		{"audit --search user/add", "user/add", 0},
+		{"audit", "token/rotate", 0},
+	} {
+		args := strings.ReplaceAll(tc.args, "LIMIT", limit)
+		code, out, errOut := venusAuth(strings.Fields(args)...)
+		require.Equal(t, tc.code, code, "%s: %s", args, errOut)
+		require.Contains(t, strings.ReplaceAll(out+errOut, "t0", "f0"), tc.want, args)
+		if _, id, ok := strings.Cut(strings.TrimSpace(out), "success: "); ok {
+			limit = id
+		}
 	}
 }

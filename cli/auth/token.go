@@ -6,11 +6,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/filecoin-project/go-address"
 	"github.com/urfave/cli/v3"
 
 	"github.com/filecoin-venus/venus/api"
 	authapi "github.com/filecoin-venus/venus/api/auth"
 	"github.com/filecoin-venus/venus/cli/render"
+	"github.com/filecoin-venus/venus/internal/clock"
 )
 
 func genCommand(name string, aliases ...string) *cli.Command {
@@ -19,6 +21,9 @@ func genCommand(name string, aliases ...string) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "perm", Usage: "read, write, sign or admin; each includes the ones before", Value: "read"},
 			&cli.StringFlag{Name: "extra", Usage: "a remark kept with the token"},
+			&cli.DurationFlag{Name: "expire", Usage: "the token ends after so long, such as 720h"},
+			&cli.StringSliceFlag{Name: "miner", Usage: "only the affairs of this miner"},
+			&cli.StringSliceFlag{Name: "signer", Usage: "only messages and signatures of this address"},
 		},
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if cmd.Args().Len() != 1 {
@@ -33,7 +38,10 @@ func genCommand(name string, aliases ...string) *cli.Command {
 				return err
 			}
 			defer c.Close()
-			r := authapi.GenRequest{Name: cmd.Args().First(), Perm: string(perm), Extra: cmd.String("extra")}
+			r := authapi.GenRequest{Name: cmd.Args().First(), Perm: string(perm), Extra: cmd.String("extra"), Lifetime: cmd.Duration("expire")}
+			if r.Scope, err = scopeOf(cmd); err != nil {
+				return err
+			}
 			out, err := c.GenToken(ctx, r)
 			if err != nil {
 				return err
@@ -46,37 +54,26 @@ func genCommand(name string, aliases ...string) *cli.Command {
 func listCommand(name string, aliases ...string) *cli.Command {
 	return &cli.Command{
 		Name: name, Aliases: aliases, Usage: "list tokens, oldest first",
-		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "skip", Usage: "leave out so many"},
-			&cli.IntFlag{Name: "limit", Usage: "at most so many", Value: 100},
-			&cli.StringFlag{Name: "search", Usage: "only names that hold this text"},
-			&cli.BoolFlag{Name: "removed", Usage: "also removed ones"},
-		},
+		Flags: append(pageFlags("only names that hold this text"), &cli.BoolFlag{Name: "removed", Usage: "also removed ones"}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			c, p, err := dial(ctx, cmd)
 			if err != nil {
 				return err
 			}
 			defer c.Close()
-			list, err := c.Tokens(ctx, authapi.ListQuery{
-				Skip: cmd.Int("skip"), Limit: cmd.Int("limit"), Search: cmd.String("search"), Removed: cmd.Bool("removed"),
-			})
+			q := page(cmd)
+			q.Removed = cmd.Bool("removed")
+			list, err := c.Tokens(ctx, q)
 			if err != nil {
 				return err
 			}
 			return p.Result(list, func() {
-				t := render.NewTable("ID", "Name", "Perm", "Created", "Extra", "State")
+				t := render.NewTable("ID", "Name", "Perm", "Created", "Expires", "Scope", "Extra", "State")
 				for _, i := range list {
-					state := p.Green("valid")
-					if i.Removed {
-						state = p.Red("removed")
-					}
-					t.Row(i.ID, i.Name, i.Perm, i.CreateTime.Local().Format(time.DateTime), i.Custom, state)
+					t.Row(i.ID, i.Name, i.Perm, i.CreateTime.Local().Format(time.DateTime), expires(i), scopeText(i.Scope), i.Custom, tokenState(p, i))
 				}
 				p.Table(t)
-				if t.Len() == cmd.Int("limit") {
-					p.Note("there may be more: use --skip %d", cmd.Int("skip")+t.Len())
-				}
+				more(p, cmd, len(list))
 			})
 		},
 	}
@@ -121,7 +118,7 @@ func changeCommand(name string, aliases []string, usage, done string, removed bo
 }
 
 var (
-	idForm    = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	idForm    = regexp.MustCompile(`^([0-9a-f]{32}|sha256-[0-9a-f]{64})$`)
 	tokenForm = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$`)
 )
 
@@ -133,20 +130,14 @@ func find(ctx context.Context, c *authapi.Client, what string, removed bool) (au
 	if tokenForm.MatchString(what) {
 		return authapi.TokenRef{Token: what}, nil
 	}
-	const page = 1000
+	list, err := c.Tokens(ctx, authapi.ListQuery{Limit: 1000, Name: what, Removed: removed})
+	if err != nil {
+		return authapi.TokenRef{}, err
+	}
 	var found []authapi.TokenInfo
-	for skip := 0; ; skip += page {
-		list, err := c.Tokens(ctx, authapi.ListQuery{Skip: skip, Limit: page, Search: what, Removed: removed})
-		if err != nil {
-			return authapi.TokenRef{}, err
-		}
-		for _, i := range list {
-			if i.Name == what && i.Removed == removed {
-				found = append(found, i)
-			}
-		}
-		if len(list) < page {
-			break
+	for _, i := range list {
+		if i.Removed == removed {
+			found = append(found, i)
 		}
 	}
 	switch len(found) {
@@ -157,4 +148,73 @@ func find(ctx context.Context, c *authapi.Client, what string, removed bool) (au
 	}
 	return authapi.TokenRef{}, api.Errorf(api.CodePrecondition, "%d tokens have the name %q", len(found), what).
 		WithHint("name one by its id; `venus-auth token list --search %s` shows them", what)
+}
+
+func scopeOf(cmd *cli.Command) (*api.Scope, error) {
+	miners, err := parseAll(cmd.StringSlice("miner"))
+	if err != nil {
+		return nil, err
+	}
+	signers, err := parseAll(cmd.StringSlice("signer"))
+	if err != nil || (miners == nil && signers == nil) {
+		return nil, err
+	}
+	return &api.Scope{Miners: miners, Signers: signers}, nil
+}
+
+func parseAll(texts []string) (out []address.Address, err error) {
+	for _, t := range texts {
+		a, err := address.NewFromString(t)
+		if err != nil {
+			return nil, render.Usage("%q is no address", t)
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+func scopeText(s *api.Scope) string {
+	var parts []string
+	if s != nil && s.Miners != nil {
+		parts = append(parts, "miners: "+some(s.Miners))
+	}
+	if s != nil && s.Signers != nil {
+		parts = append(parts, "signers: "+some(s.Signers))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func expires(i authapi.TokenInfo) string {
+	if i.ExpireTime.IsZero() {
+		return "never"
+	}
+	return i.ExpireTime.Local().Format(time.DateTime)
+}
+
+func tokenState(p *render.Printer, i authapi.TokenInfo) string {
+	switch {
+	case i.Removed:
+		return p.Red("removed")
+	case !i.ExpireTime.IsZero() && !clock.Real().Now().Before(i.ExpireTime):
+		return p.Red("expired")
+	}
+	return p.Green("valid")
+}
+
+func rotateCommand() *cli.Command {
+	return &cli.Command{
+		Name: "rotate", Usage: "make a token in place of another one and print it", ArgsUsage: "ID|NAME|TOKEN",
+		Flags: []cli.Flag{&cli.DurationFlag{Name: "grace", Usage: "the old one ends after so long instead of at once"}},
+		Action: with(1, "one token: its id, its name or its text", func(ctx context.Context, cmd *cli.Command, c *authapi.Client, p *render.Printer) error {
+			ref, err := find(ctx, c, cmd.Args().First(), false)
+			if err != nil {
+				return err
+			}
+			out, err := c.Rotate(ctx, authapi.RotateRequest{TokenRef: ref, Grace: cmd.Duration("grace")})
+			if err != nil {
+				return err
+			}
+			return p.Result(out, func() { p.Line("%s", out.Token) })
+		}),
+	}
 }

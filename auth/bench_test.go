@@ -1,0 +1,102 @@
+package auth_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/filecoin-venus/venus/api"
+	authapi "github.com/filecoin-venus/venus/api/auth"
+	"github.com/filecoin-venus/venus/auth"
+	"github.com/filecoin-venus/venus/auth/stores"
+	"github.com/filecoin-venus/venus/internal/mariadb"
+)
+
+// BenchmarkVerify asks over HTTP about 100 tokens, from keep-alive connections, client and server on the same cores.
+func BenchmarkVerify(b *testing.B) {
+	d := start(b, b.TempDir())
+	var bodies []string
+	for i := range 100 {
+		bodies = append(bodies, "token="+d.gen(b, fmt.Sprint("n", i), "read"))
+	}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+	var n atomic.Int64
+	b.SetParallelism(16)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			resp, err := client.Post(d.url+"/verify", form, strings.NewReader(bodies[n.Add(1)%100]))
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+			if resp.StatusCode != 200 {
+				b.Errorf("status %d", resp.StatusCode)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
+}
+
+// BenchmarkList reads pages of 100 tokens out of 100,000 over HTTP: the first, the last and one by search.
+func BenchmarkList(b *testing.B) {
+	for _, kind := range []string{auth.Badger, auth.MySQL} {
+		b.Run(kind, func(b *testing.B) {
+			d := startWith(b, b.TempDir(), kind)
+			fill(b, d)
+			for name, q := range map[string]authapi.ListQuery{"first": {}, "last": {Skip: 99_900}, "search": {Search: "99999"}} {
+				b.Run(name, func(b *testing.B) {
+					d.stop() // a new start has not heard of this address yet
+					*d = *start(b, d.dir)
+					c := d.client(b, d.token)
+					for b.Loop() {
+						list, err := c.Tokens(context.Background(), q)
+						require.NoError(b, err)
+						require.NotEmpty(b, list)
+					}
+				})
+			}
+		})
+	}
+}
+
+// fill adds tokens behind the back of the stopped service.
+func fill(b *testing.B, d *daemon) {
+	d.stop()
+	cfg, _, err := auth.LoadConfig(d.dir + "/config.toml")
+	require.NoError(b, err)
+	s, err := stores.Open(b.Context(), d.dir+"/data", cfg.DB)
+	require.NoError(b, err)
+	at := time.Unix(1_700_000_000, 0).UTC()
+	for i := 0; i < 100_000; i += 1000 {
+		rs := make([]auth.Record, 1000)
+		for j := range rs {
+			rs[j] = auth.Record{ID: fmt.Sprintf("%032x", i+j), Name: fmt.Sprint("name-", i+j), Perm: api.PermRead, CreatedAt: at.Add(time.Duration(i+j) * time.Second)}
+		}
+		require.NoError(b, s.Put(b.Context(), auth.Entry{}, rs...))
+	}
+	require.NoError(b, s.Close())
+	*d = *start(b, d.dir)
+}
+
+// startWith starts a service on a kind of database.
+func startWith(b *testing.B, dir, kind string) *daemon {
+	d := start(b, dir)
+	if kind == auth.MySQL {
+		d.stop()
+		setDSN(b, dir+"/config.toml", mariadb.Database(b))
+		require.NoError(b, auth.SetDBType(dir+"/config.toml", auth.MySQL))
+		d = start(b, dir)
+	}
+	return d
+}
