@@ -29,6 +29,7 @@ func TestNpmClients(t *testing.T) {
 	clients := npm.Install(t, filepath.Join(shared.root, "test", "e2e", "npm"))
 	c, st := living(t)
 	t.Run("lotus", func(t *testing.T) { lotusClient(t, clients, c, st) })
+	t.Run("journeys", func(t *testing.T) { journeys(t, clients, c, st) })
 	t.Run("drand", func(t *testing.T) { drandClient(t, clients, st) })
 	t.Run("zondax", func(t *testing.T) { signingTools(t, clients, c, st) })
 }
@@ -154,6 +155,126 @@ func signingTools(t *testing.T, clients npm.Clients, c *testCluster, st *cluster
 	for _, kind := range []types.KeyType{types.KeyBLS, types.KeySecp256k1} {
 		t.Run("signed here, "+string(kind), func(t *testing.T) { verifiedThere(t, clients, w, kind) })
 	}
+}
+
+// landed is what StateWaitMsg and StateSearchMsg answer.
+type landed struct {
+	Message map[string]string
+	Receipt struct{ ExitCode, GasUsed int64 }
+	Height  int64
+}
+
+// gasOf is what a client made of our estimate.
+type gasOf struct {
+	Limit           int64
+	FeeCap, Premium string
+}
+
+// paid is what a payment leaves to its sender at least and at most: fees are estimated, so they are not known ahead.
+func paid(t *testing.T, before, after, sent string) {
+	t.Helper()
+	had, err := big.FromString(before)
+	require.NoError(t, err)
+	has, err := big.FromString(after)
+	require.NoError(t, err)
+	value, err := big.FromString(sent)
+	require.NoError(t, err)
+	fee := big.Sub(big.Sub(had, value), has)
+	require.Positive(t, fee.Sign(), "a fee was paid")
+	require.True(t, fee.LessThan(big.NewInt(1e17)), "fee of %s attoFIL", fee)
+}
+
+// journeys: what wallets and programs do with the field's libraries, end to end: estimate, sign, push, wait, read state,
+// subscribe, connect again.
+func journeys(t *testing.T, clients npm.Clients, c *testCluster, st *cluster.State) {
+	env := []string{"VENUS_TOKEN=" + c.secret(t, "cluster.token")}
+	url := fmt.Sprintf("127.0.0.1:%d/rpc/", st.Ports.Node)
+	var accounts map[string]struct{ Address, Key, Type string }
+	clients.Script(t, env, nil, &accounts, "iso.mjs", "keys", "http://"+url+"v0")
+	require.Len(t, accounts, 2)
+	for kind, account := range accounts {
+		t.Run("iso, "+kind, func(t *testing.T) {
+			c.fund(t, account.Address, 2)
+			var got struct {
+				Version          struct{ Version string }
+				Network, ID, Key string
+				Gas              gasOf
+				Before, After    string
+				Cid              map[string]string
+				Look             landed
+				Nonce            uint64
+				Height           int64
+			}
+			input := map[string]string{"key": account.Key, "type": account.Type, "to": st.Faucet}
+			clients.Script(t, env, input, &got, "iso.mjs", "send", "http://"+url+"v1")
+			require.NotEmpty(t, got.Version.Version)
+			require.NotEmpty(t, got.Network)
+			require.Positive(t, got.Gas.Limit)
+			require.Equal(t, got.Cid, got.Look.Message)
+			require.Zero(t, got.Look.Receipt.ExitCode)
+			require.LessOrEqual(t, got.Look.Receipt.GasUsed, got.Gas.Limit)
+			require.Equal(t, "t0", got.ID[:2])
+			require.Equal(t, account.Address, got.Key)
+			require.EqualValues(t, 1, got.Nonce)
+			require.GreaterOrEqual(t, got.Height, got.Look.Height)
+			paid(t, got.Before, got.After, "250000000000000000")
+		})
+	}
+	var keys map[string]keyPair
+	clients.Script(t, nil, nil, &keys, "zondax.mjs", "keys")
+	t.Run("glif", func(t *testing.T) {
+		key := keys["secp256k1"]
+		c.fund(t, key.Address, 2)
+		var got struct {
+			Before, After, Refusal string
+			Cid                    map[string]string
+			Look                   landed
+			Gas                    gasOf
+			Actor                  struct{ Nonce uint64 }
+			Same                   bool
+		}
+		clients.Script(t, env, map[string]string{"from": key.Address, "key": key.Key, "to": st.Faucet}, &got, "glif.mjs", "http://"+url+"v0")
+		require.True(t, got.Same)
+		require.Zero(t, got.Look.Receipt.ExitCode)
+		require.Equal(t, got.Cid, got.Look.Message)
+		require.Positive(t, got.Gas.Limit)
+		require.Contains(t, got.Refusal, "nonce", "what has landed is not taken again")
+		require.EqualValues(t, 1, got.Actor.Nonce)
+		paid(t, got.Before, got.After, "500000000000000000")
+	})
+	clients.Script(t, nil, nil, &keys, "zondax.mjs", "keys")
+	t.Run("lotus", func(t *testing.T) { lotusSends(t, clients, c, env, "ws://"+url+"v0", keys["secp256k1"], st.Faucet) })
+}
+
+// lotusSends: what the second connection reads is what the first one did.
+func lotusSends(t *testing.T, clients npm.Clients, c *testCluster, env []string, url string, key keyPair, to string) {
+	c.fund(t, key.Address, 2)
+	type note struct {
+		Type   string
+		Height int64
+	}
+	var got struct {
+		Estimated     toolMessage
+		Cid           map[string]string
+		Look, Again   landed
+		Before, After []note
+		Actor         struct {
+			Nonce   uint64
+			Balance string
+		}
+		State struct{ State struct{ Address string } }
+	}
+	clients.Script(t, env, map[string]string{"from": key.Address, "key": key.Key, "to": to}, &got, "lotus-send.mjs", url)
+	require.Positive(t, got.Estimated.GasLimit)
+	require.Equal(t, got.Cid, got.Look.Message)
+	require.Equal(t, got.Look, got.Again)
+	require.Zero(t, got.Look.Receipt.ExitCode)
+	require.EqualValues(t, 1, got.Actor.Nonce)
+	require.Equal(t, key.Address, got.State.State.Address)
+	for _, notes := range [][]note{got.Before, got.After} {
+		require.Equal(t, "current", notes[0].Type)
+	}
+	require.Greater(t, got.After[0].Height, got.Before[0].Height, "the chain went on between the connections")
 }
 
 // walletOf connects to the cluster's wallet.
