@@ -73,6 +73,7 @@ func mpoolConfig(ctx context.Context, _ *cli.Command, c *client, p *render.Print
 func syncCommands() *cli.Command {
 	return &cli.Command{Name: "sync", Usage: "how far this node is behind the network", Commands: []*cli.Command{
 		call(&cli.Command{Name: "status", Usage: "print head, lag and the last catch-up"}, nil, syncStatus),
+		call(&cli.Command{Name: "why", Usage: "explain in plain words why the head is not where the clock is, and what helps"}, nil, syncWhy),
 		call(&cli.Command{Name: "wait", Usage: "wait until the head keeps up with the clock"}, nil, syncWait),
 		call(&cli.Command{Name: "check-bad", Usage: "print why a block is refused"}, []string{"CID"}, checkBad),
 		call(&cli.Command{Name: "mark-bad", Usage: "refuse a block"}, []string{"CID"}, markBad),
@@ -169,6 +170,8 @@ func netCommands() *cli.Command {
 		call(&cli.Command{Name: "disconnect", Usage: "disconnect from a peer"}, []string{"PEER"}, func(ctx context.Context, cmd *cli.Command, c *client, _ *render.Printer) error {
 			return c.NetDisconnect(ctx, cmd.Args().First())
 		}),
+		call(&cli.Command{Name: "score", Usage: "print how gossip rates peers, and what for"}, nil, netScore),
+		bandwidthCommand(),
 		call(&cli.Command{Name: "faults", Usage: "print what peers did that honest ones do not, and who is kept out for it"}, nil, netFaults),
 		call(&cli.Command{Name: "forgive", Usage: "forget a peer's faults and let it in again; all for everybody's"}, []string{"PEER|all"}, netForgive),
 	}}
