@@ -34,11 +34,12 @@ status:
 	$(CLUSTER) status $(CLUSTER_FLAGS)
 
 # test is what has to be green before anything lands.
-# The end-to-end tests come last and alone: their clusters live in real time.
+# The end-to-end tests come last and alone: their clusters and nodes live in real time.
 test: build
 	$(GO) vet ./...
-	$(GO) test -timeout 10m $$($(GO) list ./... | grep -v /test/e2e)
+	$(GO) test -timeout 10m $$($(GO) list ./... | grep -v -e /test/e2e -e /test/faultnet)
 	VENUS_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 12m ./test/e2e
+	VENUS_E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 12m ./test/faultnet
 
 # check is the quick round while working: format, vet, the house rules.
 check:
