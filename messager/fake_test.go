@@ -22,6 +22,7 @@ import (
 	"github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/api/wallet"
 	"github.com/filecoin-venus/venus/crypto"
+	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -49,17 +50,68 @@ type modelNode struct {
 	// onPush is told of every message that enters the pool.
 	onPush func(*types.SignedMessage)
 	exits  map[abi.MethodNum]exitcode.ExitCode
+	// late is how long a call takes; passing moves the clock on by that.
+	late    time.Duration
+	passing func(time.Duration)
+	// deaf makes pushes arrive whose answers are lost.
+	deaf bool
+	// refuse makes the pool refuse, for as long as it returns an error.
+	refuse func(*types.SignedMessage) error
+	// nonces answers instead of the pool when it is set.
+	nonces func(address.Address, uint64) uint64
+	memo   map[memoKey]uint64
+	// sealed tipsets have all their messages; byCid finds what was pushed.
+	sealed map[types.TipSetKey]bool
+	byCid  map[cid.Cid]*types.SignedMessage
+	// foreign are messages that no messager made.
+	foreign map[cid.Cid]bool
 	// syncing is what the node says of fetching the chain; nil means at rest.
 	syncing *node.SyncState
 }
 
+type memoKey struct {
+	a   address.Address
+	key types.TipSetKey
+}
+
+// wait lets the time of a call pass: as long as the call takes, or until its caller
+// gives up.
+func wait(ctx context.Context, late time.Duration, passing func(time.Duration)) error {
+	if late <= 0 || passing == nil {
+		return nil
+	}
+	patience := time.Minute
+	if d, ok := ctx.Deadline(); ok {
+		patience = d.Sub(clock.Real().Now()).Round(time.Second)
+	}
+	passing(min(late, patience))
+	if late >= patience {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// begin begins a call: it takes its time, holds the node, and may be one to fail.
+func (n *modelNode) begin(ctx context.Context, method string) (failed error, done func()) {
+	n.mu.Lock()
+	late, passing := n.late, n.passing
+	n.mu.Unlock()
+	failed = wait(ctx, late, passing)
+	n.mu.Lock()
+	if failed == nil {
+		failed = n.failing(method)
+	}
+	return failed, n.mu.Unlock
+}
+
 var errAway = api.Errorf(api.CodeUnavailable, "connection refused")
 
-func newModelNode(clock func() time.Time) *modelNode {
+func newModelNode(now func() time.Time) *modelNode {
 	n := &modelNode{
 		tipsets: map[types.TipSetKey]*types.TipSet{}, msgs: map[types.TipSetKey][]*types.SignedMessage{},
 		pool: map[address.Address]map[uint64]*types.SignedMessage{}, balances: map[address.Address]big.Int{},
-		clock: clock, epoch: time.Second, baseFee: big.NewInt(100), premium: big.NewInt(100000),
+		memo: map[memoKey]uint64{}, sealed: map[types.TipSetKey]bool{}, byCid: map[cid.Cid]*types.SignedMessage{}, foreign: map[cid.Cid]bool{},
+		clock: now, epoch: time.Second, baseFee: big.NewInt(100), premium: big.NewInt(100000),
 		subs: map[chan []*node.HeadChange]struct{}{}, fail: map[string]error{}, failMethod: map[abi.MethodNum]string{}, exits: map[abi.MethodNum]exitcode.ExitCode{},
 	}
 	n.genesis = n.tipset(nil, 0)
@@ -91,13 +143,20 @@ func (n *modelNode) tipset(parent *types.TipSet, height abi.ChainEpoch) *types.T
 
 // nonceAfter is a sender's nonce with the messages of ts executed.
 func (n *modelNode) nonceAfter(a address.Address, ts *types.TipSet) uint64 {
-	next := uint64(0)
+	next, top := uint64(0), ts
 	for ; ts != nil; ts = n.tipsets[ts.Parents()] {
+		if known, ok := n.memo[memoKey{a, ts.Key()}]; ok {
+			next = max(next, known)
+			break
+		}
 		for _, m := range n.msgs[ts.Key()] {
 			if m.Message.From == a {
 				next = max(next, m.Message.Nonce+1)
 			}
 		}
+	}
+	if top != nil && n.sealed[top.Key()] {
+		n.memo[memoKey{a, top.Key()}] = next
 	}
 	return next
 }
@@ -121,6 +180,7 @@ func (n *modelNode) mine(parent *types.TipSet, nulls abi.ChainEpoch, take func(*
 			n.msgs[ts.Key()] = append(n.msgs[ts.Key()], m)
 		}
 	}
+	n.sealed[ts.Key()] = true
 	return ts
 }
 
@@ -130,6 +190,7 @@ func (n *modelNode) include(parent *types.TipSet, msgs ...*types.SignedMessage) 
 	defer n.mu.Unlock()
 	ts := n.tipset(parent, parent.Height()+1)
 	n.msgs[ts.Key()] = msgs
+	n.sealed[ts.Key()] = true
 	return ts
 }
 
@@ -205,9 +266,9 @@ func (n *modelNode) failing(method string) error {
 }
 
 func (n *modelNode) ChainNotify(ctx context.Context) (<-chan []*node.HeadChange, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if err := n.failing("ChainNotify"); err != nil {
+	failed, done := n.begin(ctx, "ChainNotify")
+	defer done()
+	if err := failed; err != nil {
 		return nil, err
 	}
 	ch := make(chan []*node.HeadChange, 64)
@@ -224,16 +285,16 @@ func (n *modelNode) ChainNotify(ctx context.Context) (<-chan []*node.HeadChange,
 	return ch, nil
 }
 
-func (n *modelNode) ChainHead(context.Context) (*types.TipSet, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.head, n.failing("ChainHead")
+func (n *modelNode) ChainHead(ctx context.Context) (*types.TipSet, error) {
+	failed, done := n.begin(ctx, "ChainHead")
+	defer done()
+	return n.head, failed
 }
 
-func (n *modelNode) SyncState(context.Context) (*node.SyncState, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if err := n.failing("SyncState"); err != nil {
+func (n *modelNode) SyncState(ctx context.Context) (*node.SyncState, error) {
+	failed, done := n.begin(ctx, "SyncState")
+	defer done()
+	if err := failed; err != nil {
 		return nil, err
 	}
 	if n.syncing != nil {
@@ -242,10 +303,10 @@ func (n *modelNode) SyncState(context.Context) (*node.SyncState, error) {
 	return &node.SyncState{ActiveSyncs: []node.ActiveSync{{}}}, nil
 }
 
-func (n *modelNode) ChainGetPath(_ context.Context, from, to types.TipSetKey) ([]*node.HeadChange, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if err := n.failing("ChainGetPath"); err != nil {
+func (n *modelNode) ChainGetPath(ctx context.Context, from, to types.TipSetKey) ([]*node.HeadChange, error) {
+	failed, done := n.begin(ctx, "ChainGetPath")
+	defer done()
+	if err := failed; err != nil {
 		return nil, err
 	}
 	if n.tipsets[from] == nil || n.tipsets[to] == nil {
@@ -254,10 +315,10 @@ func (n *modelNode) ChainGetPath(_ context.Context, from, to types.TipSetKey) ([
 	return n.path(n.tipsets[from], n.tipsets[to]), nil
 }
 
-func (n *modelNode) ChainGetTipSet(_ context.Context, key types.TipSetKey) (*types.TipSet, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if err := n.failing("ChainGetTipSet"); err != nil {
+func (n *modelNode) ChainGetTipSet(ctx context.Context, key types.TipSetKey) (*types.TipSet, error) {
+	failed, done := n.begin(ctx, "ChainGetTipSet")
+	defer done()
+	if err := failed; err != nil {
 		return nil, err
 	}
 	if n.tipsets[key] == nil {
@@ -274,11 +335,11 @@ func (n *modelNode) child(block cid.Cid) (*types.TipSet, error) {
 	return ts, nil
 }
 
-func (n *modelNode) ChainGetParentMessages(_ context.Context, block cid.Cid) ([]node.Message, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+func (n *modelNode) ChainGetParentMessages(ctx context.Context, block cid.Cid) ([]node.Message, error) {
+	failed, done := n.begin(ctx, "ChainGetParentMessages")
+	defer done()
 	ts, err := n.child(block)
-	if err = errors.Join(n.failing("ChainGetParentMessages"), err); err != nil {
+	if err = errors.Join(failed, err); err != nil {
 		return nil, err
 	}
 	out := []node.Message{}
@@ -293,11 +354,11 @@ func (n *modelNode) receipt(m *types.SignedMessage) *types.MessageReceipt {
 	return &types.MessageReceipt{ExitCode: n.exits[m.Message.Method], GasUsed: m.Message.GasLimit / 2}
 }
 
-func (n *modelNode) ChainGetParentReceipts(_ context.Context, block cid.Cid) ([]*types.MessageReceipt, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+func (n *modelNode) ChainGetParentReceipts(ctx context.Context, block cid.Cid) ([]*types.MessageReceipt, error) {
+	failed, done := n.begin(ctx, "ChainGetParentReceipts")
+	defer done()
 	ts, err := n.child(block)
-	if err = errors.Join(n.failing("ChainGetParentReceipts"), err); err != nil {
+	if err = errors.Join(failed, err); err != nil {
 		return nil, err
 	}
 	out := []*types.MessageReceipt{}
@@ -307,10 +368,10 @@ func (n *modelNode) ChainGetParentReceipts(_ context.Context, block cid.Cid) ([]
 	return out, nil
 }
 
-func (n *modelNode) BlockTime(context.Context) (time.Duration, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.epoch, n.failing("BlockTime")
+func (n *modelNode) BlockTime(ctx context.Context) (time.Duration, error) {
+	failed, done := n.begin(ctx, "BlockTime")
+	defer done()
+	return n.epoch, failed
 }
 
 func (n *modelNode) actor(a address.Address) (big.Int, error) {
@@ -329,21 +390,21 @@ func (n *modelNode) at(key types.TipSetKey) *types.TipSet {
 	return n.head
 }
 
-func (n *modelNode) StateGetActor(_ context.Context, a address.Address, key types.TipSetKey) (*types.Actor, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+func (n *modelNode) StateGetActor(ctx context.Context, a address.Address, key types.TipSetKey) (*types.Actor, error) {
+	failed, done := n.begin(ctx, "StateGetActor")
+	defer done()
 	b, err := n.actor(a)
-	if err = errors.Join(n.failing("StateGetActor"), err); err != nil {
+	if err = errors.Join(failed, err); err != nil {
 		return nil, err
 	}
 	some := n.genesis.Cids()[0]
 	return &types.Actor{Code: some, Head: some, Nonce: n.nonceAfter(a, n.tipsets[n.at(key).Parents()]), Balance: b}, nil
 }
 
-func (n *modelNode) StateAccountKey(_ context.Context, a address.Address, _ types.TipSetKey) (address.Address, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if err := n.failing("StateAccountKey"); err != nil {
+func (n *modelNode) StateAccountKey(ctx context.Context, a address.Address, _ types.TipSetKey) (address.Address, error) {
+	failed, done := n.begin(ctx, "StateAccountKey")
+	defer done()
+	if err := failed; err != nil {
 		return address.Undef, err
 	}
 	return address.Undef, fmt.Errorf("actor not found: %s", a)
@@ -361,38 +422,54 @@ func (n *modelNode) search(at *types.TipSet, a address.Address, nonce uint64) (*
 	return nil, nil
 }
 
-func (n *modelNode) StateSearchMsg(_ context.Context, key types.TipSetKey, c cid.Cid, _ abi.ChainEpoch, replaced bool) (*node.MsgLookup, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if err := n.failing("StateSearchMsg"); err != nil {
+func (n *modelNode) StateSearchMsg(ctx context.Context, key types.TipSetKey, c cid.Cid, _ abi.ChainEpoch, replaced bool) (*node.MsgLookup, error) {
+	failed, done := n.begin(ctx, "StateSearchMsg")
+	defer done()
+	if err := failed; err != nil {
 		return nil, err
 	}
-	for _, p := range n.pushed {
-		if p.Cid() != c {
-			continue
-		}
-		m, ts := n.search(n.at(key), p.Message.From, p.Message.Nonce)
-		if m == nil || (m.Cid() != c && !replaced) {
-			return nil, nil
-		}
-		return &node.MsgLookup{Message: m.Cid(), Receipt: *n.receipt(m), TipSet: ts.Key(), Height: ts.Height()}, nil
+	p := n.byCid[c]
+	if p == nil {
+		return nil, nil
 	}
-	return nil, nil
+	m, ts := n.search(n.at(key), p.Message.From, p.Message.Nonce)
+	if m == nil || (m.Cid() != c && !replaced) {
+		return nil, nil
+	}
+	return &node.MsgLookup{Message: m.Cid(), Receipt: *n.receipt(m), TipSet: ts.Key(), Height: ts.Height()}, nil
 }
 
-func (n *modelNode) MpoolPush(_ context.Context, m *types.SignedMessage) (cid.Cid, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if err := n.failing("MpoolPush"); err != nil {
+func (n *modelNode) MpoolPush(ctx context.Context, m *types.SignedMessage) (cid.Cid, error) {
+	failed, done := n.begin(ctx, "MpoolPush")
+	defer done()
+	if err := failed; err != nil {
 		return cid.Undef, err
 	}
-	return m.Cid(), n.push(m)
+	return m.Cid(), n.heard(n.push(m))
+}
+
+// heard loses the answer to a push that arrived, while the node is deaf.
+func (n *modelNode) heard(err error) error {
+	if n.deaf && err == nil {
+		return errAway
+	}
+	return err
 }
 
 func (n *modelNode) push(m *types.SignedMessage) error {
 	a, nonce := m.Message.From, m.Message.Nonce
 	if nonce < n.nonceAfter(a, n.head) {
 		return fmt.Errorf("nonce is already used on chain: nonce %d", nonce)
+	}
+	if n.byCid[m.Cid()] == nil {
+		if err := crypto.Verify(&m.Signature, a, m.Message.Cid().Bytes()); err != nil {
+			return fmt.Errorf("signature of message %s: %w", m.Cid(), err)
+		}
+	}
+	if n.refuse != nil {
+		if err := n.refuse(m); err != nil {
+			return err
+		}
 	}
 	if n.pool[a] == nil {
 		n.pool[a] = map[uint64]*types.SignedMessage{}
@@ -405,16 +482,17 @@ func (n *modelNode) push(m *types.SignedMessage) error {
 	}
 	n.pool[a][nonce] = m
 	n.pushed = append(n.pushed, m)
+	n.byCid[m.Cid()] = m
 	if n.onPush != nil {
 		n.onPush(m)
 	}
 	return nil
 }
 
-func (n *modelNode) MpoolBatchPush(_ context.Context, ms []*types.SignedMessage) ([]cid.Cid, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if err := n.failing("MpoolBatchPush"); err != nil {
+func (n *modelNode) MpoolBatchPush(ctx context.Context, ms []*types.SignedMessage) ([]cid.Cid, error) {
+	failed, done := n.begin(ctx, "MpoolBatchPush")
+	defer done()
+	if err := failed; err != nil {
 		return nil, err
 	}
 	var out []cid.Cid
@@ -424,27 +502,30 @@ func (n *modelNode) MpoolBatchPush(_ context.Context, ms []*types.SignedMessage)
 		}
 		out = append(out, m.Cid())
 	}
-	return out, nil
+	return out, n.heard(nil)
 }
 
-func (n *modelNode) MpoolGetNonce(_ context.Context, a address.Address) (uint64, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+func (n *modelNode) MpoolGetNonce(ctx context.Context, a address.Address) (uint64, error) {
+	failed, done := n.begin(ctx, "MpoolGetNonce")
+	defer done()
 	_, err := n.actor(a)
-	if err = errors.Join(n.failing("MpoolGetNonce"), err); err != nil {
+	if err = errors.Join(failed, err); err != nil {
 		return 0, err
 	}
 	next := n.nonceAfter(a, n.head)
 	for n.pool[a][next] != nil {
 		next++
 	}
+	if n.nonces != nil {
+		return n.nonces(a, next), nil
+	}
 	return next, nil
 }
 
-func (n *modelNode) GasBatchEstimateMessageGas(_ context.Context, ms []*node.EstimateMessage, from uint64, _ types.TipSetKey) ([]*node.EstimateResult, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if err := n.failing("GasBatchEstimateMessageGas"); err != nil {
+func (n *modelNode) GasBatchEstimateMessageGas(ctx context.Context, ms []*node.EstimateMessage, from uint64, _ types.TipSetKey) ([]*node.EstimateResult, error) {
+	failed, done := n.begin(ctx, "GasBatchEstimateMessageGas")
+	defer done()
+	if err := failed; err != nil {
 		return nil, err
 	}
 	out := []*node.EstimateResult{}
@@ -461,16 +542,16 @@ func (n *modelNode) GasBatchEstimateMessageGas(_ context.Context, ms []*node.Est
 	return out, nil
 }
 
-func (n *modelNode) GasEstimateFeeCap(_ context.Context, m *types.Message, _ int64, _ types.TipSetKey) (abi.TokenAmount, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return big.Add(big.Mul(n.baseFee, big.NewInt(10)), m.GasPremium), n.failing("GasEstimateFeeCap")
+func (n *modelNode) GasEstimateFeeCap(ctx context.Context, m *types.Message, _ int64, _ types.TipSetKey) (abi.TokenAmount, error) {
+	failed, done := n.begin(ctx, "GasEstimateFeeCap")
+	defer done()
+	return big.Add(big.Mul(n.baseFee, big.NewInt(10)), m.GasPremium), failed
 }
 
-func (n *modelNode) GasEstimateGasPremium(context.Context, uint64, address.Address, int64, types.TipSetKey) (abi.TokenAmount, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.premium, n.failing("GasEstimateGasPremium")
+func (n *modelNode) GasEstimateGasPremium(ctx context.Context, _ uint64, _ address.Address, _ int64, _ types.TipSetKey) (abi.TokenAmount, error) {
+	failed, done := n.begin(ctx, "GasEstimateGasPremium")
+	defer done()
+	return n.premium, failed
 }
 
 // modelWallet holds real keys.
@@ -483,6 +564,20 @@ type modelWallet struct {
 	signed int
 	// made counts the keys, which are the same in every run.
 	made int
+	// late is how long a call takes; passing moves the clock on by that.
+	late    time.Duration
+	passing func(time.Duration)
+	// hidden are keys that are away for a while; swap signs with another key.
+	hidden map[address.Address][]byte
+	swap   bool
+}
+
+// begin begins a call: it takes its time.
+func (w *modelWallet) begin(ctx context.Context) error {
+	w.mu.Lock()
+	late, passing := w.late, w.passing
+	w.mu.Unlock()
+	return wait(ctx, late, passing)
 }
 
 // newModelWallet makes a wallet whose keys depend on its number only.
@@ -518,7 +613,10 @@ func (w *modelWallet) set(err error) {
 	w.err = err
 }
 
-func (w *modelWallet) WalletList(context.Context) ([]address.Address, error) {
+func (w *modelWallet) WalletList(ctx context.Context) ([]address.Address, error) {
+	if err := w.begin(ctx); err != nil {
+		return nil, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err != nil && api.Explain(w.err).Code == api.CodeUnavailable {
@@ -531,7 +629,10 @@ func (w *modelWallet) WalletList(context.Context) ([]address.Address, error) {
 	return out, nil
 }
 
-func (w *modelWallet) WalletSign(_ context.Context, a address.Address, toSign []byte, meta wallet.MsgMeta) (*stcrypto.Signature, error) {
+func (w *modelWallet) WalletSign(ctx context.Context, a address.Address, toSign []byte, meta wallet.MsgMeta) (*stcrypto.Signature, error) {
+	if err := w.begin(ctx); err != nil {
+		return nil, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err != nil {
@@ -550,6 +651,14 @@ func (w *modelWallet) WalletSign(_ context.Context, a address.Address, toSign []
 	}
 	if w.wrong {
 		toSign = append([]byte{1}, toSign...)
+	}
+	if w.swap {
+		for other, key := range w.keys {
+			if other != a {
+				priv = key
+				break
+			}
+		}
 	}
 	w.signed++
 	return crypto.Sign(stcrypto.SigTypeSecp256k1, priv, toSign)

@@ -50,17 +50,18 @@ func (w *worker) replaceStuck(ctx context.Context, sender store.Sender, underway
 	if err := budget.Take(stuck, msg, now); err != nil {
 		return false, s.apply(ctx, []change{{stuck.ID, machine.PushFailed{Reason: machine.FeeLimit, Text: err.Error()}}}, nil)
 	}
-	_, err = s.signAgain(ctx, stuck, msg, fmt.Sprintf("stuck at base fee %s", head.ParentBaseFee()), &budget)
-	if errors.Is(err, store.ErrStale) {
-		return true, nil
-	}
-	if err != nil && ctx.Err() != nil {
-		return false, err
-	}
-	if err != nil {
+	sig, err := s.wallets.sign(ctx, stuck.Wallet, msg)
+	if err != nil && ctx.Err() == nil {
 		return false, s.apply(ctx, []change{{stuck.ID, machine.PushFailed{Reason: signReason(err), Text: err.Error()}}}, nil)
 	}
-	return true, nil
+	if err != nil {
+		return false, err
+	}
+	again := machine.Repriced{Msg: *msg, Sig: *sig, Why: fmt.Sprintf("stuck at base fee %s", head.ParentBaseFee())}
+	if _, err = s.storeAgain(ctx, stuck, again, &budget); errors.Is(err, store.ErrStale) {
+		return true, nil
+	}
+	return err == nil, err
 }
 
 // market asks the node what gets a message in now.
@@ -78,15 +79,11 @@ func (s *Service) market(ctx context.Context, m *types.Message) (premium, feeCap
 	return premium, feeCap, nil
 }
 
-// signAgain has a message signed again under its nonce and stores the new attempt
+// storeAgain stores that a message was signed again under its nonce, the new attempt
 // over the one that was read, and budget if not nil; if that message changed
 // meanwhile, ErrStale and nothing happened. The sender's worker pushes it.
-func (s *Service) signAgain(ctx context.Context, m *machine.Message, msg *types.Message, why string, budget *machine.Budget) (cid.Cid, error) {
-	sig, err := s.wallets.sign(ctx, m.Wallet, msg)
-	if err != nil {
-		return cid.Undef, err
-	}
-	next, note, err := m.Step(machine.Repriced{Msg: *msg, Sig: *sig, Why: why}, s.clk.Now())
+func (s *Service) storeAgain(ctx context.Context, m *machine.Message, again machine.Repriced, budget *machine.Budget) (cid.Cid, error) {
+	next, note, err := m.Step(again, s.clk.Now())
 	if err != nil {
 		return cid.Undef, err
 	}
@@ -171,7 +168,11 @@ func (s *Service) Replace(ctx context.Context, id string, p Price) (cid.Cid, err
 	if err != nil {
 		return cid.Undef, api.Errorf(api.CodeLimit, "%s", err.Error()).WithHint("raise --max-fee")
 	}
-	c, err := s.signAgain(ctx, &m, msg, "by the operator", nil)
+	sig, err := s.wallets.sign(ctx, m.Wallet, msg)
+	if err != nil {
+		return cid.Undef, err
+	}
+	c, err := s.storeAgain(ctx, &m, machine.Repriced{Msg: *msg, Sig: *sig, Why: "by the operator"}, nil)
 	if errors.Is(err, store.ErrStale) {
 		return cid.Undef, api.Errorf(api.CodeConflict, "message %s changed meanwhile", id).WithHint("look at it and try again")
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/internal/fault"
 )
 
 //go:embed migrations
@@ -179,6 +180,9 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 }
 
 func (db *DB) once(ctx context.Context, fn func(*Tx) error) error {
+	if err := fault.Point("messager/begin"); err != nil {
+		return err
+	}
 	tx, err := db.w.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
@@ -192,7 +196,8 @@ func (db *DB) once(ctx context.Context, fn func(*Tx) error) error {
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	return nil
+	// On disk, though nobody was told: every caller must bear that.
+	return fault.Point("messager/committed")
 }
 
 // retryable knows the errors that only mean "try the transaction again".

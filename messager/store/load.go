@@ -69,3 +69,10 @@ func (db *DB) Contenders(ctx context.Context, now time.Time) (int, error) {
 	}
 	return int(n.Int64), nil
 }
+
+// LimitPages bounds the size of a SQLite file in pages, to at least what it has; at the
+// bound writes fail as on a full disk. Tests use it.
+func (db *DB) LimitPages(ctx context.Context, pages int) error {
+	_, err := db.w.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages))
+	return err
+}
