@@ -1,0 +1,145 @@
+package ipld
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ipfs/go-cid"
+)
+
+// Sweep visits every block that some roots reach, each once, parents first. Blocks are read on all processors, visited one
+// after the other, in an order that depends on the content alone.
+type Sweep struct {
+	From Blockstore
+	// Seen holds what was visited; sweeps of similar graphs share their work through it. Nil starts empty.
+	Seen map[Key]struct{}
+	// Visit gets every block; nil visits nothing.
+	Visit func(c cid.Cid, data []byte) error
+	// Follow lists where a block leads; nil means all its links.
+	Follow func(c cid.Cid, data []byte) ([]cid.Cid, error)
+	// Absent is told of blocks that the store lacks; nil makes that an error.
+	Absent func(c cid.Cid) error
+}
+
+// sweepRound is how many blocks are read at a time; a few are not worth a goroutine.
+const (
+	sweepRound = 256
+	sweepAlone = 8
+)
+
+// step is a block of one round.
+type step struct {
+	cid   cid.Cid
+	data  []byte
+	links []cid.Cid
+	err   error
+}
+
+// Walk visits what the roots reach and what Seen does not hold yet.
+func (s *Sweep) Walk(ctx context.Context, roots ...cid.Cid) error {
+	if s.Seen == nil {
+		s.Seen = map[Key]struct{}{}
+	}
+	stack := make([]cid.Cid, 0, len(roots))
+	for i := len(roots) - 1; i >= 0; i-- {
+		stack = append(stack, roots[i])
+	}
+	round := make([]step, 0, sweepRound)
+	for len(stack) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		round = round[:0]
+		for len(stack) > 0 && len(round) < sweepRound {
+			c := stack[len(stack)-1]
+			stack = stack[:len(stack)-1]
+			if !walkable(c) {
+				continue
+			}
+			k := KeyOf(c)
+			if _, done := s.Seen[k]; done {
+				continue
+			}
+			s.Seen[k] = struct{}{}
+			round = append(round, step{cid: c})
+		}
+		s.load(ctx, round)
+		for i := range round {
+			if err := s.take(&round[i]); err != nil {
+				return err
+			}
+		}
+		for i := len(round) - 1; i >= 0; i-- {
+			for j := len(round[i].links) - 1; j >= 0; j-- {
+				stack = append(stack, round[i].links[j])
+			}
+		}
+	}
+	return nil
+}
+
+// Children lists the links of a block that lead to objects which stores hold: not what identity CIDs carry themselves, not
+// the commitments to data that is never stored.
+func Children(c cid.Cid, data []byte) ([]cid.Cid, error) {
+	links, err := Links(c, data)
+	kept := links[:0]
+	for _, l := range links {
+		if walkable(l) {
+			kept = append(kept, l)
+		}
+	}
+	return kept, err
+}
+
+func (s *Sweep) take(b *step) error {
+	if s.Absent != nil && errors.Is(b.err, ErrNotFound) {
+		return s.Absent(b.cid)
+	}
+	if b.err != nil {
+		return fmt.Errorf("walk: %w", b.err)
+	}
+	if s.Visit == nil {
+		return nil
+	}
+	return s.Visit(b.cid, b.data)
+}
+
+// load reads a round.
+func (s *Sweep) load(ctx context.Context, round []step) {
+	if len(round) <= sweepAlone {
+		for i := range round {
+			s.read(ctx, &round[i])
+		}
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(round); i = int(next.Add(1)) - 1 {
+				s.read(ctx, &round[i])
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (s *Sweep) read(ctx context.Context, b *step) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.err = fmt.Errorf("block %s: %v", b.cid, p)
+		}
+	}()
+	if b.data, b.err = s.From.Get(ctx, b.cid); b.err != nil {
+		return
+	}
+	follow := s.Follow
+	if follow == nil {
+		follow = Links
+	}
+	b.links, b.err = follow(b.cid, b.data)
+}
