@@ -183,6 +183,27 @@ func (s *Store) SetHead(ctx context.Context, ts *types.TipSet) error {
 	return s.moveHead(ctx, ts, revert, apply)
 }
 
+// Adopt makes ts the head after an import, however far it is from the present one. The caller vouches that its ancestors
+// down to the genesis are in the store and valid. Subscribers hear nothing: nobody may run on this store yet. ErrCheckpoint
+// when the operator's checkpoint is not among the ancestors.
+func (s *Store) Adopt(ctx context.Context, ts *types.TipSet) error {
+	s.switchMu.Lock()
+	defer s.switchMu.Unlock()
+	if pin := s.Checkpoint(); pin.Height() > 0 {
+		if pin.Height() > ts.Height() {
+			return fmt.Errorf("set head to %s at height %d: it lies below the %w at %d", ts.Key(), ts.Height(), ErrCheckpoint, pin.Height())
+		}
+		at, err := s.AtOrBefore(ctx, ts, pin.Height())
+		if err != nil {
+			return fmt.Errorf("set head to %s: %w", ts.Key(), err)
+		}
+		if at.Key() != pin.Key() {
+			return fmt.Errorf("set head to %s: its chain has %s at height %d, the %w is %s", ts.Key(), at.Key(), at.Height(), ErrCheckpoint, pin.Key())
+		}
+	}
+	return s.moveHead(ctx, ts, nil, nil)
+}
+
 // moveHead records and announces a head. Callers hold switchMu, so announcements keep the order of heads.
 func (s *Store) moveHead(ctx context.Context, ts *types.TipSet, revert, apply []*types.TipSet) error {
 	if err := fault.Point("chain/headPersist"); err != nil {

@@ -217,6 +217,15 @@ func (s *Store) TipSet(ctx context.Context, key types.TipSetKey) (*types.TipSet,
 	if ts, ok := s.tipsets.Get(key); ok {
 		return ts, nil
 	}
+	ts, err := s.loadTipSet(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	s.tipsets.Add(key, ts)
+	return ts, nil
+}
+
+func (s *Store) loadTipSet(ctx context.Context, key types.TipSetKey) (*types.TipSet, error) {
 	cids := key.Cids()
 	headers := make([]*types.BlockHeader, len(cids))
 	for i, c := range cids {
@@ -233,7 +242,6 @@ func (s *Store) TipSet(ctx context.Context, key types.TipSetKey) (*types.TipSet,
 	if ts.Key() != key {
 		return nil, fmt.Errorf("load tipset %s: %w: ticket order is %s", key, ErrNotATipSet, ts.Key())
 	}
-	s.tipsets.Add(key, ts)
 	return ts, nil
 }
 
