@@ -42,6 +42,7 @@ type Disk struct {
 	packs []*packPart
 	state manifest
 	log   *writeLog
+	room  func() error
 }
 
 type hotPart struct {
@@ -122,6 +123,23 @@ func (d *Disk) open() error {
 		d.packs = append(d.packs, &packPart{name, p})
 	}
 	return d.removeOrphans()
+}
+
+// Guard has everything that writes ask first whether there is room, and fail with that error if not. Call it before the
+// first write.
+func (d *Disk) Guard(room func() error) {
+	d.room = room
+	for _, h := range d.hot {
+		h.Guard(room)
+	}
+}
+
+// Room returns nil when there is room to write, by the judgement of Guard.
+func (d *Disk) Room() error {
+	if d.room == nil {
+		return nil
+	}
+	return d.room()
 }
 
 func (d *Disk) path(name string) string { return filepath.Join(d.dir, name) }

@@ -16,13 +16,14 @@ import (
 	apinode "github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/ipld"
+	"github.com/filecoin-venus/venus/snapshot"
 	"github.com/filecoin-venus/venus/types"
 )
 
 // objectAPI reads lists, graphs and the store of chain objects.
 type objectAPI struct {
 	reader
-	disk *ipld.Badger
+	disk *ipld.Disk
 	// exports has a place for every export that may run at once.
 	exports chan struct{}
 }
@@ -144,7 +145,8 @@ func readable(v any) any {
 }
 
 func (a objectAPI) ChainBlockstoreInfo(context.Context) (map[string]any, error) {
-	return map[string]any{"Kind": "badger", "Size": a.disk.Size()}, nil
+	u := a.disk.Usage()
+	return map[string]any{"Kind": "badger", "Size": u.Hot + u.Packs, "Packs": u.Packs}, nil
 }
 
 func (a objectAPI) ChainCheckBlockstore(ctx context.Context) error {
@@ -177,7 +179,7 @@ func (a objectAPI) ChainExport(ctx context.Context, recent abi.ChainEpoch, skipO
 		defer func() { <-a.exports }()
 		defer close(out)
 		w := &chunks{ctx: ctx, out: out}
-		err := chain.Export(ctx, w, a.store, ts, chain.ExportOptions{Recent: recent, SkipOldMessages: skipOld})
+		_, err := snapshot.Export(ctx, w, a.store, ts, snapshot.ExportOptions{Retention: chain.Retention{Recent: recent, SkipOldMessages: skipOld}})
 		if err == nil {
 			err = w.finish()
 		}

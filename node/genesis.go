@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/genesis"
+	"github.com/filecoin-venus/venus/internal/fsutil"
 	"github.com/filecoin-venus/venus/ipld"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/params/policy"
@@ -20,7 +22,10 @@ import (
 // openChain opens the stores and, on the first start, imports the genesis.
 // Everything that may refuse the start comes before the import.
 func (n *Node) openChain(ctx context.Context, r *repo.Repo, o Options) (*chain.Store, error) {
-	blocks, err := ipld.OpenBadger(r.Path("badger"))
+	if err := r.Migrate(layoutParts, func() error { return adoptBadger(r) }); err != nil {
+		return nil, err
+	}
+	blocks, err := ipld.OpenDisk(r.Path(blocksName))
 	if err != nil {
 		return nil, err
 	}
@@ -49,11 +54,15 @@ func (n *Node) openChain(ctx context.Context, r *repo.Repo, o Options) (*chain.S
 	}
 	store, err := chain.Open(ctx, chain.Config{Network: n.Network, Blocks: blocks, Meta: meta})
 	if errors.Is(err, chain.ErrNoGenesis) {
-		if given.header == nil {
+		switch {
+		case given.header != nil:
+			err = given.importInto(ctx, store)
+		case o.Snapshot.From != "" && n.Network.GenesisCID != "":
+			err = nil // the snapshot brings it
+		default:
 			return nil, api.Errorf(api.CodePrecondition, "network %s has no genesis here yet", n.Network.Name).
 				WithHint("%s", genesisHint(n.Network))
 		}
-		err = given.importInto(ctx, store)
 	} else if err == nil && given.header != nil && store.Genesis().Cids()[0] != given.header.Cid() {
 		err = api.Errorf(api.CodePrecondition, "%s holds the chain of genesis %s; the file has %s", r.Root(), store.Genesis().Cids()[0], given.header.Cid()).
 			WithHint("use another --repo for another network")
@@ -61,11 +70,35 @@ func (n *Node) openChain(ctx context.Context, r *repo.Repo, o Options) (*chain.S
 	if err != nil {
 		return nil, err
 	}
+	if err := n.importSnapshot(ctx, store, o.Snapshot); err != nil {
+		return nil, err
+	}
 	if err := n.Network.CanExecute(store.Head().Height() + 1); err != nil {
 		return nil, fmt.Errorf("%w; its data is kept", err)
 	}
 	n.Network.GenesisCID = store.Genesis().Cids()[0].String()
 	return store, n.Network.Save(r.Path(networkName))
+}
+
+// Where the blocks lie, since which layout, and where they lay before.
+const (
+	blocksName  = "blocks"
+	layoutParts = 2
+	badgerName  = "badger"
+)
+
+// adoptBadger moves the one badger store of the first layout to where it is a part of the blocks.
+func adoptBadger(r *repo.Repo) error {
+	if _, err := os.Stat(r.Path(badgerName)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.MkdirAll(r.Path(blocksName), 0o700); err != nil {
+		return err
+	}
+	if err := os.Rename(r.Path(badgerName), r.Path(blocksName, ipld.FirstHot)); err != nil {
+		return err
+	}
+	return errors.Join(fsutil.SyncDir(r.Path(blocksName)), fsutil.SyncDir(r.Root()))
 }
 
 // wholeFile is what to do about a genesis file that cannot be used.

@@ -46,7 +46,7 @@ type Node struct {
 
 	base   *daemon.Base
 	clock  clock.Clock // by which the chain goes; Options.Clock unless that is to be wrong
-	blocks *ipld.Badger
+	blocks *ipld.Disk
 	disk   *fsutil.Reserve
 	opened daemon.Closers
 }

@@ -20,11 +20,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/internal/fault"
 	"github.com/filecoin-venus/venus/internal/fsutil"
 )
 
-// Version is the layout this program writes.
-const Version = 1
+// Layouts. A directory begins with the first; a daemon that needs a later one takes it there with [Repo.Migrate].
+const (
+	// Version is the newest layout this program knows: 2, in which the blocks of a chain node lie in parts.
+	Version      = 2
+	firstVersion = 1
+)
 
 // Names inside a repo.
 const (
@@ -112,21 +117,49 @@ func Read(path string) (Dir, error) {
 }
 
 func (r *Repo) checkVersion() error {
-	b, err := os.ReadFile(r.Path(versionFile))
+	have, err := r.version()
 	if errors.Is(err, fs.ErrNotExist) {
-		return fsutil.WriteFileAtomic(r.Path(versionFile), fmt.Appendf(nil, "%d\n", Version), 0o600)
+		return r.setVersion(firstVersion)
 	}
 	if err != nil {
-		return fmt.Errorf("read version: %w", err)
-	}
-	var have int
-	if _, err := fmt.Sscanf(string(b), "%d", &have); err != nil {
-		return fmt.Errorf("version file of %s holds %q, not a number", r.path, strings.TrimSpace(string(b)))
+		return err
 	}
 	if have > Version {
 		return fmt.Errorf("%s has layout version %d, this program knows up to %d; use a newer program", r.path, have, Version)
 	}
 	return nil
+}
+
+func (r *Repo) version() (int, error) {
+	b, err := os.ReadFile(r.Path(versionFile))
+	if err != nil {
+		return 0, fmt.Errorf("read version: %w", err)
+	}
+	var have int
+	if _, err := fmt.Sscanf(string(b), "%d", &have); err != nil {
+		return 0, fmt.Errorf("version file of %s holds %q, not a number", r.path, strings.TrimSpace(string(b)))
+	}
+	return have, nil
+}
+
+func (r *Repo) setVersion(v int) error {
+	return fsutil.WriteFileAtomic(r.Path(versionFile), fmt.Appendf(nil, "%d\n", v), 0o600)
+}
+
+// Migrate runs step unless the directory has the layout already, and records it then: older programs refuse the directory
+// from there on. A crash in between lets step run again.
+func (r *Repo) Migrate(to int, step func() error) error {
+	have, err := r.version()
+	if err != nil || have >= to {
+		return err
+	}
+	if err := step(); err != nil {
+		return fmt.Errorf("migrate %s from layout %d to %d: %w", r.path, have, to, err)
+	}
+	if err := fault.Point("repo/migrated"); err != nil {
+		return err
+	}
+	return r.setVersion(to)
 }
 
 // Close releases the lock.

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/filecoin-venus/venus/internal/fault"
 )
 
 func TestOpenLocksAndRemembers(t *testing.T) {
@@ -45,4 +47,25 @@ func TestOpenLocksAndRemembers(t *testing.T) {
 	require.NoError(t, os.WriteFile(d.Path(versionFile), []byte("99"), 0o600))
 	_, err = Open(dir)
 	require.ErrorContains(t, err, "newer program")
+}
+
+func TestMigrate(t *testing.T) {
+	dir := t.TempDir()
+	r, err := Open(dir)
+	require.NoError(t, err)
+	steps := 0
+	step := func() error { steps++; return nil }
+	disarm := fault.Arm("repo/migrated", func() error { return fault.ErrInjected })
+	require.ErrorIs(t, r.Migrate(2, step), fault.ErrInjected)
+	disarm()
+	require.ErrorIs(t, r.Migrate(2, func() error { return os.ErrPermission }), os.ErrPermission)
+	require.NoError(t, r.Migrate(2, step), "a crash before the record lets the step run again")
+	require.NoError(t, r.Migrate(2, step))
+	require.Equal(t, 2, steps)
+	require.NoError(t, r.Close())
+	r, err = Open(dir)
+	require.NoError(t, err)
+	require.NoError(t, r.Migrate(2, step))
+	require.Equal(t, 2, steps)
+	require.NoError(t, r.Close())
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/filecoin-venus/venus/ipld"
 	"github.com/filecoin-venus/venus/params/policy"
 	"github.com/filecoin-venus/venus/sim"
+	"github.com/filecoin-venus/venus/state/check"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -136,7 +137,9 @@ func requireSame(t testing.TB, w *sim.World, h *home) {
 	got, err := exec.Execute(ctx, h.Head())
 	require.NoError(t, err)
 	require.Equal(t, want, got, "the head executes to the same state")
-	total, err := sim.TotalFIL(ctx, h.View(got.State))
-	require.NoError(t, err)
-	require.Equal(t, "2000000000000000000000000000", total.String(), "the state is readable")
+	judge := check.New(h.Objects())
+	problems, err := judge.Check(ctx, got.State, head.Height())
+	require.NoError(t, err, "the state is readable")
+	require.Empty(t, problems)
+	require.Equal(t, "2000000000000000000000000000", judge.TotalFIL().String())
 }

@@ -94,7 +94,7 @@ func (t *taker) run(ctx context.Context, disk *ipld.Disk) (Imported, error) {
 	if err != nil {
 		return t.out, err
 	}
-	pack, err := t.take(ctx, im)
+	pack, err := t.take(ctx, im, disk.Room)
 	if err != nil {
 		return t.out, t.giveUp(im, err)
 	}
@@ -180,11 +180,15 @@ func (t *taker) newer(h *types.BlockHeader) error {
 // resumeTail is how many bytes before the place of resumption are compared.
 const resumeTail = 64 << 10
 
-// syncEvery is how many bytes of a pack may be lost to a power failure.
-const syncEvery = 1 << 30
+const (
+	// syncEvery is how many bytes of a pack may be lost to a power failure.
+	syncEvery = 1 << 30
+	// roomEvery is how many bytes are written before the next look at the room on the disk.
+	roomEvery = 16 << 20
+)
 
 // take copies the archive into a pack, resuming one that was begun.
-func (t *taker) take(ctx context.Context, im *ipld.Import) (*ipld.Pack, error) {
+func (t *taker) take(ctx context.Context, im *ipld.Import, room func() error) (*ipld.Pack, error) {
 	var err error
 	if t.wants, err = ipld.NewWants(im.Base + ".wants"); err != nil {
 		return nil, err
@@ -196,8 +200,14 @@ func (t *taker) take(ctx context.Context, im *ipld.Import) (*ipld.Pack, error) {
 	}
 	defer w.Close()
 	t.in.Examine = examine
-	synced := w.Size()
+	synced, asked := w.Size(), int64(0)
 	err = t.in.Each(ctx, func(b ipld.CARBlock) error {
+		if w.Size()-asked >= roomEvery {
+			asked = w.Size()
+			if err := room(); err != nil {
+				return err
+			}
+		}
 		if err := w.PutSection(b.Cid, len(b.Data), b.Section); err != nil {
 			return err
 		}

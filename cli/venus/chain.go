@@ -3,18 +3,21 @@ package venus
 import (
 	"context"
 	"encoding/hex"
+	"errors"
+	"io"
 	"strconv"
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/urfave/cli/v3"
 
+	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/types"
 )
 
-func chainCommands() *cli.Command {
-	return &cli.Command{Name: "chain", Usage: "look at tipsets, blocks and messages", Commands: []*cli.Command{
+func chainCommands(more []*cli.Command) *cli.Command {
+	return &cli.Command{Name: "chain", Usage: "look at tipsets, blocks and messages, take the chain out and in", Commands: append([]*cli.Command{
 		call(&cli.Command{Name: "head", Usage: "print the head's block CIDs"}, nil, chainHead),
 		call(&cli.Command{Name: "list", Aliases: []string{"ls"}, Usage: "print the newest tipsets, oldest first", Flags: []cli.Flag{
 			&cli.IntFlag{Name: "count", Value: 30, Usage: "how many"},
@@ -25,7 +28,62 @@ func chainCommands() *cli.Command {
 		call(&cli.Command{Name: "read-obj", Usage: "print the bytes of a stored object in hex"}, []string{"CID"}, chainObject),
 		call(&cli.Command{Name: "set-head", Usage: "move the head to a known tipset, whatever its weight"}, []string{"CIDS"}, chainSetHead),
 		call(&cli.Command{Name: "notify", Usage: "print head changes as they come, until interrupted"}, nil, chainNotify),
-	}}
+	}, more...)}
+}
+
+// Exporting is a running node that writes its chain to a stream.
+type Exporting struct {
+	// Head is the tipset that the archive ends in.
+	Head *types.TipSet
+	// Store is what the node's blocks take on disk, in bytes: no archive is larger by much.
+	Store int64
+	// Write copies the archive; it fails when the stream was cut short.
+	Write func(w io.Writer) error
+}
+
+// Export asks the running node for its chain, ending in a tipset that is named as --tipset names one.
+func Export(ctx context.Context, cmd *cli.Command, tipset string, recent abi.ChainEpoch, skipOld bool) (*Exporting, error) {
+	key, err := ParseKey(tipset)
+	if err != nil {
+		return nil, err
+	}
+	c, _, stop, err := node().Dial(cmd)
+	if err != nil {
+		return nil, err
+	}
+	out := new(Exporting)
+	if out.Head, err = c.ChainGetTipSet(ctx, key); err != nil {
+		stop()
+		return nil, err
+	}
+	info, err := c.ChainBlockstoreInfo(ctx)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	if size, ok := info["Size"].(float64); ok {
+		out.Store = int64(size)
+	}
+	out.Write = func(w io.Writer) error {
+		defer stop()
+		parts, err := c.ChainExport(ctx, recent, skipOld, out.Head.Key())
+		if err != nil {
+			return err
+		}
+		ended := false
+		for p := range parts {
+			if ended = len(p) == 0; !ended {
+				if _, err := w.Write(p); err != nil {
+					return err
+				}
+			}
+		}
+		if !ended {
+			return errors.Join(ctx.Err(), api.Errorf(api.CodeUnavailable, "the node ended the export early").WithHint("its log tells why"))
+		}
+		return nil
+	}
+	return out, nil
 }
 
 func chainHead(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
@@ -119,7 +177,7 @@ func chainObject(ctx context.Context, cmd *cli.Command, c *client, p *render.Pri
 }
 
 func chainSetHead(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-	key, err := parseKey(cmd.Args().First())
+	key, err := ParseKey(cmd.Args().First())
 	if err != nil {
 		return err
 	}

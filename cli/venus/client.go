@@ -31,9 +31,10 @@ func GlobalFlags() []cli.Flag {
 	}
 }
 
-// Commands are all commands that need a running node, and openrpc.
-func Commands() []*cli.Command {
-	return []*cli.Command{chainCommands(), stateCommands(), mpoolCommands(), syncCommands(), netCommands(), walletCommands(),
+// Commands are all commands that need a running node, and openrpc. The given ones, which can do without, become commands
+// of `chain`.
+func Commands(chain ...*cli.Command) []*cli.Command {
+	return []*cli.Command{chainCommands(chain), stateCommands(), mpoolCommands(), syncCommands(), netCommands(), walletCommands(),
 		node().Tokens("this node's own tokens (those of a cluster come from venus-auth)"), node().Logs("the running node"), stopCommand(), openrpcCommand()}
 }
 
@@ -59,8 +60,8 @@ func parseCid(s string) (cid.Cid, error) {
 	return c, nil
 }
 
-// parseKey reads block CIDs separated by commas; "" and "@head" are the head.
-func parseKey(s string) (types.TipSetKey, error) {
+// ParseKey reads block CIDs separated by commas; "" and "@head" are the head.
+func ParseKey(s string) (types.TipSetKey, error) {
 	if s == "" || s == "@head" {
 		return types.EmptyTSK, nil
 	}
@@ -80,4 +81,4 @@ func atFlag() cli.Flag {
 	return &cli.StringFlag{Name: "tipset", Usage: "ask about this tipset: block CIDs separated by commas"}
 }
 
-func at(cmd *cli.Command) (types.TipSetKey, error) { return parseKey(cmd.String("tipset")) }
+func at(cmd *cli.Command) (types.TipSetKey, error) { return ParseKey(cmd.String("tipset")) }

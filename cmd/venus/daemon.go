@@ -13,6 +13,7 @@ import (
 	clivenus "github.com/filecoin-venus/venus/cli/venus"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/node"
+	"github.com/filecoin-venus/venus/snapshot"
 )
 
 func daemonCommand() *cli.Command {
@@ -24,6 +25,7 @@ func daemonCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "network", Usage: "local, 2k, nerpa, calibnet, mainnet or a network `FILE`"},
 			&cli.StringFlag{Name: "genesisfile", Usage: "genesis CAR `FILE`"},
+			&cli.StringFlag{Name: "import-snapshot", Usage: "take in the chain of this `FILE|URL` before the start, as `venus chain import` does; nothing happens when it holds nothing new"},
 			&cli.StringFlag{Name: "auth-url", Aliases: []string{"authURL"}, Usage: "venus-auth that judges the cluster's tokens, http://HOST:8989"},
 			&cli.StringFlag{Name: "api", Usage: "listen here instead of api.apiAddress of config.json, a `MULTIADDR`"},
 			&cli.StringFlag{Name: "swarm", Aliases: []string{"swarmlisten"}, Usage: "listen for peers here, a `MULTIADDR`"},
@@ -51,9 +53,12 @@ func runDaemon(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	p := render.From(cmd)
+	bar := newBar(p)
 	n, err := node.New(ctx, node.Options{
 		Repo: cmd.String(clivenus.FlagRepo), Network: cmd.String("network"), GenesisFile: cmd.String("genesisfile"), AuthURL: cmd.String("auth-url"),
 		API: cmd.String("api"), Swarm: cmd.String("swarm"), Announce: cmd.StringSlice("announce"), Bootstrap: cmd.StringSlice("bootstrap-peers"), BeaconServers: cmd.StringSlice("beacon-url"),
+		Snapshot:  node.SnapshotOptions{From: cmd.String("import-snapshot"), Progress: bar.tell, Done: func(i snapshot.Imported) { bar.done(); p.Note("imported %d blocks, head is %d", i.Blocks, i.Height) }},
 		WalletURL: cmd.String("wallet-url"), WalletToken: walletToken, Offline: cmd.Bool("offline"), Version: version, Clock: clock.Real(),
 		ClockOffset: cmd.Duration("clock-offset"),
 	})
@@ -61,7 +66,6 @@ func runDaemon(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	address.CurrentNetwork = n.Network.AddressNetwork()
-	p := render.From(cmd)
 	head, err := n.API.ChainHead(ctx)
 	if err != nil {
 		return errors.Join(err, n.Close())

@@ -19,6 +19,6 @@ func app() *cli.Command {
 	return &cli.Command{
 		Name: "venus", Usage: "a Filecoin chain node", Version: version,
 		Flags:    clivenus.GlobalFlags(),
-		Commands: append([]*cli.Command{daemonCommand(), genesisCommand(), beaconCommand(), simCommand()}, clivenus.Commands()...),
+		Commands: append([]*cli.Command{daemonCommand(), genesisCommand(), beaconCommand(), simCommand()}, clivenus.Commands(exportCommand(), importCommand())...),
 	}
 }
