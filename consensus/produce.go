@@ -53,33 +53,11 @@ func (b *MiningBase) Beacon() types.BeaconEntry {
 // MiningBase gathers what a miner needs for a round on a base tipset. It waits for the round's beacon entries. The result
 // is nil, without error, when the miner cannot win yet: it is too young for the lookback or has no active sectors there.
 func (p *Producer) MiningBase(ctx context.Context, miner address.Address, round abi.ChainEpoch, base *types.TipSet) (*MiningBase, error) {
+	out, then, err := p.draw(ctx, miner, round, base)
+	if out == nil || err != nil {
+		return nil, err
+	}
 	wrap := func(err error) error { return fmt.Errorf("mining base of %s for epoch %d: %w", miner, round, err) }
-	if round <= base.Height() {
-		return nil, wrap(fmt.Errorf("the base tipset stands at %d already", base.Height()))
-	}
-	var out MiningBase
-	var err error
-	if out.PrevBeaconEntry, err = p.store.LatestBeaconEntry(ctx, base); err != nil {
-		return nil, wrap(err)
-	}
-	if out.BeaconEntries, err = p.beacon.Entries(ctx, round, base.Height(), out.PrevBeaconEntry); err != nil {
-		return nil, wrap(err)
-	}
-	lookback, root, err := p.exec.Lookback(ctx, base, round)
-	if err != nil {
-		return nil, wrap(err)
-	}
-	then, before := p.store.View(root), p.store.View(base.ParentState())
-	info, err := then.MinerInfo(ctx, miner)
-	if errors.Is(err, state.ErrActorNotFound) {
-		if _, err := before.Actor(ctx, miner); err == nil {
-			return nil, nil
-		}
-	}
-	if err != nil {
-		return nil, wrap(err)
-	}
-	out.SectorSize = info.SectorSize
 	random, err := WinningPoStRandomness(out.Beacon(), round, miner)
 	if err != nil {
 		return nil, wrap(err)
@@ -91,20 +69,62 @@ func (p *Producer) MiningBase(ctx context.Context, miner address.Address, round 
 	if err != nil {
 		return nil, wrap(err)
 	}
-	if out.MinerPower, out.NetworkPower, err = electionPower(ctx, then, miner); err != nil {
-		return nil, wrap(err)
+	return out, nil
+}
+
+// Draw is MiningBase without the sectors: all that tells whether a miner wins a round, for those who try for many.
+func (p *Producer) Draw(ctx context.Context, miner address.Address, round abi.ChainEpoch, base *types.TipSet) (*MiningBase, error) {
+	out, _, err := p.draw(ctx, miner, round, base)
+	return out, err
+}
+
+// draw also returns the state at the lookback.
+func (p *Producer) draw(ctx context.Context, miner address.Address, round abi.ChainEpoch, base *types.TipSet) (*MiningBase, *state.View, error) {
+	wrap := func(err error) error { return fmt.Errorf("mining base of %s for epoch %d: %w", miner, round, err) }
+	if round <= base.Height() {
+		return nil, nil, wrap(fmt.Errorf("the base tipset stands at %d already", base.Height()))
+	}
+	var out MiningBase
+	var err error
+	if out.PrevBeaconEntry, err = p.store.LatestBeaconEntry(ctx, base); err != nil {
+		return nil, nil, wrap(err)
+	}
+	if out.BeaconEntries, err = p.beacon.Entries(ctx, round, base.Height(), out.PrevBeaconEntry); err != nil {
+		return nil, nil, wrap(err)
+	}
+	lookback, root, err := p.exec.Lookback(ctx, base, round)
+	if err != nil {
+		return nil, nil, wrap(err)
+	}
+	then, before := p.store.View(root), p.store.View(base.ParentState())
+	info, err := then.MinerInfo(ctx, miner)
+	if errors.Is(err, state.ErrActorNotFound) {
+		if _, err := before.Actor(ctx, miner); err == nil {
+			return nil, nil, nil
+		}
+	}
+	if err != nil {
+		return nil, nil, wrap(err)
+	}
+	out.SectorSize = info.SectorSize
+	out.MinerPower, out.NetworkPower, err = electionPower(ctx, then, miner)
+	if errors.Is(err, state.ErrNoClaim) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, wrap(err)
 	}
 	if out.WorkerKey, err = then.ResolveToKey(ctx, info.Worker); err != nil {
-		return nil, wrap(err)
+		return nil, nil, wrap(err)
 	}
 	out.EligibleForMining, err = Eligible(ctx, p.store.View(lookback.ParentState()), before, miner, base.Height())
 	if errors.Is(err, state.ErrNoClaim) || errors.Is(err, state.ErrActorNotFound) {
 		out.EligibleForMining, err = false, nil
 	}
 	if err != nil {
-		return nil, wrap(err)
+		return nil, nil, wrap(err)
 	}
-	return &out, nil
+	return &out, then, nil
 }
 
 // BlockTemplate is a won election, to be made into a block.

@@ -128,6 +128,18 @@ func (b *marketBook) giveBack(deals [][]abi.DealID) {
 	}
 }
 
+// dropped tells whether the market forgot any of some deals, and whether cron looks at any before an epoch.
+func (b *marketBook) dropped(deals [][]abi.DealID, before abi.ChainEpoch) (gone, ending bool) {
+	for _, ids := range deals {
+		for _, id := range ids {
+			d := b.deals[id]
+			gone = gone || d == nil
+			ending = ending || d != nil && d.due < before
+		}
+	}
+	return gone, ending
+}
+
 // close runs the market's cron of the tipset and of the null rounds before it in the model, and holds the result against
 // the chain.
 func (b *marketBook) close(x *execution, blocks ipld.Blockstore) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"time"
 
 	"github.com/filecoin-project/go-address"
@@ -11,6 +12,7 @@ import (
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/filecoin-venus/venus/consensus"
 	"github.com/filecoin-venus/venus/params"
@@ -58,28 +60,50 @@ func (w *World) Step(ctx context.Context) ([]*types.FullBlock, error) {
 	if err := w.traffic(); err != nil {
 		return nil, err
 	}
-	var blocks []*types.FullBlock
-	for _, m := range w.Miners {
-		b, err := w.Mine(ctx, m, base, w.epoch)
-		if err != nil {
-			return nil, err
-		}
-		if b == nil {
-			continue
-		}
-		m.stats.Wins += b.Header.ElectionProof.WinCount
-		m.stats.Blocks++
-		blocks = append(blocks, b)
+	blocks, err := w.mineAll(ctx, base)
+	if err != nil {
+		return nil, err
 	}
-	for _, b := range blocks {
-		if err := w.Validator.ValidateBlock(ctx, b); err != nil {
-			return nil, err
+	spot := 0
+	if w.cfg.Spot && len(blocks) > 0 {
+		spot = int(w.epoch) % len(blocks)
+	}
+	for i, b := range blocks {
+		if !w.cfg.Spot || i == spot {
+			if err := w.Validator.ValidateBlock(ctx, b); err != nil {
+				return nil, err
+			}
 		}
 		if _, _, err := w.Store.Accept(ctx, b.Header); err != nil {
 			return nil, err
 		}
 	}
 	w.report.count(blocks)
+	return blocks, nil
+}
+
+// mineAll lets all miners try at once; the blocks come in the miners' order.
+func (w *World) mineAll(ctx context.Context, base *types.TipSet) ([]*types.FullBlock, error) {
+	tries := make([]*types.FullBlock, len(w.Miners))
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, m := range w.Miners {
+		group.Go(func() (err error) {
+			tries[i], err = w.Mine(gctx, m, base, w.epoch)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var blocks []*types.FullBlock
+	for i, b := range tries {
+		if b != nil {
+			w.Miners[i].stats.Wins += b.Header.ElectionProof.WinCount
+			w.Miners[i].stats.Blocks++
+			blocks = append(blocks, b)
+		}
+	}
 	return blocks, nil
 }
 
@@ -117,7 +141,7 @@ func (w *World) Mine(ctx context.Context, m *Miner, base *types.TipSet, round ab
 	if base.Height() <= m.born && m.born > 0 {
 		return nil, nil
 	}
-	info, err := w.Producer.MiningBase(ctx, m.ID, round, base)
+	info, err := w.Producer.Draw(ctx, m.ID, round, base)
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +167,12 @@ func (w *World) Mine(ctx context.Context, m *Miner, base *types.TipSet, round ab
 	wins := consensus.WinCount(vrf.Data, info.MinerPower, info.NetworkPower)
 	if wins < 1 {
 		return nil, nil
+	}
+	if info, err = w.Producer.MiningBase(ctx, m.ID, round, base); err != nil {
+		return nil, err
+	}
+	if info == nil {
+		return nil, fmt.Errorf("%s won epoch %d by its power, and has no sectors to prove it with", m.ID, round)
 	}
 	template, err := w.fill(ctx, m, info, base, round)
 	if err != nil {

@@ -175,13 +175,13 @@ func newOperator(ctx context.Context, w *World) (*operator, error) {
 		o.stats[op.kind] = &OperationReport{Kind: op.kind, Exits: map[exitcode.ExitCode]int64{}}
 	}
 	view := w.Store.View(w.Store.Head().ParentState())
-	for _, m := range w.Miners {
+	for i, m := range w.Miners {
 		id, err := view.LookupID(ctx, m.Key.Address)
 		if err != nil {
 			return nil, err
 		}
 		o.byID[id] = m.Key
-		m.ops = minerBook{next: abi.SectorNumber(m.Sectors)}
+		m.ops = minerBook{next: abi.SectorNumber(m.Sectors), steadfast: i == len(w.Miners)-1}
 		if err := o.equip(m.ID); err != nil {
 			return nil, err
 		}
@@ -247,7 +247,7 @@ func (o *operator) post(d *draft) error {
 func (o *operator) send(ctx context.Context, head *types.TipSet, after *state.View) error {
 	t := &turn{ctx: ctx, head: head, view: after}
 	for _, op := range o.table {
-		for tries := o.rng.Intn(10_000); tries < op.rate*len(o.w.Miners); tries += 10_000 {
+		for tries := o.rng.Intn(10_000); tries < op.rate*len(o.w.Miners)*max(o.w.cfg.Pace, 1); tries += 10_000 {
 			d, err := op.draw(t)
 			if err != nil {
 				return fmt.Errorf("seed %d, %s at epoch %d: %w", o.w.cfg.Seed, op.kind, t.epoch(), err)

@@ -37,7 +37,7 @@ func (o *operator) minerOperations() []operation {
 
 // declareFaults declares active sectors faulty; some declarations lie about the partition, or come too late.
 func (o *operator) declareFaults(t *turn) (*draft, error) {
-	m := o.freeMiner()
+	m := o.frailMiner()
 	if m == nil {
 		return nil, nil
 	}
@@ -142,7 +142,7 @@ func (o *operator) declareRecoveries(t *turn) (*draft, error) {
 }
 
 func (o *operator) terminate(t *turn) (*draft, error) {
-	m := o.freeMiner()
+	m := o.frailMiner()
 	if m == nil {
 		return nil, nil
 	}
@@ -358,7 +358,7 @@ func (o *operator) reportFault(t *turn) (*draft, error) {
 	p := o.anyone()
 	head := t.head.Blocks()[o.rng.Intn(len(t.head.Blocks()))]
 	m := o.w.miner(head.Miner)
-	if p == nil || m == nil || m.ops.busy || t.head.Height() == 0 {
+	if p == nil || m == nil || m.ops.busy || m.ops.steadfast || t.head.Height() == 0 {
 		return nil, nil
 	}
 	other := *head

@@ -26,6 +26,8 @@ type minerBook struct {
 	bad []badPost
 	// handedOver is the last epoch in which a message changed who may speak for the miner.
 	handedOver abi.ChainEpoch
+	// steadfast miners lose no sectors and are never accused: one has to keep the chain alive.
+	steadfast bool
 	// heir is the proposed next owner.
 	heir *person
 }
@@ -39,6 +41,15 @@ type badPost struct {
 func (o *operator) freeMiner() *Miner {
 	m := o.w.Miners[o.rng.Intn(len(o.w.Miners))]
 	if m.ops.busy {
+		return nil
+	}
+	return m
+}
+
+// frailMiner picks a free miner that may come to harm.
+func (o *operator) frailMiner() *Miner {
+	m := o.freeMiner()
+	if m == nil || m.ops.steadfast {
 		return nil
 	}
 	return m

@@ -245,7 +245,7 @@ func (o *operator) proveCommit(t *turn) (*draft, error) {
 		return nil, err
 	}
 	return &draft{from: from, msg: msg, miner: m, judge: func(x *execution) (exits, error) {
-		return o.proveExit(x, m, p, n)
+		return o.proveExit(x, m, p, n, p.deals[last:], false)
 	}, done: func(x *execution) error {
 		switch {
 		case x.receipt.ExitCode == exitcode.ErrNotFound || x.receipt.ExitCode == exitcode.ErrIllegalArgument:
@@ -274,18 +274,25 @@ func (o *operator) proveCommit(t *turn) (*draft, error) {
 	}}, nil
 }
 
-// proveExit is the fate of the proof of a pre-committed sector.
-func (o *operator) proveExit(x *execution, m *Miner, p *preCommit, n abi.SectorNumber) (exits, error) {
+// proveExit is the fate of the proof of a pre-committed sector, alone or with the others of its pre-commit. The market
+// knows what is in it until its deals run out; in an aggregate it is asked before the time is looked at.
+func (o *operator) proveExit(x *execution, m *Miner, p *preCommit, n abi.SectorNumber, deals [][]abi.DealID, aggregate bool) (exits, error) {
 	_, found, err := x.before.PreCommit(x.ctx, m.ID, n)
+	gone, ending := o.market.dropped(deals, x.epoch)
+	late, early := x.epoch > p.epoch+o.w.Net.MaxProveCommitDuration, x.epoch <= p.epoch+o.w.Net.PreCommitChallengeDelay
 	switch {
 	case err != nil:
 		return nil, err
-	case !found:
+	case x.nulls > 0 && (late || ending):
+		return exits{exitcode.Ok, exitcode.ErrNotFound, exitcode.ErrIllegalArgument, exitcode.ErrForbidden}, nil
+	case !found, gone && aggregate:
 		return only(exitcode.ErrNotFound), nil
-	case x.epoch > p.epoch+o.w.Net.MaxProveCommitDuration:
-		return exits{exitcode.ErrIllegalArgument, exitcode.ErrNotFound}[:1+min(x.nulls, 1)], nil
-	case x.epoch <= p.epoch+o.w.Net.PreCommitChallengeDelay:
+	case late:
+		return only(exitcode.ErrIllegalArgument), nil
+	case early:
 		return only(exitcode.ErrForbidden), nil
+	case gone:
+		return only(exitcode.ErrNotFound), nil
 	}
 	return only(exitcode.Ok), nil
 }
@@ -342,7 +349,7 @@ func (o *operator) proveAggregate(t *turn) (*draft, error) {
 		if !s.admits(o, from) {
 			return only(exitcode.SysErrForbidden)
 		}
-		want, err := o.proveExit(x, m, p, p.numbers[0])
+		want, err := o.proveExit(x, m, p, p.numbers[0], p.deals, true)
 		if err != nil || want[0] != exitcode.Ok {
 			return want
 		}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"sort"
+	"sync"
 
 	"github.com/filecoin-project/go-address"
+	"github.com/ipfs/go-cid"
 
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/state"
@@ -14,8 +16,13 @@ import (
 
 // pool holds messages until they are on chain. Block producers take everything that fits the state's nonces.
 type pool struct {
+	// mu lets several miners ask at once.
+	mu      sync.Mutex
 	pending map[address.Address][]*types.SignedMessage
 	next    map[address.Address]uint64
+	// picked is the last answer of ready, for the state it was given for; adding a message ends it.
+	picked []*types.SignedMessage
+	state  cid.Cid
 }
 
 func newPool() *pool {
@@ -29,7 +36,10 @@ func (p *pool) add(k Key, m types.Message) (*types.SignedMessage, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.next[k.Address]++
+	p.state = cid.Undef
 	p.pending[k.Address] = append(p.pending[k.Address], sm)
 	return sm, nil
 }
@@ -37,6 +47,11 @@ func (p *pool) add(k Key, m types.Message) (*types.SignedMessage, error) {
 // ready drops what the state has seen and lists the rest, sender by sender in address order, as far as it fits into one
 // block.
 func (p *pool) ready(ctx context.Context, view *state.View) ([]*types.SignedMessage, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == view.Root() {
+		return p.picked, nil
+	}
 	senders := make([]address.Address, 0, len(p.pending))
 	for a := range p.pending {
 		senders = append(senders, a)
@@ -64,5 +79,6 @@ func (p *pool) ready(ctx context.Context, view *state.View) ([]*types.SignedMess
 			out = append(out, m)
 		}
 	}
+	p.picked, p.state = out, view.Root()
 	return out, nil
 }

@@ -67,7 +67,8 @@ func (w *World) sendPost(ctx context.Context, m *Miner, head *types.TipSet, afte
 		return err
 	}
 	var skip func(p state.Partition) (bitfield.BitField, error)
-	if w.ops != nil {
+	frail := w.ops != nil && !m.ops.steadfast
+	if frail {
 		if w.ops.chance(missedPosts) {
 			return nil
 		}
@@ -77,7 +78,7 @@ func (w *World) sendPost(ctx context.Context, m *Miner, head *types.TipSet, afte
 	if err != nil || plan == nil {
 		return err
 	}
-	plan.bad = w.ops != nil && !plan.recovers && w.ops.chance(badPosts)
+	plan.bad = frail && !plan.recovers && w.ops.chance(badPosts)
 	msg, err := w.postMessage(ctx, m, plan, head)
 	if err != nil {
 		return err

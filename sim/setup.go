@@ -50,6 +50,10 @@ type Config struct {
 	Quiet bool
 	// Operations has people and miners send all kinds of messages besides, of which each outcome is foretold.
 	Operations bool
+	// Pace multiplies how often they act; 0 stands for 1.
+	Pace int
+	// Spot has one block of each tipset validated, each miner's in turn, not all: half of the time goes into signatures.
+	Spot bool
 	// Blocks and Meta hold the chain; nil keeps it in memory.
 	Blocks ipld.Blockstore
 	Meta   chain.Meta

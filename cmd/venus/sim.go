@@ -23,12 +23,14 @@ func simCommand() *cli.Command {
 			&cli.Int64Flag{Name: "epochs", Value: int64(epochs), Usage: "how many epochs"},
 			&cli.IntFlag{Name: "miners", Value: 4, Usage: "how many miners"},
 			&cli.BoolFlag{Name: "operations", Usage: "miners and people also send messages of all kinds, each with a foretold outcome"},
+			&cli.IntFlag{Name: "pace", Value: 1, Usage: "multiplies how often they do so"},
+			&cli.BoolFlag{Name: "spot", Usage: "validate one block of each tipset, not all, in half of the time"},
 			&cli.Int64Flag{Name: "seed", Value: 1, Usage: "the same seed gives the same final state"},
 		},
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			p := render.From(cmd)
 			cfg := sim.Config{
-				Epochs: abi.ChainEpoch(cmd.Int64("epochs")), Miners: cmd.Int("miners"), Seed: cmd.Int64("seed"), Operations: cmd.Bool("operations"),
+				Epochs: abi.ChainEpoch(cmd.Int64("epochs")), Miners: cmd.Int("miners"), Seed: cmd.Int64("seed"), Operations: cmd.Bool("operations"), Pace: cmd.Int("pace"), Spot: cmd.Bool("spot"),
 				Progress: func(epoch abi.ChainEpoch, _ *types.TipSet) { p.Note("epoch %d", epoch) },
 			}
 			net, err := sim.Network(cfg)
