@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
@@ -26,11 +27,14 @@ func (s *Syncer) CatchUp(ctx context.Context, t Target) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	ahead := &scout{syncer: s, chain: chain}
+	defer ahead.wait()
 	for b := range s.bodiesAhead(ctx, t, chain) {
 		if b.err != nil {
 			return b.err
 		}
 		for i := len(b.full) - 1; i >= 0; i-- {
+			ahead.before(ctx, b.start+i)
 			if err := s.takeTipSet(ctx, b.full[i]); err != nil {
 				s.condemn(chain[:b.start+i], err)
 				return err
@@ -98,6 +102,56 @@ func (s *Syncer) bodiesAhead(ctx context.Context, t Target, chain []*types.TipSe
 		}
 	}()
 	return out
+}
+
+// scout has the signatures and proofs of a catch-up verified many at once, some tipsets ahead of their judgement: while
+// one stretch is judged, which mostly means executed, the next one is prechecked on another core.
+type scout struct {
+	syncer *Syncer
+	// chain is newest first, as in CatchUp.
+	chain []*types.TipSet
+	// busy closes when the precheck under way ends.
+	busy chan struct{}
+}
+
+// before is called with the index of every tipset before it is judged, in order.
+func (c *scout) before(ctx context.Context, i int) {
+	stretch := max(1, int(c.syncer.cfg.Validator.Ahead()/2))
+	done := len(c.chain) - 1 - i // so many are judged
+	if done%stretch != 0 {
+		return
+	}
+	c.wait()
+	stored, err := c.syncer.cfg.Chain.TipSet(ctx, c.chain[i].Parents())
+	if err != nil {
+		return // the judgement will say so
+	}
+	rest := c.chain[:i+1]
+	if done == 0 {
+		c.start(ctx, stored, rest, stretch)
+		c.wait()
+	}
+	c.start(ctx, stored, rest, 2*stretch)
+}
+
+// start prechecks the oldest of rest, as many as given.
+func (c *scout) start(ctx context.Context, stored *types.TipSet, rest []*types.TipSet, n int) {
+	stretch := slices.Clone(rest[max(0, len(rest)-n):])
+	slices.Reverse(stretch)
+	busy := make(chan struct{})
+	c.busy = busy
+	go func() {
+		defer close(busy)
+		if err := c.syncer.cfg.Validator.Precheck(ctx, stored, stretch); err != nil && ctx.Err() == nil {
+			log.Debugw("could not precheck", "above", stored.Height(), "reason", err)
+		}
+	}()
+}
+
+func (c *scout) wait() {
+	if c.busy != nil {
+		<-c.busy
+	}
 }
 
 // guardedBodies is bodies on a goroutine of its own: what peers send must not end the process.

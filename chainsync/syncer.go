@@ -38,6 +38,10 @@ type Chain interface {
 // Validator judges one block whose parents are in the store.
 type Validator interface {
 	ValidateBlock(ctx context.Context, b *types.FullBlock) error
+	// Precheck makes ValidateBlock faster for the blocks of a chain, given oldest first, that builds on a stored tipset, of
+	// which it must be Ahead epochs at most. An error says that it will not be faster.
+	Precheck(ctx context.Context, stored *types.TipSet, chain []*types.TipSet) error
+	Ahead() abi.ChainEpoch
 }
 
 // Fetcher asks peers for tipsets, newest first.

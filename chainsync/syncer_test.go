@@ -121,6 +121,62 @@ type judge func(*types.FullBlock) error
 
 func (j judge) ValidateBlock(_ context.Context, b *types.FullBlock) error { return j(b) }
 
+func (judge) Precheck(context.Context, *types.TipSet, []*types.TipSet) error {
+	return errors.New("the model's blocks have nothing to precheck")
+}
+
+func (judge) Ahead() abi.ChainEpoch { return 10 }
+
+// foresight remembers what was prechecked.
+type foresight struct {
+	judge
+	ours *model
+	mu   sync.Mutex
+	seen map[cid.Cid]bool
+	errs []error
+}
+
+func (f *foresight) Precheck(ctx context.Context, stored *types.TipSet, chain []*types.TipSet) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if has, err := f.ours.Has(ctx, stored.Key()); err != nil || !has {
+		f.errs = append(f.errs, fmt.Errorf("%d is not judged yet: %w", stored.Height(), err))
+	}
+	for _, ts := range chain {
+		if ts.Parents() != stored.Key() {
+			f.errs = append(f.errs, fmt.Errorf("%d does not build on %d", ts.Height(), stored.Height()))
+		}
+		for _, c := range ts.Cids() {
+			f.seen[c] = true
+		}
+		stored = ts
+	}
+	return nil
+}
+
+// TestCatchUpChecksAhead: every block was prechecked when its turn comes, from a tipset that was judged.
+func TestCatchUpChecksAhead(t *testing.T) {
+	for _, length := range []int{1, 4, 5, 6, 10, 11, 43} {
+		s, ours, theirs, genesis, _ := setup(t, fine)
+		f := &foresight{ours: ours, seen: map[cid.Cid]bool{}}
+		f.judge = func(b *types.FullBlock) error {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if !f.seen[b.Cid()] {
+				f.errs = append(f.errs, fmt.Errorf("block at %d was not prechecked", b.Header.Height))
+			}
+			return nil
+		}
+		s.cfg.Validator = f
+		chain := grow(t, genesis, length, "a")
+		theirs.add(chain...)
+		tip := chain[length-1]
+		require.NoError(t, s.CatchUp(t.Context(), Target{Key: tip.Key(), Height: tip.Height()}))
+		require.Equal(t, tip.Key(), ours.Head().Key())
+		require.Empty(t, f.errs)
+	}
+}
+
 func tipset(t *testing.T, parent *types.TipSet, height abi.ChainEpoch, salt string) *types.TipSet {
 	t.Helper()
 	miner, err := address.NewIDAddress(1000)

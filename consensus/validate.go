@@ -31,6 +31,8 @@ var log = logging.Logger("consensus")
 // WinningVerifier judges winning proofs. False means that the proof does not hold; an error that this node cannot tell.
 type WinningVerifier interface {
 	VerifyWinningPoSt(ctx context.Context, info proof.WinningPoStVerifyInfo) (bool, error)
+	// VerifyWinningPoStBatch answers for each info in order.
+	VerifyWinningPoStBatch(ctx context.Context, infos []proof.WinningPoStVerifyInfo) ([]bool, error)
 }
 
 // maxGap bounds the null rounds before a block, in epochs: a century of seconds. It keeps the arithmetic of times within
@@ -39,6 +41,9 @@ const maxGap = abi.ChainEpoch(1 << 32)
 
 // goodCache is how many accepted blocks a Validator remembers.
 const goodCache = 8192
+
+// provenCache is how many blocks of a catch-up may be ahead of their judgement.
+const provenCache = 1024
 
 // Validator applies the block rules of network version 15. Safe for concurrent use.
 type Validator struct {
@@ -49,6 +54,8 @@ type Validator struct {
 	proofs WinningVerifier
 	clock  clock.Clock
 	good   *lru.Cache[cid.Cid, struct{}]
+	// proven are blocks whose signatures and winning proof hold; see Precheck.
+	proven *lru.Cache[cid.Cid, struct{}]
 	// observe is told how long each check took.
 	observe func(check string, took time.Duration)
 }
@@ -71,8 +78,12 @@ func New(exec *chain.Executor, schedule beacon.Schedule, proofs WinningVerifier,
 	if err != nil {
 		return nil, err
 	}
+	proven, err := lru.New[cid.Cid, struct{}](provenCache)
+	if err != nil {
+		return nil, err
+	}
 	s := exec.Store()
-	return &Validator{net: s.Network(), store: s, exec: exec, beacon: schedule, proofs: proofs, clock: clk, good: good, observe: func(string, time.Duration) {}}, nil
+	return &Validator{net: s.Network(), store: s, exec: exec, beacon: schedule, proofs: proofs, clock: clk, good: good, proven: proven, observe: func(string, time.Duration) {}}, nil
 }
 
 // candidate is a block under judgement and what its checks share.
@@ -88,6 +99,8 @@ type candidate struct {
 	worker         address.Address
 	previous       types.BeaconEntry
 	beacon         types.BeaconEntry
+	// proven spares the signatures and the winning proof.
+	proven bool
 }
 
 // ValidateBlock applies every rule to a block with its messages. It returns nil when the block is valid, an error holding
@@ -191,6 +204,7 @@ func (v *Validator) prepare(ctx context.Context, full *types.FullBlock) (*candid
 	c := &candidate{
 		full: full, head: h, base: base, before: v.store.View(base.ParentState()),
 		lookbackBefore: v.store.View(lookback.ParentState()), lookbackState: v.store.View(root),
+		proven: v.proven.Contains(full.Cid()),
 	}
 	if c.worker, err = v.workerOf(ctx, c.lookbackState, h.Miner); err != nil {
 		return nil, err
@@ -279,6 +293,9 @@ func (v *Validator) checkBeacon(_ context.Context, c *candidate) error {
 
 // checkTicket is rule 13.
 func (v *Validator) checkTicket(_ context.Context, c *candidate) error {
+	if c.proven {
+		return nil
+	}
 	base, err := TicketBase(c.beacon, c.head.Height, c.head.Miner, c.base.MinTicket())
 	if err != nil {
 		return err
@@ -292,12 +309,14 @@ func (v *Validator) checkTicket(_ context.Context, c *candidate) error {
 // checkElection is the lottery of rule 10: the proof is the worker's, and it won as often as the block says.
 func (v *Validator) checkElection(ctx context.Context, c *candidate) error {
 	ep := c.head.ElectionProof
-	base, err := ElectionBase(c.beacon, c.head.Height, c.head.Miner)
-	if err != nil {
-		return err
-	}
-	if err := crypto.VerifyVRF(c.worker, base, ep.VRFProof); err != nil {
-		return reject(RuleElection, "%v", err)
+	if !c.proven {
+		base, err := ElectionBase(c.beacon, c.head.Height, c.head.Miner)
+		if err != nil {
+			return err
+		}
+		if err := crypto.VerifyVRF(c.worker, base, ep.VRFProof); err != nil {
+			return reject(RuleElection, "%v", err)
+		}
 	}
 	if ep.WinCount < 1 {
 		return reject(RuleWinCount, "win count %d", ep.WinCount)
@@ -345,31 +364,43 @@ func (v *Validator) checkEligible(ctx context.Context, c *candidate) error {
 
 // checkWinningPoSt is rule 14.
 func (v *Validator) checkWinningPoSt(ctx context.Context, c *candidate) error {
-	random, err := WinningPoStRandomness(c.beacon, c.head.Height, c.head.Miner)
-	if err != nil {
-		return err
+	if c.proven {
+		return nil
 	}
-	sectors, err := WinningSectors(ctx, c.lookbackState, c.head.Miner, random)
+	info, err := v.winningInfo(ctx, c)
 	if errors.Is(err, ErrNoSectors) {
 		return reject(RuleWinningPoSt, "%v", err)
 	}
 	if err != nil {
 		return err
 	}
-	id, err := address.IDFromAddress(c.head.Miner)
-	if err != nil {
-		return fmt.Errorf("winning proof: %w", err)
-	}
-	ok, err := v.proofs.VerifyWinningPoSt(ctx, proof.WinningPoStVerifyInfo{
-		Randomness: random, Proofs: c.head.WinPoStProof, ChallengedSectors: plainSectors(sectors), Prover: abi.ActorID(id),
-	})
+	ok, err := v.proofs.VerifyWinningPoSt(ctx, info)
 	if err != nil {
 		return fmt.Errorf("verify winning proof: %w", err)
 	}
 	if !ok {
-		return reject(RuleWinningPoSt, "the proof for sector %d does not hold", sectors[0].SectorNumber)
+		return reject(RuleWinningPoSt, "the proof for sector %d does not hold", info.ChallengedSectors[0].SectorNumber)
 	}
 	return nil
+}
+
+// winningInfo is the statement of a block's winning proof.
+func (v *Validator) winningInfo(ctx context.Context, c *candidate) (proof.WinningPoStVerifyInfo, error) {
+	random, err := WinningPoStRandomness(c.beacon, c.head.Height, c.head.Miner)
+	if err != nil {
+		return proof.WinningPoStVerifyInfo{}, err
+	}
+	sectors, err := WinningSectors(ctx, c.lookbackState, c.head.Miner, random)
+	if err != nil {
+		return proof.WinningPoStVerifyInfo{}, err
+	}
+	id, err := address.IDFromAddress(c.head.Miner)
+	if err != nil {
+		return proof.WinningPoStVerifyInfo{}, fmt.Errorf("winning proof: %w", err)
+	}
+	return proof.WinningPoStVerifyInfo{
+		Randomness: random, Proofs: c.head.WinPoStProof, ChallengedSectors: plainSectors(sectors), Prover: abi.ActorID(id),
+	}, nil
 }
 
 // checkState is rule 15.
@@ -389,6 +420,9 @@ func (v *Validator) checkState(ctx context.Context, c *candidate) error {
 
 // checkSignature is rule 11.
 func (v *Validator) checkSignature(_ context.Context, c *candidate) error {
+	if c.proven {
+		return nil
+	}
 	return CheckBlockSignature(c.head, c.worker)
 }
 

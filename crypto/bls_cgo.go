@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	blst "github.com/supranational/blst/bindings/go"
 )
@@ -142,6 +143,46 @@ func VerifyBLSAggregate(agg []byte, pubs, msgs [][]byte) error {
 		}
 	}
 	if !s.AggregateVerify(false, points, false, msgs, blsDomain) {
+		return ErrBadSignature
+	}
+	return nil
+}
+
+// batchBits is how long the weights of a batch are.
+const batchBits = 64
+
+func blsVerifyBatch(sigs, pubs, msgs [][]byte) error {
+	keys := map[string]*blst.P1Affine{} // the blocks of a chain have few signers
+	points, signers := make([]*blst.P2Affine, len(sigs)), make([]*blst.P1Affine, len(sigs))
+	for i := range sigs {
+		var err error
+		if len(sigs[i]) != BLSSignatureSize {
+			return fmt.Errorf("bls signature of %d bytes: %w", len(sigs[i]), ErrBadSignature)
+		}
+		if points[i] = new(blst.P2Affine).Uncompress(sigs[i]); points[i] == nil {
+			return fmt.Errorf("bls signature is not a point: %w", ErrBadSignature)
+		}
+		key := string(pubs[i])
+		if keys[key] == nil {
+			if keys[key], err = blsPublicPoint(pubs[i]); err != nil {
+				return err
+			}
+		}
+		signers[i] = keys[key]
+	}
+	weights := make([]byte, batchBits/8*len(sigs))
+	if _, err := rand.Read(weights); err != nil {
+		return fmt.Errorf("draw weights: %w", err)
+	}
+	var drawn atomic.Int64
+	weight := func(s *blst.Scalar) {
+		var wide [32]byte
+		at := (drawn.Add(1) - 1) * (batchBits / 8)
+		copy(wide[:], weights[at:at+batchBits/8])
+		wide[0] |= 1 // none is zero
+		s.FromLEndian(wide[:])
+	}
+	if !new(blst.P2Affine).MultipleAggregateVerify(points, true, signers, false, msgs, blsDomain, weight, batchBits) {
 		return ErrBadSignature
 	}
 	return nil

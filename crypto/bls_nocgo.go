@@ -157,3 +157,13 @@ func VerifyBLSAggregate(agg []byte, pubs, msgs [][]byte) error {
 	}
 	return nil
 }
+
+// blsVerifyBatch verifies one after the other.
+func blsVerifyBatch(sigs, pubs, msgs [][]byte) error {
+	for i := range sigs {
+		if err := blsVerify(sigs[i], pubs[i], msgs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -3,6 +3,7 @@ package crypto
 import (
 	"encoding/hex"
 	"math/big"
+	"slices"
 	"testing"
 
 	"github.com/filecoin-project/go-address"
@@ -155,6 +156,90 @@ func TestAggregate(t *testing.T) {
 	none, err := AggregateBLS(nil)
 	require.NoError(t, err)
 	require.Equal(t, byte(0xc0), none[0], "the point at infinity")
+}
+
+// TestBatch: all hold, or the batch does not, whatever is wrong with which one.
+func TestBatch(t *testing.T) {
+	type signed struct {
+		sig  []byte
+		from address.Address
+		msg  []byte
+	}
+	var all []signed
+	for i := range byte(6) {
+		seed := make([]byte, 32)
+		seed[0] = 1 + i/2 // two signatures of each key
+		priv, err := GenerateKeyFromSeed(gscrypto.SigTypeBLS, seed)
+		require.NoError(t, err)
+		from, err := AddressFor(gscrypto.SigTypeBLS, priv)
+		require.NoError(t, err)
+		sig, err := Sign(gscrypto.SigTypeBLS, priv, []byte{i})
+		require.NoError(t, err)
+		all = append(all, signed{sig.Data, from, []byte{i}})
+	}
+	verify := func(list []signed) error {
+		var b Batch
+		for _, s := range list {
+			require.NoError(t, b.Add(s.sig, s.from, s.msg))
+		}
+		return b.Verify()
+	}
+	require.NoError(t, verify(nil))
+	for n := range all {
+		require.NoError(t, verify(all[:n+1]))
+	}
+	for i := range all {
+		for name, spoil := range map[string]func(s *signed){
+			"message":   func(s *signed) { s.msg = []byte("another") },
+			"signer":    func(s *signed) { s.from = all[(i+2)%len(all)].from },
+			"signature": func(s *signed) { s.sig = all[(i+1)%len(all)].sig },
+			"length":    func(s *signed) { s.sig = s.sig[:95] },
+			"no point":  func(s *signed) { s.sig = make([]byte, 96) },
+			"infinity":  func(s *signed) { s.sig = append([]byte{0xc0}, make([]byte, 95)...) },
+		} {
+			list := slices.Clone(all)
+			spoil(&list[i])
+			require.ErrorIs(t, verify(list), ErrBadSignature, "%s of %d", name, i)
+		}
+	}
+	// Two wrongs that cancel each other in a plain sum.
+	list := slices.Clone(all)
+	list[0].sig, list[2].sig = all[2].sig, all[0].sig
+	require.ErrorIs(t, verify(list), ErrBadSignature)
+
+	id, err := address.NewIDAddress(100)
+	require.NoError(t, err)
+	var b Batch
+	require.ErrorIs(t, b.Add(all[0].sig, id, nil), ErrBadSignature)
+}
+
+func BenchmarkBatch(b *testing.B) {
+	priv, err := GenerateKey(gscrypto.SigTypeBLS)
+	require.NoError(b, err)
+	from, err := AddressFor(gscrypto.SigTypeBLS, priv)
+	require.NoError(b, err)
+	const n = 15
+	sigs := make([]*gscrypto.Signature, n)
+	for i := range sigs {
+		sigs[i], err = Sign(gscrypto.SigTypeBLS, priv, []byte{byte(i)})
+		require.NoError(b, err)
+	}
+	b.Run("one by one", func(b *testing.B) {
+		for b.Loop() {
+			for i, s := range sigs {
+				require.NoError(b, Verify(s, from, []byte{byte(i)}))
+			}
+		}
+	})
+	b.Run("together", func(b *testing.B) {
+		for b.Loop() {
+			var batch Batch
+			for i, s := range sigs {
+				require.NoError(b, batch.Add(s.Data, from, []byte{byte(i)}))
+			}
+			require.NoError(b, batch.Verify())
+		}
+	})
 }
 
 func TestRefusesMalformed(t *testing.T) {

@@ -3,6 +3,8 @@ package sim
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -213,7 +215,89 @@ func (b *bench) mustReject(t *testing.T, f *types.FullBlock) *consensus.Reject {
 	require.Error(t, err)
 	r, ok := consensus.IsReject(err)
 	require.True(t, ok, "no rule is named: %v", err)
+	// In a catch-up its header was prechecked, which must not change the verdict.
+	if ts, err := types.NewTipSet([]*types.BlockHeader{f.Header}); err == nil {
+		_ = b.Validator.Precheck(b.ctx, b.base, []*types.TipSet{ts}) // it may not have been able to help
+		after, ok := consensus.IsReject(b.validate(f))
+		require.True(t, ok, "a precheck let it pass")
+		require.Equal(t, r.Rule, after.Rule)
+	}
 	return r
+}
+
+// counting tells what a validator asks its verifier.
+type counting struct {
+	Verifier
+	single, batched atomic.Int64
+}
+
+func (c *counting) VerifyWinningPoSt(ctx context.Context, info proof.WinningPoStVerifyInfo) (bool, error) {
+	c.single.Add(1)
+	return c.Verifier.VerifyWinningPoSt(ctx, info)
+}
+
+func (c *counting) VerifyWinningPoStBatch(ctx context.Context, infos []proof.WinningPoStVerifyInfo) ([]bool, error) {
+	c.batched.Add(int64(len(infos)))
+	return c.Verifier.VerifyWinningPoStBatch(ctx, infos)
+}
+
+// TestPrecheck: a chain is prechecked from one judged tipset on, as far as its lookback reaches, and then judged without
+// the checks that this spared; one bad signature, and all are judged in full.
+func TestPrecheck(t *testing.T) {
+	t.Parallel()
+	w, err := NewWorld(t.Context(), Config{Miners: 4, Seed: 3, Quiet: true})
+	require.NoError(t, err)
+	t.Cleanup(w.Exec.Close)
+	var chain []*types.TipSet
+	blocks := map[types.TipSetKey][]*types.FullBlock{}
+	for len(chain) < 12 {
+		full, err := w.Step(t.Context())
+		require.NoError(t, err)
+		if len(full) > 0 {
+			head := w.Store.Head()
+			chain, blocks[head.Key()] = append(chain, head), full
+		}
+	}
+	fresh := func() (*consensus.Validator, *counting) {
+		c := new(counting)
+		v, err := consensus.New(w.Exec, w.Schedule, c, w.Clock)
+		require.NoError(t, err)
+		return v, c
+	}
+	judge := func(v *consensus.Validator, tss []*types.TipSet) (n int64) {
+		for _, ts := range tss {
+			for _, b := range blocks[ts.Key()] {
+				require.NoError(t, v.ValidateBlock(t.Context(), b))
+				n++
+			}
+		}
+		return n
+	}
+	genesis := w.Store.Genesis()
+	near := chain
+	for near[len(near)-1].Height() > genesis.Height()+w.Net.WinningPoStLookback {
+		near = near[:len(near)-1]
+	}
+	require.NotEmpty(t, near)
+
+	v, c := fresh()
+	require.NoError(t, v.Precheck(t.Context(), genesis, chain))
+	n := judge(v, near)
+	require.Zero(t, c.single.Load())
+	require.Equal(t, n, c.batched.Load(), "no further than the lookback, nothing twice")
+	require.NoError(t, v.Precheck(t.Context(), genesis, near))
+	require.Equal(t, n, c.batched.Load(), "what is judged is not prechecked again")
+
+	v, c = fresh()
+	bad := *chain[1].Blocks()[0]
+	bad.ElectionProof = &types.ElectionProof{WinCount: bad.ElectionProof.WinCount, VRFProof: slices.Clone(bad.ElectionProof.VRFProof)}
+	bad.ElectionProof.VRFProof[5] ^= 1
+	forged, err := types.NewTipSet([]*types.BlockHeader{&bad})
+	require.NoError(t, err)
+	require.Error(t, v.Precheck(t.Context(), genesis, []*types.TipSet{chain[0], forged}))
+	require.Equal(t, judge(v, chain[:1]), c.single.Load())
+
+	require.Error(t, v.Precheck(t.Context(), genesis, chain[1:]), "it does not build on genesis")
 }
 
 func TestEveryMutantIsRefusedByItsRule(t *testing.T) {

@@ -70,6 +70,18 @@ func (Verifier) VerifyWinningPoSt(_ context.Context, info proof.WinningPoStVerif
 	return bytes.Equal(info.Proofs[0].ProofBytes, postProof("winning", info.Randomness, info.Prover, info.ChallengedSectors)), nil
 }
 
+// VerifyWinningPoStBatch answers for each.
+func (v Verifier) VerifyWinningPoStBatch(ctx context.Context, infos []proof.WinningPoStVerifyInfo) (out []bool, err error) {
+	for _, info := range infos {
+		ok, err := v.VerifyWinningPoSt(ctx, info)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ok)
+	}
+	return out, nil
+}
+
 // VerifyWindowPoSt accepts the one stand-in proof of the statement, of the sectors' window proof type.
 func (Verifier) VerifyWindowPoSt(_ context.Context, info proof.WindowPoStVerifyInfo) (bool, error) {
 	if len(info.Proofs) != 1 || len(info.ChallengedSectors) == 0 {

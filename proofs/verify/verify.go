@@ -186,6 +186,22 @@ func (v *Verifier) VerifyWinningPoSt(ctx context.Context, info proof.WinningPoSt
 	return v.verifyPoSt(ctx, true, info.Prover, info.Randomness, info.Proofs, info.ChallengedSectors)
 }
 
+// VerifyWinningPoStBatch answers for each info in order; those of one circuit are verified together.
+func (v *Verifier) VerifyWinningPoStBatch(ctx context.Context, infos []proof.WinningPoStVerifyInfo) ([]bool, error) {
+	claims := make([]*claim, len(infos))
+	for i, info := range infos {
+		c, err := guard(func() (*claim, error) {
+			return postClaim(true, info.Randomness, info.Proofs, info.ChallengedSectors)
+		})
+		if err != nil {
+			log.Debugw("PoSt refused", "miner", info.Prover, "winning", true, "reason", err)
+			continue
+		}
+		claims[i] = c
+	}
+	return v.judge(ctx, claims)
+}
+
 func (v *Verifier) verifyPoSt(ctx context.Context, winning bool, prover abi.ActorID, r abi.PoStRandomness, proofs []proof.PoStProof, sectors []proof.SectorInfo) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
