@@ -186,13 +186,24 @@ func (e *Executor) resolve(ctx context.Context, ts *types.TipSet) (res Result, e
 	if err := fault.Point("exec/stateFlush"); err != nil {
 		return Result{}, err
 	}
-	// Blocks of state and receipts are durable by now; only then may the record that spares a second run appear.
-	value := append(res.State.Bytes(), res.Receipts.Bytes()...)
-	if err := e.store.meta.Put(ctx, execKey(ts.Key()), value); err != nil {
-		return Result{}, fmt.Errorf("record result: %w", err)
-	}
 	e.results.Add(ts.Key(), res)
-	return res, nil
+	return res, e.record(ts.Key(), res)
+}
+
+// record writes down a result: after its blocks, which are durable by now. It spares a second run when the process has
+// ended, so nobody waits for it; Close does.
+func (e *Executor) record(k types.TipSetKey, res Result) error {
+	if err := e.enter(); err != nil {
+		return err
+	}
+	go func() {
+		defer e.running.Done()
+		value := append(res.State.Bytes(), res.Receipts.Bytes()...)
+		if err := e.store.meta.Put(context.WithoutCancel(e.life), execKey(k), value); err != nil {
+			log.Warnw("a tipset will have to be executed again after a restart", "tipset", k, "error", err)
+		}
+	}()
+	return nil
 }
 
 func execKey(k types.TipSetKey) []byte { return append(bytes.Clone(prefixExec), k.Bytes()...) }
@@ -303,11 +314,8 @@ func (e *Executor) run(ctx context.Context, ts *types.TipSet, applied Applied) (
 	if res.Receipts, err = putReceipts(ctx, buffer, receipts); err != nil {
 		return Result{}, err
 	}
-	if err := buffer.Flush(ctx, res.Receipts); err != nil {
-		return Result{}, fmt.Errorf("store receipts: %w", err)
-	}
-	if err := buffer.Flush(ctx, res.State); err != nil {
-		return Result{}, fmt.Errorf("store state: %w", err)
+	if err := buffer.Flush(ctx, res.Receipts, res.State); err != nil {
+		return Result{}, fmt.Errorf("store state and receipts: %w", err)
 	}
 	return res, nil
 }

@@ -52,25 +52,36 @@ func messageBlock(m types.ChainMsg) (blocks.Block, error) {
 
 // PutFullBlock stores the messages and the message lists of a block, not its header.
 func (s *Store) PutFullBlock(ctx context.Context, b *types.FullBlock) error {
-	batch := make([]blocks.Block, 0, len(b.BlsMessages)+len(b.SecpkMessages))
-	for _, m := range (BlockMessages{Bls: b.BlsMessages, Secpk: b.SecpkMessages}).All() {
-		blk, err := messageBlock(m)
-		if err != nil {
-			return err
-		}
-		batch = append(batch, blk)
-	}
-	if err := s.blocks.PutMany(ctx, batch); err != nil {
-		return fmt.Errorf("store messages of block %s: %w", b.Cid(), err)
-	}
-	root, err := s.PutMessageLists(ctx, b.BlsMessages, b.SecpkMessages)
+	buffer, err := s.bufferBlock(ctx, b)
 	if err != nil {
 		return err
 	}
-	if root != b.Header.Messages {
-		return fmt.Errorf("messages of block %s make the root %s, the header says %s", b.Cid(), root, b.Header.Messages)
+	if err := buffer.Flush(ctx, b.Header.Messages); err != nil {
+		return fmt.Errorf("store messages of block %s: %w", b.Cid(), err)
 	}
 	return nil
+}
+
+// bufferBlock puts messages and lists before the store, to be flushed in one go.
+func (s *Store) bufferBlock(ctx context.Context, b *types.FullBlock) (*ipld.Buffered, error) {
+	buffer := ipld.NewBuffered(s.blocks)
+	for _, m := range (BlockMessages{Bls: b.BlsMessages, Secpk: b.SecpkMessages}).All() {
+		blk, err := messageBlock(m)
+		if err != nil {
+			return nil, err
+		}
+		if err := buffer.Put(ctx, blk.Cid(), blk.RawData()); err != nil {
+			return nil, err
+		}
+	}
+	root, err := writeMessageLists(ctx, buffer, b.BlsMessages, b.SecpkMessages)
+	if err != nil {
+		return nil, err
+	}
+	if root != b.Header.Messages {
+		return nil, fmt.Errorf("messages of block %s make the root %s, the header says %s", b.Cid(), root, b.Header.Messages)
+	}
+	return buffer, nil
 }
 
 // PutMessageLists stores the two message lists of a block and returns the root that its header names.

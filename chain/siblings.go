@@ -61,6 +61,30 @@ func (s *Store) Accept(ctx context.Context, h *types.BlockHeader) (*types.TipSet
 	if err := s.PutHeader(ctx, h); err != nil {
 		return nil, false, err
 	}
+	return s.join(ctx, h)
+}
+
+// AcceptFull is PutFullBlock and Accept with one write for all of the block.
+func (s *Store) AcceptFull(ctx context.Context, b *types.FullBlock) (*types.TipSet, bool, error) {
+	buffer, err := s.bufferBlock(ctx, b)
+	if err != nil {
+		return nil, false, err
+	}
+	raw, err := b.Header.Serialize()
+	if err != nil {
+		return nil, false, err
+	}
+	if err := buffer.Put(ctx, b.Cid(), raw); err != nil {
+		return nil, false, err
+	}
+	if err := buffer.Flush(ctx, b.Cid()); err != nil {
+		return nil, false, fmt.Errorf("store block %s: %w", b.Cid(), err)
+	}
+	return s.join(ctx, b.Header)
+}
+
+// join takes a stored block among its siblings and considers their tipset.
+func (s *Store) join(ctx context.Context, h *types.BlockHeader) (*types.TipSet, bool, error) {
 	s.siblings.add(h)
 	ts, err := s.Expand(h)
 	if err != nil {

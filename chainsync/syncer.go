@@ -30,9 +30,8 @@ type Chain interface {
 	TipSet(ctx context.Context, key types.TipSetKey) (*types.TipSet, error)
 	Has(ctx context.Context, key types.TipSetKey) (bool, error)
 	Head() *types.TipSet
-	PutFullBlock(ctx context.Context, b *types.FullBlock) error
 	AssembleBlock(ctx context.Context, b *types.BlockMsg) (*types.FullBlock, error)
-	Accept(ctx context.Context, h *types.BlockHeader) (*types.TipSet, bool, error)
+	AcceptFull(ctx context.Context, b *types.FullBlock) (*types.TipSet, bool, error)
 }
 
 // Validator judges one block whose parents are in the store.
@@ -307,10 +306,7 @@ func (s *Syncer) validateAndAccept(ctx context.Context, b *types.FullBlock) erro
 		}
 		return fmt.Errorf("block %s of %s at height %d: %w", c, b.Header.Miner, b.Header.Height, err)
 	}
-	if err := s.cfg.Chain.PutFullBlock(ctx, b); err != nil {
-		return err
-	}
-	if _, _, err := s.cfg.Chain.Accept(ctx, b.Header); err != nil {
+	if _, _, err := s.cfg.Chain.AcceptFull(ctx, b); err != nil {
 		return fmt.Errorf("accept block %s: %w", c, err)
 	}
 	return nil

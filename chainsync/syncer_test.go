@@ -69,13 +69,12 @@ func (m *model) Head() *types.TipSet {
 	return m.head
 }
 
-func (m *model) PutFullBlock(context.Context, *types.FullBlock) error { return nil }
-
 func (m *model) AssembleBlock(_ context.Context, b *types.BlockMsg) (*types.FullBlock, error) {
 	return &types.FullBlock{Header: b.Header}, nil
 }
 
-func (m *model) Accept(_ context.Context, h *types.BlockHeader) (*types.TipSet, bool, error) {
+func (m *model) AcceptFull(_ context.Context, b *types.FullBlock) (*types.TipSet, bool, error) {
+	h := b.Header
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.byBlock[h.Cid()] = h

@@ -6,7 +6,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	blst "github.com/supranational/blst/bindings/go"
 )
@@ -136,17 +140,80 @@ func VerifyBLSAggregate(agg []byte, pubs, msgs [][]byte) error {
 	if err != nil {
 		return err
 	}
-	points := make([]*blst.P1Affine, len(pubs))
-	for i, b := range pubs {
-		if points[i], err = blsPublicPoint(b); err != nil {
-			return fmt.Errorf("key %d: %w", i, err)
+	groups := bySigner(pubs, msgs)
+	workers := min(runtime.GOMAXPROCS(0), len(groups))
+	parts := make([]blst.Pairing, workers)
+	var group errgroup.Group
+	for w := range workers {
+		group.Go(func() (err error) {
+			parts[w], err = pairAll(groups[w*len(groups)/workers : (w+1)*len(groups)/workers])
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	whole := blst.PairingCtx(true, blsDomain)
+	blst.PairingRawAggregate(whole, s, minusGenerator())
+	blst.PairingCommit(whole)
+	for _, p := range parts {
+		if blst.PairingMerge(whole, p) != 0 {
+			return ErrBadSignature
 		}
 	}
-	if !s.AggregateVerify(false, points, false, msgs, blsDomain) {
+	if !blst.PairingFinalVerify(whole) {
 		return ErrBadSignature
 	}
 	return nil
 }
+
+// signed is what one key signed.
+type signed struct {
+	index int // of the key's first message
+	pub   []byte
+	msgs  [][]byte
+}
+
+// bySigner groups messages by key: those of one key cost one pairing together.
+func bySigner(pubs, msgs [][]byte) []signed {
+	at := make(map[string]int, len(pubs))
+	var out []signed
+	for i, pub := range pubs {
+		g, known := at[string(pub)]
+		if !known {
+			g = len(out)
+			at[string(pub)] = g
+			out = append(out, signed{index: i, pub: pub})
+		}
+		out[g].msgs = append(out[g].msgs, msgs[i])
+	}
+	return out
+}
+
+// pairAll is the product of e(key, sum of the hashed messages) over the groups.
+func pairAll(groups []signed) (blst.Pairing, error) {
+	p := blst.PairingCtx(true, blsDomain)
+	for _, g := range groups {
+		key, err := blsPublicPoint(g.pub)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", g.index, err)
+		}
+		sum := blst.HashToG2(g.msgs[0], blsDomain)
+		for _, m := range g.msgs[1:] {
+			sum.AddAssign(blst.HashToG2(m, blsDomain))
+		}
+		blst.PairingRawAggregate(p, sum.ToAffine(), key)
+	}
+	blst.PairingCommit(p)
+	return p, nil
+}
+
+// minusGenerator is -1 times the generator of G1: a compressed point with its sign bit flipped.
+var minusGenerator = sync.OnceValue(func() *blst.P1Affine {
+	b := blst.P1Generator().ToAffine().Compress()
+	b[0] ^= 0x20
+	return new(blst.P1Affine).Uncompress(b)
+})
 
 // batchBits is how long the weights of a batch are.
 const batchBits = 64

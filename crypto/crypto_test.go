@@ -153,9 +153,40 @@ func TestAggregate(t *testing.T) {
 	require.NoError(t, VerifyBLSAggregate(agg, pubs, msgs))
 	msgs[3] = []byte("changed")
 	require.ErrorIs(t, VerifyBLSAggregate(agg, pubs, msgs), ErrBadSignature)
+	msgs[3] = []byte{3}
+	pubs[1], pubs[2] = pubs[2], pubs[1]
+	require.ErrorIs(t, VerifyBLSAggregate(agg, pubs, msgs), ErrBadSignature, "each message by its own key")
 	none, err := AggregateBLS(nil)
 	require.NoError(t, err)
 	require.Equal(t, byte(0xc0), none[0], "the point at infinity")
+}
+
+// TestAggregateOfFewSigners: messages of one key are verified together, and each of them is.
+func TestAggregateOfFewSigners(t *testing.T) {
+	var sigs, pubs, msgs [][]byte
+	for i := range byte(12) {
+		seed := make([]byte, 32)
+		seed[0] = 1 + i%3
+		priv, err := GenerateKeyFromSeed(gscrypto.SigTypeBLS, seed)
+		require.NoError(t, err)
+		pub, err := PublicKey(gscrypto.SigTypeBLS, priv)
+		require.NoError(t, err)
+		sig, err := Sign(gscrypto.SigTypeBLS, priv, []byte{i})
+		require.NoError(t, err)
+		sigs, pubs, msgs = append(sigs, sig.Data), append(pubs, pub), append(msgs, []byte{i})
+	}
+	agg, err := AggregateBLS(sigs)
+	require.NoError(t, err)
+	require.NoError(t, VerifyBLSAggregate(agg, pubs, msgs))
+	for i := range msgs {
+		bad := slices.Clone(msgs)
+		bad[i] = []byte("changed")
+		require.ErrorIs(t, VerifyBLSAggregate(agg, pubs, bad), ErrBadSignature)
+		require.ErrorIs(t, VerifyBLSAggregate(agg, slices.Delete(slices.Clone(pubs), i, i+1), slices.Delete(slices.Clone(msgs), i, i+1)), ErrBadSignature)
+		keys := slices.Clone(pubs)
+		keys[i] = append([]byte{0xc0}, make([]byte, 47)...)
+		require.ErrorIs(t, VerifyBLSAggregate(agg, keys, msgs), ErrBadSignature, "a key at infinity")
+	}
 }
 
 // TestBatch: all hold, or the batch does not, whatever is wrong with which one.

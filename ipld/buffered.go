@@ -82,21 +82,22 @@ func (b *Buffered) hold(c cid.Cid, data []byte) {
 // flushBatch bounds what one write to the base holds, in blocks.
 const flushBatch = 1024
 
-// Flush writes every buffered block that root reaches to the base, children
+// Flush writes every buffered block that the roots reach to the base, children
 // before parents, so that a crash in between leaves no object without its
 // children. The walk stops at blocks that are not in the buffer: they are in
 // the base already, with all below them.
-func (b *Buffered) Flush(ctx context.Context, root cid.Cid) error {
+func (b *Buffered) Flush(ctx context.Context, roots ...cid.Cid) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.walk++
 	f := flush{buffer: b, ctx: ctx}
-	err := f.visit(root)
-	if err == nil {
-		err = f.write()
+	for _, root := range roots {
+		if err := f.visit(root); err != nil {
+			return fmt.Errorf("flush %s: %w", root, err)
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("flush %s: %w", root, err)
+	if err := f.write(); err != nil {
+		return fmt.Errorf("flush %s: %w", roots, err)
 	}
 	return nil
 }
