@@ -45,6 +45,8 @@ type marketBook struct {
 	deals          map[abi.DealID]*marketDeal
 	// waiting are the deals by provider that no sector has taken up.
 	waiting map[address.Address][]abi.DealID
+	// caps is charged for verified deals.
+	caps *capBook
 	// ticked is the last epoch whose cron the model ran; states is the root of the deals' states it has seen.
 	ticked abi.ChainEpoch
 	states cid.Cid
@@ -52,14 +54,18 @@ type marketBook struct {
 	escrowRoot, lockedRoot cid.Cid
 }
 
-func newMarketBook() *marketBook {
-	return &marketBook{escrow: balances{}, locked: balances{}, deals: map[abi.DealID]*marketDeal{}, waiting: map[address.Address][]abi.DealID{}}
+func newMarketBook(caps *capBook) *marketBook {
+	return &marketBook{caps: caps, escrow: balances{}, locked: balances{}, deals: map[abi.DealID]*marketDeal{}, waiting: map[address.Address][]abi.DealID{}}
 }
 
 // acceptable lists the sound deals that both sides can cover. A deal that is dropped for want of cover still counts against
-// the ones after it (actors-v7-others.md 6.7).
+// the ones after it (actors-v7-others.md 6.7). The data cap of verified deals comes off a copy.
 func (b *marketBook) acceptable(clientID address.Address, deals []market.ClientDealProposal, sound []bool) []int {
 	var out []int
+	caps := &capBook{clients: balances{}}
+	if has, ok := b.caps.clients[clientID]; ok {
+		caps.clients[clientID] = has
+	}
 	client, provider := big.Zero(), big.Zero()
 	for i, d := range deals {
 		if !sound[i] {
@@ -74,6 +80,9 @@ func (b *marketBook) acceptable(clientID address.Address, deals []market.ClientD
 		if big.Add(b.locked.of(p.Provider), provider).GreaterThan(b.escrow.of(p.Provider)) {
 			continue
 		}
+		if p.VerifiedDeal && !caps.use(clientID, p.PieceSize) {
+			continue
+		}
 		out = append(out, i)
 	}
 	return out
@@ -83,6 +92,9 @@ func (b *marketBook) acceptable(clientID address.Address, deals []market.ClientD
 func (b *marketBook) publish(id abi.DealID, p market.DealProposal, client address.Address) {
 	d := &marketDeal{DealProposal: p, client: client, started: -1, updated: -1, slashed: -1, due: firstDue(p.StartEpoch, id)}
 	b.deals[id] = d
+	if p.VerifiedDeal {
+		b.caps.use(client, p.PieceSize)
+	}
 	b.locked.add(client, big.Add(d.fee(), p.ClientCollateral))
 	b.locked.add(p.Provider, p.ProviderCollateral)
 	b.waiting[p.Provider] = append(b.waiting[p.Provider], id)
@@ -140,6 +152,22 @@ func (b *marketBook) dropped(deals [][]abi.DealID, before abi.ChainEpoch) (gone,
 	return gone, ending
 }
 
+// anyBegins tells whether the deals of any of some sectors can still begin, all of its together; those of other sectors are
+// left out of the proof. A sector without deals always can.
+func (b *marketBook) anyBegins(deals [][]abi.DealID, epoch abi.ChainEpoch) bool {
+	for _, ids := range deals {
+		begins := true
+		for _, id := range ids {
+			d := b.deals[id]
+			begins = begins && d != nil && d.started < 0 && d.StartEpoch >= epoch
+		}
+		if begins {
+			return true
+		}
+	}
+	return false
+}
+
 // close runs the market's cron of the tipset and of the null rounds before it in the model, and holds the result against
 // the chain.
 func (b *marketBook) close(x *execution, blocks ipld.Blockstore) error {
@@ -169,10 +197,10 @@ func (b *marketBook) close(x *execution, blocks ipld.Blockstore) error {
 	}
 	b.states, b.escrowRoot, b.lockedRoot = st.States, st.EscrowTable, st.LockedTable
 	store := adt.WrapStore(x.ctx, ipld.NewStore(x.ctx, blocks))
-	if err := compareBalances("escrow", b.escrow, store, st.EscrowTable); err != nil {
+	if err := compareBalances("escrow", b.escrow, store, st.EscrowTable, adt.BalanceTableBitwidth); err != nil {
 		return fmt.Errorf("market at epoch %d: %w", x.epoch, err)
 	}
-	if err := compareBalances("locked", b.locked, store, st.LockedTable); err != nil {
+	if err := compareBalances("locked", b.locked, store, st.LockedTable, adt.BalanceTableBitwidth); err != nil {
 		return fmt.Errorf("market at epoch %d: %w", x.epoch, err)
 	}
 	return nil
@@ -201,6 +229,9 @@ func (b *marketBook) process(id abi.DealID, d *marketDeal, e abi.ChainEpoch, pre
 	if d.started < 0 {
 		b.locked.add(d.client, big.Add(d.fee(), d.ClientCollateral).Neg())
 		b.slash(d)
+		if d.VerifiedDeal {
+			b.caps.restore(d.client, d.PieceSize)
+		}
 		delete(b.deals, id)
 		return
 	}
@@ -239,9 +270,9 @@ func (b *marketBook) slash(d *marketDeal) {
 	b.escrow.add(d.Provider, d.ProviderCollateral.Neg())
 }
 
-// compareBalances holds one side of the book against the chain's table.
-func compareBalances(name string, book balances, store adt.Store, root cid.Cid) error {
-	table, err := adt.AsMap(store, root, adt.BalanceTableBitwidth)
+// compareBalances holds a book against the chain's table.
+func compareBalances(name string, book balances, store adt.Store, root cid.Cid, bits int) error {
+	table, err := adt.AsMap(store, root, bits)
 	if err != nil {
 		return err
 	}
@@ -253,7 +284,7 @@ func compareBalances(name string, book balances, store adt.Store, root cid.Cid) 
 			return err
 		}
 		if !amount.Equals(book.of(a)) {
-			return fmt.Errorf("%s of %s is %s attoFIL, in the book %s", name, a, amount, book.of(a))
+			return fmt.Errorf("%s of %s is %s, in the book %s", name, a, amount, book.of(a))
 		}
 		if !amount.IsZero() {
 			seen++

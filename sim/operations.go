@@ -47,6 +47,8 @@ type execution struct {
 	// nulls are the null rounds before the tipset, whose cron ran on the state before.
 	nulls   abi.ChainEpoch
 	receipt types.MessageReceipt
+	// touched are the parts of the model that messages of the tipset were about.
+	touched []book
 }
 
 func (x *execution) ok() bool { return x.receipt.ExitCode == 0 }
@@ -76,7 +78,14 @@ type draft struct {
 	done func(x *execution) error
 	// miner, when set, is sent nothing else meanwhile, so that its state before the tipset is the one the message meets.
 	miner *Miner
-	stats *OperationReport
+	// touched, when set, is held against the chain after the tipset.
+	touched book
+	stats   *OperationReport
+}
+
+// book is a part of the model that can be held against the chain.
+type book interface {
+	compare(x *execution) error
 }
 
 // settle compares the outcome with the prophecy. failed tells of messages that should not fail on a quiet chain.
@@ -107,10 +116,15 @@ func (d *draft) settle(x *execution) (failed bool, err error) {
 			s.Exits[x.receipt.ExitCode]++
 		}
 	}
-	if d.done == nil {
-		return false, nil
+	if d.done != nil {
+		if err := d.done(x); err != nil {
+			return false, err
+		}
 	}
-	return false, d.done(x)
+	if d.touched != nil && (x.ok() || want[0] != absent) {
+		x.touched = append(x.touched, d.touched)
+	}
+	return false, nil
 }
 
 // operation is a kind of message: how often it is sent and who makes one. A nil draft means that there is no occasion.
@@ -123,7 +137,7 @@ type operation struct {
 
 // operations is the table of all kinds. Rates are such that most of a miner's life happens within 20,000 epochs.
 func (o *operator) operations() []operation {
-	return slices.Concat(o.sectorOperations(), o.minerOperations(), o.marketOperations(), o.channelOperations(), o.walletOperations(), o.sendOperations())
+	return slices.Concat(o.sectorOperations(), o.minerOperations(), o.marketOperations(), o.verifiedOperations(), o.channelOperations(), o.walletOperations(), o.sendOperations())
 }
 
 // turn is one epoch in which messages are made: the chain's head and the state after it.
@@ -146,6 +160,7 @@ type operator struct {
 	people   []*person
 	byID     map[address.Address]Key
 	market   *marketBook
+	caps     *capBook
 	channels []*channel
 	wallets  []*wallet
 	// made counts what needs a fresh name.
@@ -168,8 +183,9 @@ const (
 func newOperator(ctx context.Context, w *World) (*operator, error) {
 	o := &operator{
 		w: w, rng: rand.New(rand.NewSource(w.cfg.Seed ^ 0x6f7065726174)), stats: map[string]*OperationReport{},
-		byID: map[address.Address]Key{}, market: newMarketBook(),
+		byID: map[address.Address]Key{}, caps: newCapBook(),
 	}
+	o.market = newMarketBook(o.caps)
 	o.table = o.operations()
 	for _, op := range o.table {
 		o.stats[op.kind] = &OperationReport{Kind: op.kind, Exits: map[exitcode.ExitCode]int64{}}
@@ -267,6 +283,14 @@ func (o *operator) send(ctx context.Context, head *types.TipSet, after *state.Vi
 // close takes what cron did at the end of a tipset into the model, and compares.
 func (o *operator) close(x *execution) error {
 	if err := o.market.close(x, o.w.cfg.Blocks); err != nil {
+		return fmt.Errorf("seed %d: %w", o.w.cfg.Seed, err)
+	}
+	for _, b := range x.touched {
+		if err := b.compare(x); err != nil {
+			return fmt.Errorf("seed %d: %w", o.w.cfg.Seed, err)
+		}
+	}
+	if err := o.caps.close(x, o.w.cfg.Blocks); err != nil {
 		return fmt.Errorf("seed %d: %w", o.w.cfg.Seed, err)
 	}
 	return nil

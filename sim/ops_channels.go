@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/filecoin-project/go-address"
@@ -14,6 +15,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"golang.org/x/crypto/blake2b"
 
+	"github.com/filecoin-venus/venus/state"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -82,7 +84,7 @@ func (o *operator) createChannel(*turn) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &draft{from: c.from.Key, msg: msg, judge: judge, done: func(x *execution) error {
+	return &draft{from: c.from.Key, msg: msg, touched: c, judge: judge, done: func(x *execution) error {
 		if !x.ok() {
 			return nil
 		}
@@ -103,7 +105,7 @@ func (o *operator) someChannel() *channel {
 	return o.channels[o.rng.Intn(len(o.channels))]
 }
 
-// party picks one of the two, or now and then a stranger.
+// channelParty picks one of the two, or now and then a stranger.
 func (o *operator) channelParty(c *channel) *person {
 	switch {
 	case o.chance(strangers):
@@ -125,7 +127,7 @@ func (o *operator) fundChannel(*turn) (*draft, error) {
 		return nil, nil
 	}
 	value := o.fil(5000)
-	return &draft{from: from.Key, msg: message(c.id, value, 0, nil, smallGas), judge: func(*execution) (exits, error) {
+	return &draft{from: from.Key, msg: message(c.id, value, 0, nil, smallGas), touched: c, judge: func(*execution) (exits, error) {
 		if c.gone {
 			return only(absent), nil
 		}
@@ -159,7 +161,7 @@ func (o *operator) redeem(t *turn) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &draft{from: v.by.Key, msg: msg, judge: func(x *execution) (exits, error) {
+	return &draft{from: v.by.Key, msg: msg, touched: c, judge: func(x *execution) (exits, error) {
 		return only(c.redeemExit(v, x.epoch)), nil
 	}, done: func(x *execution) error {
 		if !x.ok() {
@@ -173,7 +175,7 @@ func (o *operator) redeem(t *turn) (*draft, error) {
 		for _, m := range v.Merges {
 			c.lanes[m.Lane].nonce = m.Nonce
 		}
-		return c.compare(x)
+		return nil
 	}}, nil
 }
 
@@ -276,16 +278,37 @@ func (c *channel) redeemExit(v *voucherPlan, epoch abi.ChainEpoch) exitcode.Exit
 	return exitcode.Ok
 }
 
-// compare holds the model against the chain, when nothing else was done to the channel in the tipset.
+// compare holds the channel against the chain.
 func (c *channel) compare(x *execution) error {
-	act, err := x.after.Actor(x.ctx, c.id)
+	if c.id == address.Undef {
+		return nil // its creation was refused
+	}
+	if c.gone {
+		_, err := x.after.Actor(x.ctx, c.id)
+		if !errors.Is(err, state.ErrActorNotFound) {
+			return fmt.Errorf("channel %s was collected, and is there: %w", c.id, err)
+		}
+		return nil
+	}
+	balance, st, err := x.after.Channel(x.ctx, c.id)
 	if err != nil {
-		return nil // collected in the same tipset; the message that did it tells
+		return err
 	}
-	if act.Balance.LessThan(c.toSend) {
-		return fmt.Errorf("channel %s holds %s attoFIL and owes %s", c.id, act.Balance, c.toSend)
+	if !balance.Equals(c.balance) || !st.ToSend.Equals(c.toSend) || st.SettlingAt != c.settling {
+		return fmt.Errorf("channel %s holds %s, owes %s, settles at %d; in the book %s, %s, %d", c.id, balance, st.ToSend, st.SettlingAt, c.balance, c.toSend, c.settling)
 	}
-	return nil
+	lanes := 0
+	err = x.after.ChannelLanes(x.ctx, c.id, func(n uint64, l paych.LaneState) error {
+		lanes++
+		if known := c.lanes[n]; known == nil || known.nonce != l.Nonce || !known.redeemed.Equals(l.Redeemed) {
+			return fmt.Errorf("lane %d of channel %s is %v, in the book %v", n, c.id, l, known)
+		}
+		return nil
+	})
+	if err == nil && lanes != len(c.lanes) {
+		return fmt.Errorf("channel %s has %d lanes, in the book %d", c.id, lanes, len(c.lanes))
+	}
+	return err
 }
 
 func (o *operator) settleChannel(*turn) (*draft, error) {
@@ -295,7 +318,7 @@ func (o *operator) settleChannel(*turn) (*draft, error) {
 	}
 	by := o.channelParty(c)
 	msg, err := call(c.id, big.Zero(), builtin.MethodsPaych.Settle, nil, smallGas)
-	return &draft{from: by.Key, msg: msg, judge: func(*execution) (exits, error) {
+	return &draft{from: by.Key, msg: msg, touched: c, judge: func(*execution) (exits, error) {
 		switch {
 		case c.gone:
 			return only(absent), nil
@@ -321,7 +344,7 @@ func (o *operator) collect(*turn) (*draft, error) {
 	}
 	by := o.channelParty(c)
 	msg, err := call(c.id, big.Zero(), builtin.MethodsPaych.Collect, nil, smallGas)
-	return &draft{from: by.Key, msg: msg, judge: func(x *execution) (exits, error) {
+	return &draft{from: by.Key, msg: msg, touched: c, judge: func(x *execution) (exits, error) {
 		switch {
 		case c.gone:
 			return only(absent), nil
@@ -335,10 +358,6 @@ func (o *operator) collect(*turn) (*draft, error) {
 		if !x.ok() {
 			return nil
 		}
-		act, err := x.before.Actor(x.ctx, c.id)
-		if err == nil && !act.Balance.Equals(c.balance) {
-			return fmt.Errorf("channel %s held %s attoFIL, in the book %s", c.id, act.Balance, c.balance)
-		}
 		c.gone = true
 		for i, other := range o.channels {
 			if other == c {
@@ -346,6 +365,6 @@ func (o *operator) collect(*turn) (*draft, error) {
 				break
 			}
 		}
-		return err
+		return nil
 	}}, err
 }

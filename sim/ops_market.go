@@ -208,6 +208,7 @@ func (o *operator) propose(t *turn, m *Miner, client *person) (market.ClientDeal
 		PieceCID: piece, PieceSize: abi.PaddedPieceSize(128 << o.rng.Intn(3)), Client: client.Address, Provider: m.ID,
 		Label: fmt.Sprintf("deal %d", o.made), StartEpoch: start, EndEpoch: start + market.DealMinDuration + abi.ChainEpoch(o.rng.Intn(2000)),
 		StoragePricePerEpoch: big.NewInt(o.rng.Int63n(1e15)), ProviderCollateral: big.Add(oneFIL(), o.fil(500)), ClientCollateral: o.fil(500),
+		VerifiedDeal: o.caps.clients[client.id].Int != nil && o.chance(2),
 	}
 	sound := true
 	switch o.rng.Intn(30) {

@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/filecoin-project/go-bitfield"
 	commcid "github.com/filecoin-project/go-fil-commcid"
@@ -85,9 +86,9 @@ func (o *operator) preCommit(t *turn) (*draft, error) {
 		return nil, err
 	}
 	p := &preCommit{ticketEpoch: ticketEpoch, abandoned: o.chance(abandoned)}
-	first, reused := m.ops.next, m.ops.next > 0 && o.chance(20)
-	if reused {
-		first--
+	first := m.ops.next
+	if first > 0 && o.chance(20) {
+		first-- // used before, unless that message was refused
 	}
 	var params []miner.SectorPreCommitInfo
 	count := []int{1, 1, 1, 2, 5}[o.rng.Intn(5)]
@@ -119,7 +120,7 @@ func (o *operator) preCommit(t *turn) (*draft, error) {
 		return nil, err
 	}
 	offer := state.SectorOffer{Proof: kind, Expiration: expiration}
-	return &draft{from: from, msg: msg, miner: m, judge: o.preCommitExit(m, from, offer, count, reused), done: func(x *execution) error {
+	return &draft{from: from, msg: msg, miner: m, judge: o.preCommitExit(m, from, offer, p.numbers), done: func(x *execution) error {
 		if !x.ok() {
 			o.market.giveBack(p.deals)
 			return nil
@@ -130,8 +131,9 @@ func (o *operator) preCommit(t *turn) (*draft, error) {
 	}}, nil
 }
 
-// preCommitExit is the fate of a pre-commit of count sectors, the first of which reuses a number or does not.
-func (o *operator) preCommitExit(m *Miner, from Key, offer state.SectorOffer, count int, reused bool) func(*execution) (exits, error) {
+// preCommitExit is the fate of a pre-commit of sectors. The numbers may have been used before.
+func (o *operator) preCommitExit(m *Miner, from Key, offer state.SectorOffer, numbers []abi.SectorNumber) func(*execution) (exits, error) {
+	count, numbers := len(numbers), slices.Clone(numbers)
 	return o.ruled(m, func(s *standing, x *execution) exits {
 		switch {
 		case s.indebted():
@@ -146,8 +148,14 @@ func (o *operator) preCommitExit(m *Miner, from Key, offer state.SectorOffer, co
 			return nil
 		}
 		done := exitcode.Ok
-		if reused {
-			done = exitcode.ErrIllegalArgument
+		for _, n := range numbers {
+			used, err := x.before.SectorAllocated(x.ctx, m.ID, n)
+			if err != nil {
+				return nil
+			}
+			if used {
+				done = exitcode.ErrIllegalArgument
+			}
 		}
 		// Deals raise the deposit up to tenfold, a batch costs a fee.
 		need := big.Add(big.Mul(deposit, big.NewInt(int64(10*count))), oneFIL())
@@ -356,9 +364,10 @@ func (o *operator) proveAggregate(t *turn) (*draft, error) {
 		switch {
 		case bad:
 			return only(exitcode.ErrIllegalArgument)
-		case p.dealt() || !s.rich():
-			// Sectors whose deals are too late are left out; without any left there is nothing to prove.
-			return exits{exitcode.Ok, exitcode.ErrIllegalArgument, exitcode.ErrInsufficientFunds}
+		case !o.market.anyBegins(p.deals, x.epoch):
+			return only(exitcode.ErrIllegalArgument)
+		case !s.rich():
+			return exits{exitcode.Ok, exitcode.ErrInsufficientFunds}
 		}
 		return want
 	}), done: func(x *execution) error {
@@ -367,16 +376,6 @@ func (o *operator) proveAggregate(t *turn) (*draft, error) {
 		}
 		return nil
 	}}, nil
-}
-
-// dealt tells whether any of the sectors holds deals.
-func (p *preCommit) dealt() bool {
-	for _, d := range p.deals {
-		if len(d) > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // replicaUpdate puts deals into a sector that has none.

@@ -69,7 +69,7 @@ func (o *operator) createWallet(t *turn) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &draft{from: o.anyone().Key, msg: msg, judge: judge, done: func(x *execution) error {
+	return &draft{from: o.anyone().Key, msg: msg, touched: w, judge: judge, done: func(x *execution) error {
 		if !x.ok() {
 			return nil
 		}
@@ -96,7 +96,7 @@ func (o *operator) fundWallet(*turn) (*draft, error) {
 		return nil, nil
 	}
 	value := o.fil(20_000)
-	return &draft{from: o.anyone().Key, msg: message(w.id, value, 0, nil, smallGas), judge: always(exitcode.Ok), done: func(*execution) error {
+	return &draft{from: o.anyone().Key, msg: message(w.id, value, 0, nil, smallGas), touched: w, judge: always(exitcode.Ok), done: func(*execution) error {
 		w.balance = big.Add(w.balance, value)
 		return nil
 	}}, nil
@@ -211,7 +211,7 @@ func (o *operator) proposeWallet(t *turn) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &draft{from: by.Key, msg: msg, judge: func(x *execution) (exits, error) {
+	return &draft{from: by.Key, msg: msg, touched: w, judge: func(x *execution) (exits, error) {
 		if !w.signs(by) {
 			return only(exitcode.ErrForbidden), nil
 		}
@@ -249,19 +249,45 @@ func (w *wallet) went(x *execution, id multisig.TxnID, txn *walletTxn, applied b
 	if want := w.execute(id, txn, x.epoch); want != code {
 		return fmt.Errorf("transaction %d of %s exits %d where %d was due", id, w.id, code, want)
 	}
-	return w.compare(x)
+	return nil
 }
 
-// compare holds the wallet's rules against the chain.
+// compare holds the wallet against the chain.
 func (w *wallet) compare(x *execution) error {
-	_, st, err := x.after.Multisig(x.ctx, w.id)
+	if w.id == address.Undef {
+		return nil // its creation was refused
+	}
+	balance, st, err := x.after.Multisig(x.ctx, w.id)
 	if err != nil {
 		return err
 	}
-	if st.NextTxnID < w.next {
-		return fmt.Errorf("multisig %s is at transaction %d where %d are known", w.id, st.NextTxnID, w.next)
+	wrong := func(what string, chain, book any) error {
+		return fmt.Errorf("multisig %s has %s %v, in the book %v", w.id, what, chain, book)
 	}
-	return nil
+	switch {
+	case !balance.Equals(w.balance):
+		return wrong("balance", balance, w.balance)
+	case !slices.Equal(st.Signers, w.signers):
+		return wrong("signers", st.Signers, w.signers)
+	case st.NumApprovalsThreshold != uint64(w.threshold):
+		return wrong("threshold", st.NumApprovalsThreshold, w.threshold)
+	case st.NextTxnID != w.next:
+		return wrong("next transaction", st.NextTxnID, w.next)
+	case st.UnlockDuration != w.lockFor || !st.InitialBalance.Equals(w.locked):
+		return wrong("lock", st.InitialBalance, w.locked)
+	}
+	pending := 0
+	err = x.after.MultisigPending(x.ctx, w.id, func(id int64, txn multisig.Transaction) error {
+		pending++
+		if known := w.pending[multisig.TxnID(id)]; known == nil || !slices.Equal(known.Approved, txn.Approved) {
+			return wrong("a transaction", id, known)
+		}
+		return nil
+	})
+	if err == nil && pending != len(w.pending) {
+		return wrong("pending transactions", pending, len(w.pending))
+	}
+	return err
 }
 
 // pick draws a pending transaction, or a number that is none.
@@ -294,7 +320,7 @@ func (o *operator) approve(*turn) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &draft{from: by.Key, msg: msg, judge: func(x *execution) (exits, error) {
+	return &draft{from: by.Key, msg: msg, touched: w, judge: func(x *execution) (exits, error) {
 		return only(w.approveExit(by, id, wrong, x.epoch)), nil
 	}, done: func(x *execution) error {
 		if !x.ok() {
@@ -350,7 +376,7 @@ func (o *operator) cancel(*turn) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &draft{from: by.Key, msg: msg, judge: func(*execution) (exits, error) {
+	return &draft{from: by.Key, msg: msg, touched: w, judge: func(*execution) (exits, error) {
 		txn := w.pending[id]
 		switch {
 		case !w.signs(by):

@@ -83,7 +83,7 @@ func (r *Report) Problems() []string {
 		if d := math.Abs(float64(m.Wins) - m.Expected); d > sigmas*m.Sigma {
 			out = append(out, fmt.Sprintf("miner %s won %d times where %.1f ± %.1f were expected", m.Miner, m.Wins, m.Expected, m.Sigma))
 		}
-		if m.PostsLanded != m.PostsDue {
+		if m.PostsLanded != m.PostsDue && r.Operations == nil {
 			out = append(out, fmt.Sprintf("miner %s landed %d of %d window proofs", m.Miner, m.PostsLanded, m.PostsDue))
 		}
 		if m.Faulty > 0 && r.Operations == nil {

@@ -175,8 +175,9 @@ type World struct {
 	// sent are the messages whose outcome someone waits for.
 	sent    map[cid.Cid]*draft
 	checker *check.Checker
-	// ops is nil without operations.
-	ops *operator
+	// ops is nil without operations, as is root, the root key of the verified registry.
+	ops  *operator
+	root Key
 }
 
 // NewWorld builds genesis, chain and miners. The chain stands at epoch 0.
@@ -228,6 +229,14 @@ func (w *World) template() (*genesis.Template, error) {
 		return nil, err
 	}
 	tmpl.Accounts = append(tmpl.Accounts, account)
+	if w.cfg.Operations {
+		if w.root, err = w.newKey(gscrypto.SigTypeSecp256k1, "registry root"); err != nil {
+			return nil, err
+		}
+		if tmpl.VerifregRootKey, err = genesis.NewAccount(w.root.Address, big.Mul(big.NewInt(rootFIL), oneFIL())); err != nil {
+			return nil, err
+		}
+	}
 	seal, err := w.Net.SealProof(sectorSize)
 	if err != nil {
 		return nil, err

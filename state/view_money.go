@@ -11,6 +11,7 @@ import (
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/market"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/miner"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/multisig"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin/paych"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/power"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/reward"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/verifreg"
@@ -190,4 +191,28 @@ func (v *View) DataCap(ctx context.Context, addr address.Address, verifier bool)
 		return nil, err
 	}
 	return &dc, nil
+}
+
+// Channel returns balance and state of a payment channel.
+func (v *View) Channel(ctx context.Context, addr address.Address) (abi.TokenAmount, *paych.State, error) {
+	var st paych.State
+	act, err := v.loadActor(ctx, addr, builtin.PaymentChannelActorCodeID, &st)
+	if err != nil {
+		return abi.TokenAmount{}, nil, err
+	}
+	return act.Balance, &st, nil
+}
+
+// ChannelLanes visits the lanes of a payment channel in ascending order.
+func (v *View) ChannelLanes(ctx context.Context, addr address.Address, visit func(lane uint64, st paych.LaneState) error) error {
+	_, st, err := v.Channel(ctx, addr)
+	if err != nil {
+		return err
+	}
+	lanes, err := adt.AsArray(v.adt(ctx), st.LaneStates, paych.LaneStatesAmtBitwidth)
+	if err != nil {
+		return fmt.Errorf("lanes of %s: %w", addr, err)
+	}
+	var l paych.LaneState
+	return lanes.ForEach(&l, func(i int64) error { return visit(uint64(i), l) })
 }
