@@ -66,6 +66,8 @@ const (
 	maxHeaders = 500_000
 	// maxDrift is how many epochs a height may lie ahead of the clock.
 	maxDrift = 5
+	// fetchTries is how often peers are asked for the messages of a gossiped block.
+	fetchTries = 4
 	// maxTargets bounds the heads waiting to be fetched.
 	maxTargets = 64
 	// patience is how far in the future a block may lie for us to wait for its time.
@@ -265,16 +267,26 @@ func (s *Syncer) Submit(ctx context.Context, b *types.FullBlock) error {
 	return s.judgeOnce(ctx, b)
 }
 
+// fetchBlock asks for the messages of a gossiped block. Whoever passed it on does so before judging it, and serves it only
+// afterwards: so it is asked again.
 func (s *Syncer) fetchBlock(ctx context.Context, from peer.ID, h *types.BlockHeader) (*types.FullBlock, error) {
-	chain, err := s.cfg.Fetch.Chain(ctx, types.NewTipSetKey(h.Cid()), 1, exchange.Headers|exchange.Messages, from)
-	if err != nil {
-		return nil, fmt.Errorf("fetch messages of block %s: %w", h.Cid(), err)
+	for try := 1; ; try++ {
+		chain, err := s.cfg.Fetch.Chain(ctx, types.NewTipSetKey(h.Cid()), 1, exchange.Headers|exchange.Messages, from)
+		if errors.Is(err, exchange.ErrNoPeer) && try < fetchTries {
+			if err := s.cfg.Clock.Sleep(ctx, s.cfg.Network.BlockDelay/10); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("fetch messages of block %s: %w", h.Cid(), err)
+		}
+		full, err := chain[0].Messages.Expand(chain[0].Blocks)
+		if err != nil {
+			return nil, fmt.Errorf("fetch messages of block %s: %w", h.Cid(), err)
+		}
+		return full[0], nil
 	}
-	full, err := chain[0].Messages.Expand(chain[0].Blocks)
-	if err != nil {
-		return nil, fmt.Errorf("fetch messages of block %s: %w", h.Cid(), err)
-	}
-	return full[0], nil
 }
 
 // take judges a block whose parents are stored and accepts it. Concurrent

@@ -28,6 +28,8 @@ type model struct {
 	byBlock map[cid.Cid]*types.BlockHeader
 	head    *types.TipSet
 	order   []abi.ChainEpoch
+	// forgetful: it has no message of a block.
+	forgetful bool
 }
 
 func newModel(genesis *types.TipSet) *model {
@@ -70,6 +72,9 @@ func (m *model) Head() *types.TipSet {
 }
 
 func (m *model) AssembleBlock(_ context.Context, b *types.BlockMsg) (*types.FullBlock, error) {
+	if m.forgetful {
+		return nil, errors.New("a message is missing")
+	}
 	return &types.FullBlock{Header: b.Header}, nil
 }
 
@@ -387,6 +392,30 @@ func TestHearBlock(t *testing.T) {
 	sim.Advance(4 * time.Second)
 	require.NoError(t, <-result)
 	require.EqualValues(t, 1004, ours.Head().Height())
+}
+
+// TestMessagesAreAskedForAgain: a peer passes a block on before it has judged it, and serves it only then.
+func TestMessagesAreAskedForAgain(t *testing.T) {
+	s, ours, theirs, genesis, sim := setup(t, fine)
+	b := grow(t, genesis, 1, "a")[0]
+	ours.forgetful = true
+	asked := 0
+	s.cfg.Fetch = fetcher(func(ctx context.Context, head types.TipSetKey, length, options uint64) ([]*exchange.TipSet, error) {
+		if asked++; asked == fetchTries {
+			theirs.add(b)
+		}
+		return theirs.Chain(ctx, head, length, options)
+	})
+	done := make(chan error)
+	hear := func() { done <- s.HearBlock(context.Background(), "peer", &types.BlockMsg{Header: b.Blocks()[0]}) }
+	go hear()
+	for range fetchTries - 1 {
+		require.NoError(t, sim.WaitFor(context.Background(), 1))
+		sim.Advance(s.cfg.Network.BlockDelay / 10)
+	}
+	require.NoError(t, <-done)
+	require.Equal(t, fetchTries, asked)
+	require.Equal(t, b.Key(), ours.Head().Key())
 }
 
 func TestMarkBad(t *testing.T) {
