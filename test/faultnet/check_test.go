@@ -91,6 +91,9 @@ func (w *world) converge(healed, within abi.ChainEpoch) abi.ChainEpoch {
 		if err == nil {
 			return low - healed
 		}
+		if w.t.Failed() { // a node died; it has said why
+			w.t.FailNow()
+		}
 		if low > healed+within || high > healed+2*within {
 			w.t.Fatalf("no single head within %d epochs after epoch %d: %v", within, healed, err)
 		}

@@ -58,7 +58,7 @@ func TestFaultNet(t *testing.T) {
 		t.Skip("five nodes for a minute and a half; VENUS_FAULTNET=30m makes it half an hour")
 	}
 	length, seed, dir := settings(t)
-	w := newWorld(t, dir)
+	w := newWorld(t, dir, length)
 	rounds := plan(seed, int(length/blockDelay), nodeCount, w.diskNode >= 0)
 	t.Logf("seed %d, %s, %d rounds, epochs of %s", seed, length, len(rounds), blockDelay)
 	w.newNodes()

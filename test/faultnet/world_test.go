@@ -70,7 +70,7 @@ type world struct {
 	diskIsFull atomic.Bool
 }
 
-func newWorld(t *testing.T, dir string) *world {
+func newWorld(t *testing.T, dir string, length time.Duration) *world {
 	t.Helper()
 	address.CurrentNetwork = address.Testnet
 	w := &world{t: t, dir: dir, layout: devnet.Layout{Dir: filepath.Join(dir, "net")}, diskNode: -1}
@@ -89,7 +89,7 @@ func newWorld(t *testing.T, dir string) *world {
 	w.sealer = seal.New(seal.Config{Prover: prover})
 	t.Cleanup(func() { require.NoError(t, w.sealer.Close()) })
 	w.proxy = newProxy(w.whoDials)
-	w.mountDisk()
+	w.mountDisk(diskMiB + int(diskMiBEpoch*float64(length/blockDelay)))
 	return w
 }
 
@@ -164,8 +164,8 @@ func (w *world) minerKey(miner address.Address) types.KeyInfo {
 }
 
 const (
-	// diskSize must hold the data of a run and what a node keeps free.
-	diskSize = "1536m"
+	// diskMiB must hold the data of a short run and what a node keeps free, diskMiBEpoch what it writes in an epoch more.
+	diskMiB, diskMiBEpoch = 640, 0.5
 	// insideEnv marks the process that has mounts of its own.
 	insideEnv = "VENUS_FAULTNET_INSIDE"
 )
@@ -191,14 +191,14 @@ func TestMain(m *testing.M) {
 }
 
 // mountDisk gives one node a disk of its own.
-func (w *world) mountDisk() {
+func (w *world) mountDisk(mib int) {
 	if os.Getenv(insideEnv) == "" {
 		w.t.Log("no disk is filled: this system does not let the test have mounts of its own")
 		return
 	}
 	w.diskDir = filepath.Join(w.dir, "disk")
 	require.NoError(w.t, os.MkdirAll(w.diskDir, 0o700))
-	if err := syscall.Mount("tmpfs", w.diskDir, "tmpfs", 0, "size="+diskSize); err != nil {
+	if err := syscall.Mount("tmpfs", w.diskDir, "tmpfs", 0, fmt.Sprintf("size=%dm", mib)); err != nil {
 		w.t.Logf("no disk is filled: mount: %v", err)
 		return
 	}
