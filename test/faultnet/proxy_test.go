@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -282,12 +283,12 @@ func TestProxy(t *testing.T) {
 			go func() { defer c.Close(); _, _ = io.Copy(c, c) }()
 		}
 	}()
-	var dialler int
+	var dialler atomic.Int64
 	p := newProxy(func(_, _ *net.TCPAddr) (int, error) {
-		if dialler < 0 {
+		if dialler.Load() < 0 {
 			return 0, errors.New("a stranger")
 		}
-		return dialler, nil
+		return int(dialler.Load()), nil
 	})
 	front, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -327,15 +328,22 @@ func TestProxy(t *testing.T) {
 	p.set(func(from, _ int, l *line) { *l = line{cut: from == 0} }, 2)
 	_, err = say(c, 5*time.Second)
 	require.Error(t, err)
-	_, err = say(dial(), 5*time.Second)
-	require.Error(t, err, "a cut line takes no new connection")
-	dialler = 3
-	_, err = say(dial(), 5*time.Second)
-	require.NoError(t, err, "others are not concerned")
-	dialler = -1
-	_, err = say(dial(), 5*time.Second)
-	require.Error(t, err, "strangers are not let in")
-	dialler = 0
+	// tried is a new connection that may be reset before it is used.
+	tried := func() error {
+		c, err := net.Dial("tcp", front.Addr().String())
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_, err = say(c, 5*time.Second)
+		return err
+	}
+	require.Error(t, tried(), "a cut line takes no new connection")
+	dialler.Store(3)
+	require.NoError(t, tried(), "others are not concerned")
+	dialler.Store(-1)
+	require.Error(t, tried(), "strangers are not let in")
+	dialler.Store(0)
 	p.set(func(_, _ int, l *line) { *l = line{} }, 2)
 	c = dial()
 	_, err = say(c, 5*time.Second)
