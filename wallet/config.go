@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/filecoin-project/go-address"
 
@@ -38,7 +39,34 @@ type config struct {
 	Factor struct {
 		ScryptN, ScryptR, ScryptP int
 	}
+	Lock struct {
+		// After locks the keys after so long without a signature, "" or 0 = never.
+		After duration
+	}
+	SignLog struct {
+		// Keep is how long records of signatures are kept, "" or 0 = for ever.
+		Keep duration
+	}
 }
+
+// duration reads "90m".
+type duration time.Duration
+
+// UnmarshalText reads "90m"; "" and "0" are none.
+func (d *duration) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	v, err := time.ParseDuration(string(b))
+	if err == nil && v < 0 {
+		err = errors.New("negative")
+	}
+	*d = duration(v)
+	return err
+}
+
+// minKeep is the least that records are kept: bounds of policies look back a day.
+const minKeep = 7 * 24 * time.Hour
 
 const configText = `# venus-wallet reads this file when it starts.
 
@@ -52,6 +80,14 @@ ListenAddress = %q
 ScryptN = %d
 ScryptR = %d
 ScryptP = %d
+
+[Lock]
+# Lock the keys when nothing was signed for so long, such as "8h"; "0" never locks by itself.
+After = "0"
+
+[SignLog]
+# How long the records of signatures are kept, at least "168h"; "0" keeps them for ever.
+Keep = "0"
 `
 
 // loadConfig reads config.toml and writes it with comments when it is not there.
@@ -63,6 +99,9 @@ func loadConfig(r *repo.Repo) (config, error) {
 	err := daemon.ReadConfig(path, &c, "correct the file, or move it away to have a fresh one written")
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, fsutil.WriteFileAtomic(path, fmt.Appendf(nil, configText, DefaultListen, d.N, d.R, d.P), 0o600)
+	}
+	if keep := time.Duration(c.SignLog.Keep); err == nil && keep > 0 && keep < minKeep {
+		return c, api.Errorf(api.CodeInvalid, "%s: SignLog.Keep is less than %s", path, minKeep)
 	}
 	return c, err
 }

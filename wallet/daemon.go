@@ -4,16 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
+	"github.com/filecoin-venus/venus/api"
 	walletapi "github.com/filecoin-venus/venus/api/wallet"
 	"github.com/filecoin-venus/venus/auth/localtoken"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/rpc/daemon"
+	"github.com/filecoin-venus/venus/wallet/backup"
 	"github.com/filecoin-venus/venus/wallet/keystore"
+	"github.com/filecoin-venus/venus/wallet/policy"
 	"github.com/filecoin-venus/venus/wallet/signlog"
 )
+
+// Policies is where a wallet's directory keeps its policies.
+func Policies(d repo.Dir) string { return d.Path("policies.json") }
 
 // SignLog is where a wallet's directory keeps its signature log.
 func SignLog(d repo.Dir) string { return d.Path("signlog") }
@@ -59,6 +67,9 @@ func Start(o Options) (*Daemon, error) {
 }
 
 func (d *Daemon) start(o Options) error {
+	if backup.Interrupted(d.repo.Root()) {
+		return api.Errorf(api.CodePrecondition, "a restore into %s was interrupted", d.repo.Root()).WithHint("run it again: venus-wallet restore FILE")
+	}
 	cfg, err := loadConfig(d.repo)
 	if err != nil {
 		return err
@@ -85,7 +96,17 @@ func (d *Daemon) start(o Options) error {
 		return err
 	}
 	d.opened.Add(records.Close)
-	d.Service = NewService(keys, records, tokens, o.Clock, o.Version)
+	book, err := policy.Open(Policies(d.repo.Dir))
+	if err != nil {
+		return err
+	}
+	watch := newWatch(o.Version, network, keys)
+	d.Service, err = NewService(Parts{
+		Keys: keys, Records: records, Policies: book, Tokens: tokens, Clock: o.Clock, Version: o.Version, Watch: watch, IdleLock: time.Duration(cfg.Lock.After),
+	})
+	if err != nil {
+		return err
+	}
 	if err := unlockAtStart(keys, o.Password); err != nil {
 		return err
 	}
@@ -95,9 +116,10 @@ func (d *Daemon) start(o Options) error {
 			return err
 		}
 	}
-	if err := d.listen(listen, tokens, o.Clock); err != nil {
+	if err := d.listen(listen, tokens, o.Clock, watch); err != nil {
 		return err
 	}
+	d.background(o.Clock, time.Duration(cfg.SignLog.Keep))
 	d.announce(network, keys)
 	return nil
 }
@@ -123,8 +145,9 @@ func lockAtEnd(keys *keystore.Store) error {
 	return nil
 }
 
-func (d *Daemon) listen(listen string, tokens *localtoken.Issuer, c clock.Clock) error {
-	srv := rpc.NewServer(rpc.Options{Verify: tokens.Verifier, Clock: c})
+func (d *Daemon) listen(listen string, tokens *localtoken.Issuer, c clock.Clock, w *watch) error {
+	srv := rpc.NewServer(rpc.Options{Service: "venus-wallet", Verify: tokens.Verifier, Clock: c, Health: d.Service.health(), Meter: w.Meters})
+	srv.Handle("/metrics", w.Handler())
 	if err := srv.Register(rpc.DefaultPath, d.Service, new(walletapi.WalletProxy), walletapi.Namespace); err != nil {
 		return err
 	}
@@ -137,6 +160,33 @@ func (d *Daemon) listen(listen string, tokens *localtoken.Issuer, c clock.Clock)
 	d.opened.Add(s.Close)
 	d.Address = s.Address
 	return nil
+}
+
+// pruneInterval is how often old records of signatures are looked for.
+const pruneInterval = time.Hour
+
+// background locks idle keys and removes old records until Close.
+func (d *Daemon) background(c clock.Clock, keep time.Duration) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { d.Service.idle.run(ctx) })
+	if keep > 0 {
+		wg.Go(func() {
+			for {
+				n, err := d.Service.records.Prune(c.Now().Add(-keep))
+				switch {
+				case err != nil:
+					log.Errorf("old records of signatures cannot be removed: %s", err)
+				case n > 0:
+					log.Infof("%d segments of the signature log were older than %s and are removed", n, keep)
+				}
+				if c.Sleep(ctx, pruneInterval) != nil {
+					return
+				}
+			}
+		})
+	}
+	d.opened.Then(func() { cancel(); wg.Wait() })
 }
 
 func (d *Daemon) announce(network string, keys *keystore.Store) {

@@ -52,7 +52,11 @@ func (a *attempts) try(check func() error) error {
 
 // SetPassword sets the first password and unlocks.
 func (s *Service) SetPassword(_ context.Context, password string) error {
-	return withPassword(password, s.keys.SetPassword)
+	err := withPassword(password, s.keys.SetPassword)
+	if err == nil {
+		s.idle.used()
+	}
+	return err
 }
 
 // ChangePassword replaces the password.
@@ -66,7 +70,11 @@ func (s *Service) ChangePassword(_ context.Context, old, fresh string) error {
 
 // Unlock makes the keys usable.
 func (s *Service) Unlock(_ context.Context, password string) error {
-	return s.attempts.try(func() error { return withPassword(password, s.keys.Unlock) })
+	err := s.attempts.try(func() error { return withPassword(password, s.keys.Unlock) })
+	if err == nil {
+		s.idle.used()
+	}
+	return err
 }
 
 // VerifyPassword tells whether the password is the keystore's, without unlocking.
@@ -84,4 +92,43 @@ func withPassword(password string, use func([]byte) error) error {
 	b := []byte(password)
 	defer keystore.Wipe(b)
 	return explain(use(b))
+}
+
+// idleLock locks the keys when they were not used for a while.
+type idleLock struct {
+	clock clock.Clock
+	after time.Duration
+	keys  *keystore.Store
+
+	mu   sync.Mutex
+	last time.Time
+}
+
+func newIdleLock(c clock.Clock, after time.Duration, keys *keystore.Store) *idleLock {
+	return &idleLock{clock: c, after: after, keys: keys, last: c.Now()}
+}
+
+// used begins the while anew.
+func (l *idleLock) used() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = l.clock.Now()
+}
+
+// run watches until ctx ends. The lock comes late by at most a quarter of the while.
+func (l *idleLock) run(ctx context.Context) {
+	if l.after <= 0 {
+		return
+	}
+	for l.clock.Sleep(ctx, l.after/4) == nil {
+		l.mu.Lock()
+		due := l.clock.Now().Sub(l.last) >= l.after
+		l.mu.Unlock()
+		if !due || l.keys.Locked() {
+			continue
+		}
+		if err := l.keys.Lock(); err == nil {
+			log.Infof("locked: nothing was signed for %s", l.after)
+		}
+	}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/filecoin-venus/venus/internal/fault"
 	"github.com/filecoin-venus/venus/types"
 	"github.com/filecoin-venus/venus/wallet/keystore"
+	"github.com/filecoin-venus/venus/wallet/policy"
 	"github.com/filecoin-venus/venus/wallet/signlog"
 )
 
@@ -44,7 +45,11 @@ func newRig(t *testing.T, dir string) *rig {
 	records, err := signlog.Open(filepath.Join(dir, "signlog"), c)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = records.Close() })
-	return &rig{NewService(keys, records, nil, c, "test"), c, dir}
+	book, err := policy.Open(filepath.Join(dir, "policies.json"))
+	require.NoError(t, err)
+	s, err := NewService(Parts{Keys: keys, Records: records, Policies: book, Clock: c, Version: "test"})
+	require.NoError(t, err)
+	return &rig{s, c, dir}
 }
 
 // ready has a password and one key of each type.

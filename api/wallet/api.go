@@ -24,6 +24,7 @@ type Wallet interface {
 	api.Auth
 	Keys
 	Lock
+	Rules
 }
 
 // Keys makes, lists and uses keys.
@@ -80,7 +81,7 @@ type MsgType string
 // The kinds of things a wallet may be asked to sign. For TypeMessage Extra is
 // the CBOR of the unsigned message and toSign, unless empty, the bytes of its
 // CID; for the others toSign is the CBOR of the thing, for TypeText any text.
-// TypeUnknown, raw bytes, exists to be refused by name.
+// TypeUnknown is raw bytes: refused, unless a policy of the key names it.
 const (
 	TypeUnknown           MsgType = "unknown"
 	TypeMessage           MsgType = "message"

@@ -14,28 +14,35 @@ import (
 // one function per method, filled in by package rpc.
 type WalletProxy struct {
 	Internal struct {
-		AuthNew        func(p0 context.Context, p1 []api.Permission) ([]byte, error)                                  `perm:"admin" args:"perms" doc:"AuthNew makes a token that carries exactly the given permissions."`
-		AuthVerify     func(p0 context.Context, p1 string) ([]api.Permission, error)                                  `perm:"read" args:"token" doc:"AuthVerify returns the permissions of a token, or an error when it is not valid here."`
-		ChangePassword func(p0 context.Context, p1 string, p2 string) error                                           `perm:"admin" args:"old,fresh" doc:"ChangePassword replaces the password; the keys stay as they are, and so does the lock."`
-		Closing        func(p0 context.Context) (<-chan struct{}, error)                                              `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
-		Discover       func(p0 context.Context) (map[string]any, error)                                               `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
-		Lock           func(p0 context.Context) error                                                                 `perm:"admin" doc:"Lock wipes the decrypted keys from memory."`
-		LockState      func(p0 context.Context) (bool, error)                                                         `perm:"admin" doc:"LockState tells whether the wallet is locked."`
-		LogList        func(p0 context.Context) ([]string, error)                                                     `perm:"write" doc:"LogList names the log systems."`
-		LogSetLevel    func(p0 context.Context, p1 string, p2 string) error                                           `perm:"write" args:"system,level" doc:"LogSetLevel sets the level (debug, info, warn, error) of one log system, or of all with \"*\"."`
-		Session        func(p0 context.Context) (string, error)                                                       `perm:"read" doc:"Session returns an id that is new at every start of the program."`
-		SetPassword    func(p0 context.Context, p1 string) error                                                      `perm:"admin" args:"password" doc:"SetPassword sets the password of a new keystore and unlocks it."`
-		Shutdown       func(p0 context.Context) error                                                                 `perm:"admin" doc:"Shutdown stops the program in good order."`
-		Unlock         func(p0 context.Context, p1 string) error                                                      `perm:"admin" args:"password" doc:"Unlock makes the keys usable until Lock or the end of the program."`
-		VerifyPassword func(p0 context.Context, p1 string) error                                                      `perm:"admin" args:"password" doc:"VerifyPassword returns an error when the password is not the keystore's."`
-		Version        func(p0 context.Context) (api.Version, error)                                                  `perm:"read" doc:"Version names the program and the API it speaks."`
-		WalletDelete   func(p0 context.Context, p1 address.Address) error                                             `perm:"admin" args:"addr" doc:"WalletDelete destroys the key of an address."`
-		WalletExport   func(p0 context.Context, p1 address.Address) (*types.KeyInfo, error)                           `perm:"admin" args:"addr" doc:"WalletExport returns the private key of an address."`
-		WalletHas      func(p0 context.Context, p1 address.Address) (bool, error)                                     `perm:"write" args:"addr" doc:"WalletHas tells whether the wallet holds the key of an address."`
-		WalletImport   func(p0 context.Context, p1 *types.KeyInfo) (address.Address, error)                           `perm:"admin" args:"key" doc:"WalletImport stores a private key and returns its address."`
-		WalletList     func(p0 context.Context) ([]address.Address, error)                                            `perm:"write" doc:"WalletList returns the addresses of all keys."`
-		WalletNew      func(p0 context.Context, p1 types.KeyType) (address.Address, error)                            `perm:"admin" args:"keyType" doc:"WalletNew makes a key of type \"bls\" or \"secp256k1\" and returns its address."`
-		WalletSign     func(p0 context.Context, p1 address.Address, p2 []byte, p3 MsgMeta) (*crypto.Signature, error) `perm:"sign" args:"signer,toSign,meta" doc:"WalletSign signs what meta.Type and meta.Extra describe; the wallet computes the signed bytes itself and refuses what does not belong to signer."`
+		AuthNew         func(p0 context.Context, p1 []api.Permission) ([]byte, error)                                  `perm:"admin" args:"perms" doc:"AuthNew makes a token that carries exactly the given permissions."`
+		AuthNewNamed    func(p0 context.Context, p1 string, p2 []api.Permission) ([]byte, error)                       `perm:"admin" args:"name,perms" doc:"AuthNewNamed makes a token like AuthNew, with a name that policies and the signature log know it by."`
+		AuthVerify      func(p0 context.Context, p1 string) ([]api.Permission, error)                                  `perm:"read" args:"token" doc:"AuthVerify returns the permissions of a token, or an error when it is not valid here."`
+		ChangePassword  func(p0 context.Context, p1 string, p2 string) error                                           `perm:"admin" args:"old,fresh" doc:"ChangePassword replaces the password; the keys stay as they are, and so does the lock."`
+		Closing         func(p0 context.Context) (<-chan struct{}, error)                                              `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
+		Discover        func(p0 context.Context) (map[string]any, error)                                               `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
+		Lock            func(p0 context.Context) error                                                                 `perm:"admin" doc:"Lock wipes the decrypted keys from memory."`
+		LockState       func(p0 context.Context) (bool, error)                                                         `perm:"admin" doc:"LockState tells whether the wallet is locked."`
+		LogList         func(p0 context.Context) ([]string, error)                                                     `perm:"write" doc:"LogList names the log systems."`
+		LogSetLevel     func(p0 context.Context, p1 string, p2 string) error                                           `perm:"write" args:"system,level" doc:"LogSetLevel sets the level (debug, info, warn, error) of one log system, or of all with \"*\"."`
+		PolicyBindKey   func(p0 context.Context, p1 address.Address, p2 string) error                                  `perm:"admin" args:"addr,policy" doc:"PolicyBindKey binds a key to a policy; an empty name frees it."`
+		PolicyBindToken func(p0 context.Context, p1 string, p2 string) error                                           `perm:"admin" args:"token,policy" doc:"PolicyBindToken binds the tokens of a name to a policy; an empty policy frees them."`
+		PolicyList      func(p0 context.Context) (Policies, error)                                                     `perm:"admin" doc:"PolicyList returns all policies and bindings."`
+		PolicyRemove    func(p0 context.Context, p1 string) error                                                      `perm:"admin" args:"name" doc:"PolicyRemove removes a policy that nothing is bound to."`
+		PolicySet       func(p0 context.Context, p1 Policy) error                                                      `perm:"admin" args:"p" doc:"PolicySet adds a policy or replaces the one of its name."`
+		Session         func(p0 context.Context) (string, error)                                                       `perm:"read" doc:"Session returns an id that is new at every start of the program."`
+		SetPassword     func(p0 context.Context, p1 string) error                                                      `perm:"admin" args:"password" doc:"SetPassword sets the password of a new keystore and unlocks it."`
+		Shutdown        func(p0 context.Context) error                                                                 `perm:"admin" doc:"Shutdown stops the program in good order."`
+		SignRecords     func(p0 context.Context, p1 SignQuery) ([]SignRecord, error)                                   `perm:"admin" args:"q" doc:"SignRecords returns a page of the signature log, newest first."`
+		Unlock          func(p0 context.Context, p1 string) error                                                      `perm:"admin" args:"password" doc:"Unlock makes the keys usable until Lock or the end of the program."`
+		VerifyPassword  func(p0 context.Context, p1 string) error                                                      `perm:"admin" args:"password" doc:"VerifyPassword returns an error when the password is not the keystore's."`
+		Version         func(p0 context.Context) (api.Version, error)                                                  `perm:"read" doc:"Version names the program and the API it speaks."`
+		WalletDelete    func(p0 context.Context, p1 address.Address) error                                             `perm:"admin" args:"addr" doc:"WalletDelete destroys the key of an address."`
+		WalletExport    func(p0 context.Context, p1 address.Address) (*types.KeyInfo, error)                           `perm:"admin" args:"addr" doc:"WalletExport returns the private key of an address."`
+		WalletHas       func(p0 context.Context, p1 address.Address) (bool, error)                                     `perm:"write" args:"addr" doc:"WalletHas tells whether the wallet holds the key of an address."`
+		WalletImport    func(p0 context.Context, p1 *types.KeyInfo) (address.Address, error)                           `perm:"admin" args:"key" doc:"WalletImport stores a private key and returns its address."`
+		WalletList      func(p0 context.Context) ([]address.Address, error)                                            `perm:"write" doc:"WalletList returns the addresses of all keys."`
+		WalletNew       func(p0 context.Context, p1 types.KeyType) (address.Address, error)                            `perm:"admin" args:"keyType" doc:"WalletNew makes a key of type \"bls\" or \"secp256k1\" and returns its address."`
+		WalletSign      func(p0 context.Context, p1 address.Address, p2 []byte, p3 MsgMeta) (*crypto.Signature, error) `perm:"sign" args:"signer,toSign,meta" doc:"WalletSign signs what meta.Type and meta.Extra describe; the wallet computes the signed bytes itself and refuses what does not belong to signer."`
 	}
 }
 
@@ -45,6 +52,14 @@ func (s *WalletProxy) AuthNew(p0 context.Context, p1 []api.Permission) (r []byte
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.AuthNew(p0, p1)
+}
+
+// AuthNewNamed forwards to the function of the same name.
+func (s *WalletProxy) AuthNewNamed(p0 context.Context, p1 string, p2 []api.Permission) (r []byte, err error) {
+	if s.Internal.AuthNewNamed == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.AuthNewNamed(p0, p1, p2)
 }
 
 // AuthVerify forwards to the function of the same name.
@@ -111,6 +126,46 @@ func (s *WalletProxy) LogSetLevel(p0 context.Context, p1 string, p2 string) erro
 	return s.Internal.LogSetLevel(p0, p1, p2)
 }
 
+// PolicyBindKey forwards to the function of the same name.
+func (s *WalletProxy) PolicyBindKey(p0 context.Context, p1 address.Address, p2 string) error {
+	if s.Internal.PolicyBindKey == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.PolicyBindKey(p0, p1, p2)
+}
+
+// PolicyBindToken forwards to the function of the same name.
+func (s *WalletProxy) PolicyBindToken(p0 context.Context, p1 string, p2 string) error {
+	if s.Internal.PolicyBindToken == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.PolicyBindToken(p0, p1, p2)
+}
+
+// PolicyList forwards to the function of the same name.
+func (s *WalletProxy) PolicyList(p0 context.Context) (r Policies, err error) {
+	if s.Internal.PolicyList == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.PolicyList(p0)
+}
+
+// PolicyRemove forwards to the function of the same name.
+func (s *WalletProxy) PolicyRemove(p0 context.Context, p1 string) error {
+	if s.Internal.PolicyRemove == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.PolicyRemove(p0, p1)
+}
+
+// PolicySet forwards to the function of the same name.
+func (s *WalletProxy) PolicySet(p0 context.Context, p1 Policy) error {
+	if s.Internal.PolicySet == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.PolicySet(p0, p1)
+}
+
 // Session forwards to the function of the same name.
 func (s *WalletProxy) Session(p0 context.Context) (r string, err error) {
 	if s.Internal.Session == nil {
@@ -133,6 +188,14 @@ func (s *WalletProxy) Shutdown(p0 context.Context) error {
 		return api.ErrNotSupported
 	}
 	return s.Internal.Shutdown(p0)
+}
+
+// SignRecords forwards to the function of the same name.
+func (s *WalletProxy) SignRecords(p0 context.Context, p1 SignQuery) (r []SignRecord, err error) {
+	if s.Internal.SignRecords == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.SignRecords(p0, p1)
 }
 
 // Unlock forwards to the function of the same name.

@@ -23,6 +23,7 @@ type Issuer struct{ secret []byte }
 // claims is the payload.
 type claims struct {
 	Allow []api.Permission `json:"Allow"`
+	Name  string           `json:"Name,omitempty"`
 	jwt.RegisteredClaims
 }
 
@@ -49,9 +50,15 @@ func Open(r *repo.Repo) (*Issuer, error) {
 	return i, nil
 }
 
+// Unnamed is the name of callers whose token has none.
+const Unnamed = "local token"
+
 // New makes a token of exactly these permissions. It does not expire.
-func (i *Issuer) New(perms []api.Permission) ([]byte, error) {
-	t, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{Allow: perms}).SignedString(i.secret)
+func (i *Issuer) New(perms []api.Permission) ([]byte, error) { return i.NewNamed("", perms) }
+
+// NewNamed makes a token with a name, for services that tell their callers apart.
+func (i *Issuer) NewNamed(name string, perms []api.Permission) ([]byte, error) {
+	t, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{Allow: perms, Name: name}).SignedString(i.secret)
 	if err != nil {
 		return nil, fmt.Errorf("make token: %w", err)
 	}
@@ -60,28 +67,35 @@ func (i *Issuer) New(perms []api.Permission) ([]byte, error) {
 
 // Verify returns the permissions of a token, or rpc.ErrBadToken.
 func (i *Issuer) Verify(token string) ([]api.Permission, error) {
+	c, err := i.read(token)
+	return c.Allow, err
+}
+
+func (i *Issuer) read(token string) (c claims, err error) {
 	if !authtoken.Canonical(token) {
-		return nil, rpc.ErrBadToken
+		return claims{}, rpc.ErrBadToken
 	}
-	var c claims
-	_, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return i.secret, nil },
+	_, err = jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return i.secret, nil },
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithStrictDecoding())
 	if err != nil {
-		return nil, rpc.ErrBadToken
+		return claims{}, rpc.ErrBadToken
 	}
 	for _, p := range c.Allow {
 		if _, err := api.ParsePermission(string(p)); err != nil {
-			return nil, rpc.ErrBadToken
+			return claims{}, rpc.ErrBadToken
 		}
 	}
-	return c.Allow, nil
+	return c, nil
 }
 
 // Verifier serves an rpc.Server.
 func (i *Issuer) Verifier(_ context.Context, token string) (rpc.Caller, error) {
-	perms, err := i.Verify(token)
+	c, err := i.read(token)
 	if err != nil {
 		return rpc.Caller{}, err
 	}
-	return rpc.Caller{Name: "local token", Perms: perms}, nil
+	if c.Name == "" {
+		c.Name = Unnamed
+	}
+	return rpc.Caller{Name: c.Name, Perms: c.Allow}, nil
 }

@@ -55,7 +55,7 @@ func (g Program[C]) Tokens(usage string) *cli.Command {
 func (g Program[C]) newToken(name, usage string, form func(token, address string) string) *cli.Command {
 	return &cli.Command{
 		Name: name, Usage: usage,
-		Flags: []cli.Flag{&cli.StringFlag{Name: "perm", Usage: "highest permission of the token: read, write, sign or admin"}},
+		Flags: append([]cli.Flag{&cli.StringFlag{Name: "perm", Usage: "highest permission of the token: read, write, sign or admin"}}, g.tokenFlags()...),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if err := count(cmd, nil); err != nil {
 				return err
@@ -72,7 +72,7 @@ func (g Program[C]) newToken(name, usage string, form func(token, address string
 				return err
 			}
 			defer stop()
-			token, err := c.AuthNew(ctx, perm.Expand())
+			token, err := g.makeToken(ctx, cmd, c, perm.Expand())
 			if err != nil {
 				return err
 			}
@@ -81,4 +81,18 @@ func (g Program[C]) newToken(name, usage string, form func(token, address string
 			return p.Result(text, func() { p.Line("%s", text) })
 		},
 	}
+}
+
+func (g Program[C]) tokenFlags() []cli.Flag {
+	if g.NamedToken == nil {
+		return nil
+	}
+	return []cli.Flag{&cli.StringFlag{Name: "name", Usage: "a name that policies and records know the token by"}}
+}
+
+func (g Program[C]) makeToken(ctx context.Context, cmd *cli.Command, c C, perms []api.Permission) ([]byte, error) {
+	if g.NamedToken == nil || cmd.String("name") == "" {
+		return c.AuthNew(ctx, perms)
+	}
+	return g.NamedToken(ctx, c, cmd.String("name"), perms)
 }

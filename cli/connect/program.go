@@ -44,6 +44,9 @@ type Program[C Client] struct {
 	// PrintAs sets how addresses are printed, as the directory says; nil = as
 	// they are.
 	PrintAs func(repo.Dir) error
+	// NamedToken makes a token with a name, for daemons that tell their callers
+	// apart; nil = they do not.
+	NamedToken func(ctx context.Context, c C, name string, perms []api.Permission) ([]byte, error)
 }
 
 // Action is what a command does with a client.

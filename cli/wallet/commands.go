@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/urfave/cli/v3"
 
 	"github.com/filecoin-venus/venus/api"
@@ -26,13 +27,15 @@ const FlagRepo = "repo"
 type Env struct {
 	// PrintFor sets the address prefix to that of the wallet in a directory.
 	PrintFor func(repo.Dir) error
+	// ParseMethod reads a method of a policy: a number, Send or actor.Name.
+	ParseMethod func(string) (abi.MethodNum, error)
 }
 
 // Commands are all commands but run.
 func Commands(e Env) []*cli.Command {
 	return []*cli.Command{
 		e.setPassword(), e.changePassword(), e.unlock(), e.lock(), e.lockState(), e.newKey(), e.list(), e.importKey(), e.exportKey(), e.sign(), e.deleteKey(),
-		e.program().Tokens("tokens for other programs"), e.program().Logs("the running wallet"),
+		e.program().Tokens("tokens for other programs"), e.program().Logs("the running wallet"), e.policy(),
 	}
 }
 
@@ -43,6 +46,9 @@ func (e Env) program() connect.Program[*client] {
 	return connect.Program[*client]{
 		Name: "venus-wallet", New: func() *client { return new(client) }, Namespace: walletapi.Namespace,
 		Directory: FlagRepo, Start: "start the wallet first: venus-wallet run", PrintAs: e.PrintFor,
+		NamedToken: func(ctx context.Context, c *client, name string, perms []api.Permission) ([]byte, error) {
+			return c.AuthNewNamed(ctx, name, perms)
+		},
 	}
 }
 
@@ -240,7 +246,7 @@ func (e Env) sign() *cli.Command {
 		Name: "sign", Usage: "sign an object with a key and print type and signature in hex",
 		Flags: []cli.Flag{&cli.StringFlag{
 			Name: "type", Aliases: []string{"msg-type"}, Value: string(walletapi.TypeMessage),
-			Usage: "what HEX is: message (CBOR of an unsigned message), block, dealproposal, signedvoucher, drawrandomparam, or text (any bytes, signed in the envelope of FRC-0102)",
+			Usage: "what HEX is: message (CBOR of an unsigned message), block, dealproposal, signedvoucher, drawrandomparam, text (any bytes, signed in the envelope of FRC-0102), or unknown (raw bytes, only where a policy of the key allows them)",
 		}},
 	}, []string{"ADDRESS", "HEX"}, func(ctx context.Context, cmd *cli.Command, w *client) (string, error) {
 		signer, err := connect.Address(cmd.Args().First())

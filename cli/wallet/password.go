@@ -2,9 +2,12 @@ package wallet
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v3"
 
@@ -14,6 +17,13 @@ import (
 
 // PasswordEnv is the variable that may hold the password.
 const PasswordEnv = "VENUS_WALLET_PASSWORD"
+
+// credentialsEnv names the folder in which systemd puts the credentials of a unit (LoadCredential=, SetCredential=);
+// credential is ours.
+const (
+	credentialsEnv = "CREDENTIALS_DIRECTORY"
+	credential     = "venus-wallet-password"
+)
 
 const (
 	flagPasswordFile    = "password-file"
@@ -30,7 +40,8 @@ func PasswordFlags() []cli.Flag {
 	}
 }
 
-// GivenPassword returns the password of a file, a descriptor or the environment; nil when none was given.
+// GivenPassword returns the password of a file, a descriptor, the environment or a credential of systemd, the first there
+// is; nil when none was given.
 func GivenPassword(cmd *cli.Command) ([]byte, error) {
 	file, fd := cmd.String(flagPasswordFile), cmd.Int(flagPasswordFD)
 	switch {
@@ -49,7 +60,17 @@ func GivenPassword(cmd *cli.Command) ([]byte, error) {
 		}
 		return []byte(v), nil
 	}
+	if dir := os.Getenv(credentialsEnv); dir != "" {
+		if path := filepath.Join(dir, credential); exists(path) {
+			return passwordFile(cmd, path)
+		}
+	}
 	return nil, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 func passwordFile(cmd *cli.Command, path string) ([]byte, error) {
@@ -91,6 +112,16 @@ func askPassword(cmd *cli.Command, again bool) (string, error) {
 	return typePassword(cmd, "Password:", again)
 }
 
+// AskPassword is the given password, or what a person types after a label; again asks twice.
+func AskPassword(cmd *cli.Command, label string, again bool) ([]byte, error) {
+	given, err := GivenPassword(cmd)
+	if err != nil || given != nil {
+		return given, err
+	}
+	text, err := typePassword(cmd, label, again)
+	return []byte(text), err
+}
+
 // askNewPassword is what changepwd sets: from a file, or typed twice.
 func askNewPassword(cmd *cli.Command) (string, error) {
 	if file := cmd.String(flagNewPasswordFile); file != "" {
@@ -104,7 +135,7 @@ func typePassword(cmd *cli.Command, label string, again bool) (string, error) {
 	tty, ok := terminal(cmd)
 	if !ok {
 		return "", api.Errorf(api.CodeInvalid, "no password given and no terminal to ask on").
-			WithHint("use --%s, --%s or the environment variable %s", flagPasswordFile, flagPasswordFD, PasswordEnv)
+			WithHint("use --%s, --%s, the environment variable %s or the systemd credential %s", flagPasswordFile, flagPasswordFD, PasswordEnv, credential)
 	}
 	first, err := typed(cmd, tty, label)
 	if err != nil || !again {

@@ -324,7 +324,7 @@ func TestAudit(t *testing.T) {
 	table := w.ok("audit")
 	require.Regexp(t, `done +new +`+a, table)
 	require.Regexp(t, `signed +text +`+a+` +length=1`, table)
-	require.Regexp(t, `refused +unknown +`+a+` +refused to sign: raw bytes`, table)
+	require.Regexp(t, `refused +unknown +`+a+` +the policy refuses: raw bytes`, table)
 	require.Contains(t, w.ok("audit", "--verify"), "4 records, none missing, none altered")
 	var one []struct{ Decision string }
 	require.NoError(t, json.Unmarshal([]byte(w.ok("--json", "audit", "--limit", "1")), &one))
@@ -401,7 +401,7 @@ func TestPermissions(t *testing.T) {
 	answer, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	require.Contains(t, string(answer), "missing permission to invoke 'WalletList' (need 'write')")
-	for _, path := range []string{"/debug/pprof/", "/rpc/v0/../debug/pprof/", "/metrics"} {
+	for _, path := range []string{"/debug/pprof/", "/rpc/v0/../debug/pprof/", "/signlog"} {
 		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d%s", w.port, path))
 		require.NoError(t, err)
 		require.Equal(t, http.StatusNotFound, resp.StatusCode, path)

@@ -145,3 +145,33 @@ func readPrivate(path string) (raw []byte, loose bool, err error) {
 	raw, err = io.ReadAll(io.LimitReader(f, maxFileSize+1))
 	return raw, loose, err
 }
+
+func newKeys() map[address.Address]*keyFile { return map[address.Address]*keyFile{} }
+
+// files returns master and key files as they are on disk.
+func (s *Store) files() (map[string][]byte, error) {
+	out := map[string][]byte{}
+	raw, _, err := readPrivate(filepath.Join(s.dir, masterName))
+	if err != nil {
+		return nil, err
+	}
+	out[masterName] = raw
+	entries, err := os.ReadDir(filepath.Join(s.dir, keysDir))
+	if err != nil {
+		return nil, fmt.Errorf("list keys: %w", err)
+	}
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != keySuffix {
+			continue
+		}
+		if err := s.loadKey(filepath.Join(s.dir, keysDir), e.Name()); err != nil {
+			return nil, fmt.Errorf("key file %s: %w", e.Name(), err)
+		}
+		raw, _, err := readPrivate(filepath.Join(s.dir, keysDir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		out[filepath.Join(keysDir, e.Name())] = raw
+	}
+	return out, nil
+}

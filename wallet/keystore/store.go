@@ -55,6 +55,8 @@ type Store struct {
 	dataKey *secret     // nil: locked
 	keys    map[address.Address]*keyFile
 	damaged []Damage
+	// proven holds, by address, the key file whose inside was seen to be that address's key; its box is bound to it.
+	proven sync.Map
 }
 
 // Open reads the store at dir, creating the folders when absent. p is the cost of passwords set from now on; what is
@@ -447,10 +449,14 @@ func (s *Store) Get(a address.Address) (types.KeyInfo, error) {
 		Wipe(plain)
 		return types.KeyInfo{}, err
 	}
-	got, err := crypto.AddressFor(sigType, plain)
-	if err != nil || got != a {
-		Wipe(plain)
-		return types.KeyInfo{}, fmt.Errorf("key file of %s does not hold its key", a)
+	// Deriving the address costs a fifth of a signature: once is enough, the box opens for this address alone.
+	if seen, ok := s.proven.Load(a); !ok || seen != k {
+		got, err := crypto.AddressFor(sigType, plain)
+		if err != nil || got != a {
+			Wipe(plain)
+			return types.KeyInfo{}, fmt.Errorf("key file of %s does not hold its key", a)
+		}
+		s.proven.Store(a, k)
 	}
 	return types.KeyInfo{Type: k.Type, PrivateKey: plain}, nil
 }

@@ -16,10 +16,15 @@ const remembered = 2048
 type DoubleBlockError struct {
 	Height abi.ChainEpoch
 	Below  bool // the height is below all that is remembered
+	// Restored: the block is of a time before the wallet was restored.
+	Restored bool
 }
 
 // Error tells a person which rule refused.
 func (e *DoubleBlockError) Error() string {
+	if e.Restored {
+		return fmt.Sprintf("block at height %d is of a time before this wallet was restored from a backup: another may have been signed then", e.Height)
+	}
 	if e.Below {
 		return fmt.Sprintf("block at height %d is older than the blocks this wallet remembers having signed for the miner", e.Height)
 	}

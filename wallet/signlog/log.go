@@ -2,7 +2,6 @@ package signlog
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,7 +40,9 @@ type Log struct {
 	seq     uint64
 	prev    string
 	guard   guard
-	broken  error
+	// notBefore refuses blocks with this timestamp and before.
+	notBefore uint64
+	broken    error
 
 	syncMu sync.Mutex
 	synced uint64 // highest seq on disk; under syncMu
@@ -51,6 +52,9 @@ type Log struct {
 func Open(dir string, c clock.Clock) (*Log, error) {
 	return open(dir, c, segmentSize)
 }
+
+// OpenSmall is Open with segments of another size, in bytes.
+func OpenSmall(dir string, c clock.Clock, limit int64) (*Log, error) { return open(dir, c, limit) }
 
 func open(dir string, c clock.Clock, limit int64) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -98,6 +102,9 @@ func (l *Log) redoRotation(before, last int) (*Log, error) {
 	l.synced = l.seq
 	return l, nil
 }
+
+// Dir is the folder of the log.
+func (l *Log) Dir() string { return l.dir }
 
 func (l *Log) path(segment int) string { return filepath.Join(l.dir, fmt.Sprintf("%08d.log", segment)) }
 
@@ -157,6 +164,7 @@ func (l *Log) replay(f io.Reader) (good int64, err error) {
 		if r.Carried != nil {
 			l.guard.load(r.Carried)
 		}
+		l.notBefore = max(l.notBefore, r.NotBefore)
 		if r.Block != nil && r.Decision == Signed {
 			// A second block at one height cannot have been signed; the first stays what is remembered.
 			_ = l.guard.reserve(r.Signer, *r.Block)
@@ -218,7 +226,7 @@ func (l *Log) startSegment(n int) error {
 		return fmt.Errorf("create signature log segment: %w", err)
 	}
 	l.file, l.segment, l.size = f, n, 0
-	if _, err := l.write(Record{Time: l.clock.Now().UTC(), Carried: l.guard.carry()}); err != nil {
+	if _, err := l.write(Record{Time: l.clock.Now().UTC(), Carried: l.guard.carry(), NotBefore: l.notBefore}); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
@@ -263,6 +271,10 @@ func (l *Log) Append(r Record) error {
 func (l *Log) Reserve(r Record) error {
 	l.mu.Lock()
 	if l.broken == nil {
+		if r.Block.Timestamp <= l.notBefore && l.notBefore > 0 {
+			l.mu.Unlock()
+			return &DoubleBlockError{Height: r.Block.Height, Restored: true}
+		}
 		if err := l.guard.reserve(r.Signer, *r.Block); err != nil {
 			l.mu.Unlock()
 			return err
@@ -358,60 +370,6 @@ func (l *Log) Tail(n int) ([]Record, error) {
 	return out[max(0, len(out)-n):], nil
 }
 
-// Read returns up to n of the newest records in dir, oldest first. It may run beside the wallet that writes them.
-func Read(dir string, n int) ([]Record, error) {
-	segments, err := listSegments(dir)
-	if err != nil {
-		return nil, err
-	}
-	var out []Record
-	for i := len(segments) - 1; i >= 0 && len(out) < n; i-- {
-		raw, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%08d.log", segments[i])))
-		if err != nil {
-			return nil, fmt.Errorf("read signature log: %w", err)
-		}
-		var part []Record
-		if err := eachLine(bytes.NewReader(raw), func(_ []byte, r *Record) error {
-			if r.Decision != "" {
-				part = append(part, *r)
-			}
-			return nil
-		}); err != nil {
-			return nil, fmt.Errorf("read signature log: %w", err)
-		}
-		out = append(part, out...)
-	}
-	return out[max(0, len(out)-n):], nil
-}
-
-// Verify reads every segment and checks numbers and hashes from the first line to the last.
-func Verify(dir string) (records uint64, err error) {
-	segments, err := listSegments(dir)
-	if err != nil {
-		return 0, err
-	}
-	var seq uint64
-	var prev string
-	for _, n := range segments {
-		raw, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%08d.log", n)))
-		if err != nil {
-			return records, fmt.Errorf("read signature log: %w", err)
-		}
-		err = eachLine(bytes.NewReader(raw), func(line []byte, r *Record) error {
-			if r.Seq != seq+1 || r.Prev != prev {
-				return fmt.Errorf("record %d does not follow record %d", r.Seq, seq)
-			}
-			seq, prev = r.Seq, hashLine(line)
-			records++
-			return nil
-		})
-		if err != nil {
-			return records, fmt.Errorf("segment %d: %w", n, err)
-		}
-	}
-	return records, nil
-}
-
 // Close syncs and closes the log.
 func (l *Log) Close() error {
 	l.mu.Lock()
@@ -422,4 +380,11 @@ func (l *Log) Close() error {
 	err := errors.Join(l.file.Sync(), l.file.Close())
 	l.file = nil
 	return err
+}
+
+// Broken says why nothing can be written any more, nil while it can.
+func (l *Log) Broken() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.broken
 }

@@ -25,6 +25,8 @@ type Block struct {
 	Miner  string         `json:"miner"`
 	Height abi.ChainEpoch `json:"height"`
 	Digest string         `json:"digest"` // of the signing bytes
+	// Timestamp is the block's own, in unix seconds; 0 in records of older versions.
+	Timestamp uint64 `json:"timestamp,omitempty"`
 }
 
 // Record is one decision. Addresses are bytes in hex, so that a record means the same on every network.
@@ -37,10 +39,30 @@ type Record struct {
 	Digest   string            `json:"digest,omitempty"` // blake2b-256 of the bytes signed, hex
 	Facts    map[string]string `json:"facts,omitempty"`  // what a person wants to know: to, value, nonce, height, …
 	Reason   string            `json:"reason,omitempty"` // of a refusal
-	Block    *Block            `json:"block,omitempty"`
+	Token    string            `json:"token,omitempty"`  // the name of the caller's token
+	// Policies are the names of those that were asked; Spend is what counts against their bounds.
+	Policies []string `json:"policies,omitempty"`
+	Spend    *Spend   `json:"spend,omitempty"`
+	Block    *Block   `json:"block,omitempty"`
 	// Carried opens a segment: the blocks remembered so far, so that older segments need not be read at Open.
 	Carried []Carried `json:"carried,omitempty"`
-	Prev    string    `json:"prev"` // sha-256 of the line before, hex
+	// NotBefore, in a log that was restored, is the time of that: blocks of it and before may have been signed unseen.
+	NotBefore uint64 `json:"notBefore,omitempty"`
+	// Pruned tells of segments that were removed because they were old.
+	Pruned *Pruned `json:"pruned,omitempty"`
+	Prev   string  `json:"prev"` // sha-256 of the line before, hex
+}
+
+// Spend is what something may cost, in attoFIL; of things with one slot only the dearest counts.
+type Spend struct {
+	Cost string `json:"cost"`
+	Slot string `json:"slot"`
+}
+
+// Pruned is the last record that was removed, and the hash of its line.
+type Pruned struct {
+	Seq  uint64 `json:"seq"`
+	Hash string `json:"hash"`
 }
 
 // Carried is the memory of blocks of one (signer, miner).

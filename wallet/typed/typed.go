@@ -12,8 +12,9 @@
 //	drawrandomparam   32 bytes, the hash the wallet draws itself, for tickets and elections only
 //	text              an envelope beginning with 0x19 (FRC-0102)
 //
-// Bytes of no kind ("unknown", the raw signing of old wallets) are refused: whoever could have them signed could sign
-// any message by its CID (auth-wallet-messager.md E10).
+// Bytes of no kind ("unknown", the raw signing of old wallets) are prepared only when they cannot be one of those kinds
+// but a draw, and policies refuse them unless a key's policy names them: whoever could have any bytes signed could sign any message by
+// its CID (auth-wallet-messager.md E10).
 package typed
 
 import (
@@ -24,6 +25,7 @@ import (
 	"strconv"
 
 	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/go-state-types/crypto"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/market"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/paych"
@@ -57,6 +59,18 @@ type Prepared struct {
 	Facts map[string]string
 	// Block is set for a block header: the wallet must reserve its height first.
 	Block *signlog.Block
+	// Spend is set for what moves money.
+	Spend *Spend
+}
+
+// Spend is what signing something may cost its signer.
+type Spend struct {
+	To     address.Address
+	Method uint64
+	// Cost in attoFIL: the value and, of a message, all that its gas may take.
+	Cost big.Int
+	// Slot names what can be spent only once: of things with one slot at most one takes effect.
+	Slot string
 }
 
 // Digest is the hex blake2b-256 of what is signed.
@@ -97,7 +111,7 @@ func Prepare(kind walletapi.MsgType, signer address.Address, toSign, extra []byt
 	case walletapi.TypeText:
 		return prepareText(toSign), nil
 	case walletapi.TypeUnknown, "":
-		return nil, refuse("raw bytes are never signed, they could be a message; name what it is: %v", Kinds())
+		return prepareRaw(toSign)
 	}
 	return nil, refuse("kind %q is not one of %v", string(kind), Kinds())
 }
@@ -116,6 +130,9 @@ func prepareMessage(signer address.Address, toSign, extra []byte) (*Prepared, er
 	if m.Version != types.MessageVersion {
 		return nil, refuse("message version %d is not accepted by the network", m.Version)
 	}
+	if m.Value.LessThan(big.Zero()) || m.GasFeeCap.LessThan(big.Zero()) || m.GasPremium.LessThan(big.Zero()) || m.GasLimit < 0 {
+		return nil, refuse("the message has a negative amount")
+	}
 	raw, err := m.Serialize()
 	if err != nil {
 		return nil, refuse("%w", err)
@@ -127,11 +144,37 @@ func prepareMessage(signer address.Address, toSign, extra []byte) (*Prepared, er
 	if len(toSign) > 0 && !bytes.Equal(toSign, c.Bytes()) {
 		return nil, refuse("the bytes to sign are not the CID of the message in MsgMeta.Extra")
 	}
-	return &Prepared{Bytes: c.Bytes(), Facts: map[string]string{
+	spend := &Spend{
+		To: m.To, Method: uint64(m.Method), Cost: big.Add(m.Value, big.Mul(m.GasFeeCap, big.NewInt(m.GasLimit))),
+		Slot: "nonce " + strconv.FormatUint(m.Nonce, 10),
+	}
+	return &Prepared{Bytes: c.Bytes(), Spend: spend, Facts: map[string]string{
 		"cid": c.String(), "to": hexAddr(m.To), "value": m.Value.String(), "nonce": strconv.FormatUint(m.Nonce, 10),
 		"method": strconv.FormatUint(uint64(m.Method), 10), "gaslimit": strconv.FormatInt(m.GasLimit, 10), "feecap": m.GasFeeCap.String(),
 	}}, nil
 }
+
+// prepareRaw takes bytes that look like nothing else.
+func prepareRaw(toSign []byte) (*Prepared, error) {
+	switch {
+	case len(toSign) == 0:
+		return nil, refuse("there is nothing to sign")
+	case len(toSign) == cidLength && bytes.HasPrefix(toSign, cidStart):
+		return nil, refuse("raw bytes are never signed when they are the CID of a message; use the type message")
+	case toSign[0] == cborList16 || toSign[0] == cborList11 || toSign[0] == textPrefix[0]:
+		return nil, refuse("raw bytes are never signed when they could be a block, a deal, a voucher or a text; name what it is: %v", Kinds())
+	}
+	return &Prepared{Bytes: bytes.Clone(toSign), Facts: map[string]string{"length": strconv.Itoa(len(toSign))}}, nil
+}
+
+// How the bytes of other kinds begin.
+const (
+	cidLength  = 38
+	cborList11 = 0x8b
+	cborList16 = 0x90
+)
+
+var cidStart = []byte{0x01, 0x71, 0xa0, 0xe4, 0x02, 0x20}
 
 func prepareBlock(signer address.Address, toSign []byte) (*Prepared, error) {
 	if signer.Protocol() != address.BLS {
@@ -158,7 +201,7 @@ func prepareBlock(signer address.Address, toSign []byte) (*Prepared, error) {
 	return &Prepared{
 		Bytes: raw,
 		Facts: map[string]string{"miner": hexAddr(h.Miner), "height": strconv.FormatInt(int64(h.Height), 10)},
-		Block: &signlog.Block{Miner: hexAddr(h.Miner), Height: h.Height, Digest: d},
+		Block: &signlog.Block{Miner: hexAddr(h.Miner), Height: h.Height, Digest: d, Timestamp: h.Timestamp},
 	}, nil
 }
 
@@ -212,7 +255,12 @@ func prepareVoucher(toSign []byte) (*Prepared, error) {
 	if err != nil {
 		return nil, refuse("encode voucher: %w", err)
 	}
-	return &Prepared{Bytes: raw, Facts: map[string]string{
+	if v.Amount.Int == nil || v.Amount.LessThan(big.Zero()) {
+		return nil, refuse("the voucher has no amount or a negative one")
+	}
+	// Vouchers of a lane add up to the last one's amount.
+	spend := &Spend{To: v.ChannelAddr, Cost: v.Amount, Slot: fmt.Sprintf("voucher %s %d", hexAddr(v.ChannelAddr), v.Lane)}
+	return &Prepared{Bytes: raw, Spend: spend, Facts: map[string]string{
 		"channel": hexAddr(v.ChannelAddr), "lane": strconv.FormatUint(v.Lane, 10), "nonce": strconv.FormatUint(v.Nonce, 10), "amount": v.Amount.String(),
 	}}, nil
 }

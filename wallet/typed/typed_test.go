@@ -153,7 +153,9 @@ func TestRefusals(t *testing.T) {
 		toSign, extra []byte
 		reason        string
 	}{
-		"raw bytes":                  {walletapi.TypeUnknown, secp, []byte("anything"), nil, "raw bytes are never signed"},
+		"raw bytes that are a text":  {walletapi.TypeUnknown, secp, []byte("\x19Filecoin"), nil, "raw bytes are never signed"},
+		"raw bytes that are a list":  {walletapi.TypeUnknown, secp, []byte{0x90, 1}, nil, "raw bytes are never signed"},
+		"nothing":                    {walletapi.TypeUnknown, secp, nil, nil, "nothing to sign"},
 		"raw bytes that are a cid":   {walletapi.TypeUnknown, secp, good.Cid().Bytes(), nil, "raw bytes are never signed"},
 		"no kind":                    {"", secp, good.Cid().Bytes(), nil, "raw bytes are never signed"},
 		"a kind unheard of":          {"blob", secp, good.Cid().Bytes(), nil, "is not one of"},
