@@ -1,10 +1,19 @@
 package node
 
 import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"github.com/filecoin-venus/venus/types"
 )
 
 // BenchmarkCatchUp is a fresh node that fetches and judges the chain of one
@@ -44,4 +53,71 @@ func catchUp(b *testing.B, payments int) {
 		epochs += int(head.Height())
 	}
 	b.ReportMetric(float64(epochs)/b.Elapsed().Seconds(), "epochs/s")
+}
+
+// BenchmarkSubscribers is a new head with 1,000 WebSocket connections that want
+// to know: the time from the block's coming until the last of them has it.
+func BenchmarkSubscribers(b *testing.B) {
+	const subscribers = 1000
+	w, err := newWorld(b.Context(), past)
+	require.NoError(b, err)
+	defer w.close()
+	n := w.first(b, alone)
+	token, err := os.ReadFile(filepath.Join(n.repo, "token"))
+	require.NoError(b, err)
+	url := "ws" + strings.TrimPrefix(n.http, "http") + "/rpc/v1"
+	header := http.Header{"Authorization": {"Bearer " + strings.TrimSpace(string(token))}}
+	heads := make(chan types.TipSetKey, subscribers)
+	before := heapInUse()
+	for range subscribers {
+		c, _, err := websocket.DefaultDialer.DialContext(b.Context(), url, header)
+		require.NoError(b, err)
+		b.Cleanup(func() { c.Close() })
+		require.NoError(b, c.WriteMessage(websocket.TextMessage, []byte(`{"jsonrpc":"2.0","id":1,"method":"Filecoin.ChainNotify","params":[]}`)))
+		go tell(c, heads)
+	}
+	all := func() {
+		for range subscribers {
+			<-heads
+		}
+	}
+	all() // each is told the present head
+	memory := heapInUse() - before
+	b.ResetTimer()
+	for b.Loop() {
+		b.StopTimer()
+		base := n.head(b)
+		block := n.block(b, base, base.Height()+1)
+		b.StartTimer()
+		require.NoError(b, n.v1.SyncSubmitBlock(b.Context(), block))
+		all()
+	}
+	b.ReportMetric(float64(memory)/subscribers, "bytes/subscriber")
+}
+
+// tell passes on every head that a subscription tells of, until it ends.
+func tell(c *websocket.Conn, heads chan<- types.TipSetKey) {
+	for {
+		_, raw, err := c.ReadMessage()
+		if err != nil {
+			return
+		}
+		var note struct {
+			Method string
+			Params []json.RawMessage
+		}
+		var changes []struct{ Val *types.TipSet }
+		if json.Unmarshal(raw, &note) != nil || note.Method != "xrpc.ch.val" || json.Unmarshal(note.Params[1], &changes) != nil {
+			continue
+		}
+		heads <- changes[len(changes)-1].Val.Key()
+	}
+}
+
+// heapInUse is what lives on the heap, in bytes.
+func heapInUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
