@@ -14,6 +14,7 @@ import (
 	apinode "github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/ipld"
 	"github.com/filecoin-venus/venus/state"
+	"github.com/filecoin-venus/venus/state/check"
 	"github.com/filecoin-venus/venus/types"
 	"github.com/filecoin-venus/venus/vm"
 )
@@ -182,4 +183,21 @@ func (a stateAPI) StateChangedActors(ctx context.Context, older, newer cid.Cid) 
 		return nil, fmt.Errorf("newer state: %w", err)
 	}
 	return out, nil
+}
+
+// StateCheck reads the whole state: it runs as long as its caller waits.
+func (a stateAPI) StateCheck(ctx context.Context, key types.TipSetKey) (*apinode.StateReport, error) {
+	ts, err := a.tipset(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	res, err := a.exec.Execute(ctx, ts)
+	if err != nil {
+		return nil, err
+	}
+	broken, err := check.Full(ctx, ipld.NewStore(ctx, a.store.Blocks()), res.State, ts.Height())
+	if err != nil {
+		return nil, fmt.Errorf("check state %s after epoch %d: %w", res.State, ts.Height(), err)
+	}
+	return &apinode.StateReport{Root: res.State, Epoch: ts.Height(), Broken: append([]string{}, broken...)}, nil
 }

@@ -133,6 +133,15 @@ var objectTable = map[string]func(*testing.T, *tour){
 		_, err = x.v1.StateCompute(x.ctx, x.head.Height(), []*types.Message{nil}, types.EmptyTSK)
 		require.Equal(t, api.CodeInvalid, code(err))
 	},
+	"StateCheck": func(t *testing.T, x *tour) {
+		r, err := x.v1.StateCheck(x.ctx, types.EmptyTSK)
+		require.NoError(t, err)
+		require.Empty(t, r.Broken)
+		require.NotNil(t, r.Broken, "an empty list, not null")
+		require.Equal(t, x.head.Height(), r.Epoch)
+		_, err = x.v1.StateCheck(x.ctx, types.NewTipSetKey(nowhere(t)))
+		require.Error(t, err)
+	},
 	"StateListMessages": func(t *testing.T, x *tour) {
 		id, err := x.v1.StateLookupID(x.ctx, x.saver.addr, types.EmptyTSK)
 		require.NoError(t, err)

@@ -134,6 +134,7 @@ type FullNodeProxy struct {
 		StateAccountKey                    func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                                                                                       `perm:"read" args:"addr,tsk" doc:"StateAccountKey resolves an account to its public key address."`
 		StateCall                          func(p0 context.Context, p1 *types.Message, p2 types.TipSetKey) (*InvocResult, error)                                                                                                           `perm:"read" args:"msg,tsk" doc:"StateCall runs a message on the state before a tipset, without fees and nonce, and keeps nothing."`
 		StateChangedActors                 func(p0 context.Context, p1 cid.Cid, p2 cid.Cid) (map[string]types.Actor, error)                                                                                                                `perm:"read" args:"older,newer" doc:"StateChangedActors lists by address the actors of a state that are not the same in an older one."`
+		StateCheck                         func(p0 context.Context, p1 types.TipSetKey) (*StateReport, error)                                                                                                                              `perm:"admin" args:"tsk" doc:"StateCheck holds the state after a tipset against every invariant of the builtin actors. It reads all of it."`
 		StateCirculatingSupply             func(p0 context.Context, p1 types.TipSetKey) (abi.TokenAmount, error)                                                                                                                           `perm:"read" args:"tsk" doc:"StateCirculatingSupply returns the exact circulating supply in attoFIL."`
 		StateCompute                       func(p0 context.Context, p1 abi.ChainEpoch, p2 []*types.Message, p3 types.TipSetKey) (*ComputeStateOutput, error)                                                                               `perm:"read" args:"height,msgs,tsk" doc:"StateCompute runs a tipset again, then messages, with their fees and nonces, on the state after it as at a later height; the trace holds all of them, and nothing is kept."`
 		StateDealProviderCollateralBounds  func(p0 context.Context, p1 abi.PaddedPieceSize, p2 bool, p3 types.TipSetKey) (CollateralBounds, error)                                                                                         `perm:"read" args:"size,verified,tsk" doc:"StateDealProviderCollateralBounds returns what a provider must and may put up for a deal of a size in bytes, the least with a tenth of reserve."`
@@ -1104,6 +1105,14 @@ func (s *FullNodeProxy) StateChangedActors(p0 context.Context, p1 cid.Cid, p2 ci
 	return s.Internal.StateChangedActors(p0, p1, p2)
 }
 
+// StateCheck forwards to the function of the same name.
+func (s *FullNodeProxy) StateCheck(p0 context.Context, p1 types.TipSetKey) (r *StateReport, err error) {
+	if s.Internal.StateCheck == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateCheck(p0, p1)
+}
+
 // StateCirculatingSupply forwards to the function of the same name.
 func (s *FullNodeProxy) StateCirculatingSupply(p0 context.Context, p1 types.TipSetKey) (r abi.TokenAmount, err error) {
 	if s.Internal.StateCirculatingSupply == nil {
@@ -1789,6 +1798,7 @@ type FullNodeV0Proxy struct {
 		StateAccountKey                    func(p0 context.Context, p1 address.Address, p2 types.TipSetKey) (address.Address, error)                                                                                             `perm:"read" args:"addr,tsk" doc:"StateAccountKey resolves an account to its public key address."`
 		StateCall                          func(p0 context.Context, p1 *types.Message, p2 types.TipSetKey) (*InvocResult, error)                                                                                                 `perm:"read" args:"msg,tsk" doc:"StateCall runs a message on the state before a tipset, without fees and nonce, and keeps nothing."`
 		StateChangedActors                 func(p0 context.Context, p1 cid.Cid, p2 cid.Cid) (map[string]types.Actor, error)                                                                                                      `perm:"read" args:"older,newer" doc:"StateChangedActors lists by address the actors of a state that are not the same in an older one."`
+		StateCheck                         func(p0 context.Context, p1 types.TipSetKey) (*StateReport, error)                                                                                                                    `perm:"admin" args:"tsk" doc:"StateCheck holds the state after a tipset against every invariant of the builtin actors. It reads all of it."`
 		StateCirculatingSupply             func(p0 context.Context, p1 types.TipSetKey) (abi.TokenAmount, error)                                                                                                                 `perm:"read" args:"tsk" doc:"StateCirculatingSupply returns the exact circulating supply in attoFIL."`
 		StateCompute                       func(p0 context.Context, p1 abi.ChainEpoch, p2 []*types.Message, p3 types.TipSetKey) (*ComputeStateOutput, error)                                                                     `perm:"read" args:"height,msgs,tsk" doc:"StateCompute runs a tipset again, then messages, with their fees and nonces, on the state after it as at a later height; the trace holds all of them, and nothing is kept."`
 		StateDealProviderCollateralBounds  func(p0 context.Context, p1 abi.PaddedPieceSize, p2 bool, p3 types.TipSetKey) (CollateralBounds, error)                                                                               `perm:"read" args:"size,verified,tsk" doc:"StateDealProviderCollateralBounds returns what a provider must and may put up for a deal of a size in bytes, the least with a tenth of reserve."`
@@ -2752,6 +2762,14 @@ func (s *FullNodeV0Proxy) StateChangedActors(p0 context.Context, p1 cid.Cid, p2 
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.StateChangedActors(p0, p1, p2)
+}
+
+// StateCheck forwards to the function of the same name.
+func (s *FullNodeV0Proxy) StateCheck(p0 context.Context, p1 types.TipSetKey) (r *StateReport, err error) {
+	if s.Internal.StateCheck == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StateCheck(p0, p1)
 }
 
 // StateCirculatingSupply forwards to the function of the same name.

@@ -85,6 +85,9 @@ type Calls interface {
 	// StateEncodeParams encodes parameters of a builtin actor's method, given in the form StateDecodeParams returns.
 	//perm:read
 	StateEncodeParams(ctx context.Context, code cid.Cid, method abi.MethodNum, params json.RawMessage) ([]byte, error)
+	// StateCheck holds the state after a tipset against every invariant of the builtin actors. It reads all of it.
+	//perm:admin
+	StateCheck(ctx context.Context, tsk types.TipSetKey) (*StateReport, error)
 }
 
 // MinerState reads storage miners: what they have, owe and must prove.

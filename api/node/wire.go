@@ -300,6 +300,13 @@ type ComputeStateOutput struct {
 	Trace []*InvocResult
 }
 
+// StateReport tells which invariants of the actors a state breaks: none, in a sound one.
+type StateReport struct {
+	Root   cid.Cid
+	Epoch  abi.ChainEpoch
+	Broken []string
+}
+
 // NatInfo tells whether others can dial this node (Reachability: 0 unknown,
 // 1 yes, 2 no) and at which addresses. PublicAddr is the first of them, or "".
 type NatInfo struct {

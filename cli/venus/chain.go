@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 )
 
 func chainCommands(more []*cli.Command) *cli.Command {
-	return &cli.Command{Name: "chain", Usage: "look at tipsets, blocks and messages, take the chain out and in", Commands: append([]*cli.Command{
+	return &cli.Command{Name: "chain", Usage: "look at tipsets, blocks and messages, take the chain out and in", Commands: slices.Concat([]*cli.Command{
 		call(&cli.Command{Name: "head", Usage: "print the head's block CIDs"}, nil, chainHead),
 		call(&cli.Command{Name: "list", Aliases: []string{"ls"}, Usage: "print the newest tipsets, oldest first", Flags: []cli.Flag{
 			&cli.IntFlag{Name: "count", Value: 30, Usage: "how many"},
@@ -28,7 +29,7 @@ func chainCommands(more []*cli.Command) *cli.Command {
 		call(&cli.Command{Name: "read-obj", Usage: "print the bytes of a stored object in hex"}, []string{"CID"}, chainObject),
 		call(&cli.Command{Name: "set-head", Usage: "move the head to a known tipset, whatever its weight"}, []string{"CIDS"}, chainSetHead),
 		call(&cli.Command{Name: "notify", Usage: "print head changes as they come, until interrupted"}, nil, chainNotify),
-	}, more...)}
+	}, chainReading(), more)}
 }
 
 // Exporting is a running node that writes its chain to a stream.

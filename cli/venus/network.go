@@ -16,11 +16,11 @@ import (
 )
 
 func mpoolCommands() *cli.Command {
-	return &cli.Command{Name: "mpool", Usage: "look at messages that wait for a block", Commands: []*cli.Command{
+	return &cli.Command{Name: "mpool", Usage: "look at messages that wait for a block", Commands: append(poolReading(),
 		call(&cli.Command{Name: "pending", Usage: "print pending messages", Flags: []cli.Flag{&cli.StringFlag{Name: "from", Usage: "of this sender only"}}}, nil, mpoolPending),
 		call(&cli.Command{Name: "nonce", Usage: "print a sender's next free nonce"}, []string{"ADDRESS"}, mpoolNonce),
 		call(&cli.Command{Name: "config", Usage: "print the pool's limits"}, nil, mpoolConfig),
-	}}
+	)}
 }
 
 func mpoolPending(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
@@ -41,13 +41,7 @@ func mpoolPending(ctx context.Context, cmd *cli.Command, c *client, p *render.Pr
 		}
 		list = kept
 	}
-	return p.Result(list, func() {
-		t := render.NewTable("cid", "from", ">nonce", "to", ">method", "value", ">fee cap", ">premium")
-		for _, m := range list {
-			t.Row(m.Cid(), m.Message.From, m.Message.Nonce, m.Message.To, m.Message.Method, render.FIL(m.Message.Value), m.Message.GasFeeCap, m.Message.GasPremium)
-		}
-		p.Table(t)
-	})
+	return printPending(p, list)
 }
 
 func mpoolNonce(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
