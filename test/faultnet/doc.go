@@ -7,7 +7,7 @@
 // Start reading at TestFaultNet; plan_test.go draws the faults, proxy_test.go is
 // the network, check_test.go says what must hold.
 //
-// The default run takes about a minute and a half. VENUS_FAULTNET=30m runs for that long,
+// The default run takes about a minute. VENUS_FAULTNET=30m runs for that long,
 // VENUS_FAULTNET_SEED=N replays a schedule, VENUS_FAULTNET_DIR keeps logs and
 // repos. The schedule is a function of seed and length; what the processes make
 // of it is not.

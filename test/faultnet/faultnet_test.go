@@ -25,7 +25,7 @@ const (
 )
 
 const (
-	defaultLength = 90 * time.Second
+	defaultLength = time.Minute
 	defaultSeed   = 1
 )
 
@@ -55,7 +55,7 @@ func settings(t *testing.T) (length time.Duration, seed uint64, dir string) {
 // TestFaultNet is the whole story: rounds of faults, and after each one head within ten epochs.
 func TestFaultNet(t *testing.T) {
 	if testing.Short() {
-		t.Skip("five nodes for a minute and a half; VENUS_FAULTNET=30m makes it half an hour")
+		t.Skip("five nodes for a minute; VENUS_FAULTNET=30m makes it half an hour")
 	}
 	length, seed, dir := settings(t)
 	w := newWorld(t, dir, length)
