@@ -10,6 +10,7 @@ import (
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/ipfs/go-cid"
 
+	chainstore "github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/consensus"
 	"github.com/filecoin-venus/venus/p2p/exchange"
 	"github.com/filecoin-venus/venus/types"
@@ -218,31 +219,34 @@ func (s *Syncer) headersTo(ctx context.Context, t Target) ([]*types.TipSet, erro
 			oldest := chain[len(chain)-1]
 			key = oldest.Parents()
 			// What it builds on is lower still: no need to fetch the rest to know how deep the fork is.
-			if head := s.cfg.Chain.Head().Height(); oldest.Height() < head-s.cfg.Network.Finality {
+			if deep := s.tooDeep(oldest.Height()); deep != nil {
 				if has, err := s.cfg.Chain.Has(ctx, key); err != nil || !has {
-					return nil, errors.Join(err, s.tooLong(oldest.Height(), head))
+					return nil, errors.Join(err, deep)
 				}
 			}
 		}
 	}
 }
 
-// checkFork refuses a chain that leaves ours below finality.
+// checkFork refuses a chain that leaves ours below finality or below the operator's checkpoint.
 func (s *Syncer) checkFork(ctx context.Context, at types.TipSetKey) error {
-	head := s.cfg.Chain.Head()
 	base, err := s.cfg.Chain.TipSet(ctx, at)
 	if err != nil {
 		return err
 	}
-	limit := head.Height() - s.cfg.Network.Finality
-	if base.Height() >= limit {
-		return nil
-	}
-	return s.tooLong(base.Height(), head.Height())
+	return s.tooDeep(base.Height())
 }
 
-func (s *Syncer) tooLong(at, head abi.ChainEpoch) error {
-	return fmt.Errorf("fork at height %d or below, our head is at %d, finality is %d epochs: %w", at, head, s.cfg.Network.Finality, ErrForkTooLong)
+// tooDeep says why a chain that leaves ours at a height or below cannot become ours.
+func (s *Syncer) tooDeep(at abi.ChainEpoch) error {
+	head := s.cfg.Chain.Head().Height()
+	if at < head-s.cfg.Network.Finality {
+		return fmt.Errorf("fork at height %d or below, our head is at %d, finality is %d epochs: %w", at, head, s.cfg.Network.Finality, ErrForkTooLong)
+	}
+	if pin := s.cfg.Checkpoint(); at < pin {
+		return fmt.Errorf("fork at height %d or below: the operator's %w stands at %d", at, chainstore.ErrCheckpoint, pin)
+	}
+	return nil
 }
 
 // bodies fetches the messages of consecutive tipsets, given newest first.

@@ -85,11 +85,13 @@ type Target struct {
 type Config struct {
 	Chain Chain
 	// Weigh is the weight of a tipset of ours.
-	Weigh     func(ctx context.Context, ts *types.TipSet) (big.Int, error)
-	Validator Validator
-	Fetch     Fetcher
-	Network   params.Network
-	Clock     clock.Clock
+	Weigh func(ctx context.Context, ts *types.TipSet) (big.Int, error)
+	// Checkpoint is the height that no switch may undo; 0 where the operator set none.
+	Checkpoint func() abi.ChainEpoch
+	Validator  Validator
+	Fetch      Fetcher
+	Network    params.Network
+	Clock      clock.Clock
 	// Genesis is the genesis timestamp in Unix seconds.
 	Genesis uint64
 }

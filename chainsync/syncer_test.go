@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/stretchr/testify/require"
 
+	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/consensus"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/p2p/exchange"
@@ -28,6 +29,8 @@ type model struct {
 	byBlock map[cid.Cid]*types.BlockHeader
 	head    *types.TipSet
 	order   []abi.ChainEpoch
+	// pin is the operator's checkpoint.
+	pin abi.ChainEpoch
 	// forgetful: it has no message of a block.
 	forgetful bool
 }
@@ -216,7 +219,7 @@ func setup(t *testing.T, judgement judge) (*Syncer, *model, *model, *types.TipSe
 	genesis := tipset(t, nil, 0, "genesis")
 	ours, theirs := newModel(genesis), newModel(genesis)
 	sim := clock.NewSim(time.Unix(1000, 0))
-	s, err := New(Config{Chain: ours, Weigh: weigh, Validator: judgement, Fetch: theirs, Network: net, Clock: sim})
+	s, err := New(Config{Chain: ours, Weigh: weigh, Checkpoint: func() abi.ChainEpoch { return ours.pin }, Validator: judgement, Fetch: theirs, Network: net, Clock: sim})
 	require.NoError(t, err)
 	return s, ours, theirs, genesis, sim
 }
@@ -339,6 +342,22 @@ func TestDeepForksAreRefusedFromTheirHeaders(t *testing.T) {
 	})
 	require.ErrorIs(t, s.CatchUp(context.Background(), Target{Key: far[499].Key()}), ErrForkTooLong)
 	require.Equal(t, (500-(400-120))/7+1, asked)
+}
+
+func TestForksBelowTheCheckpointAreRefused(t *testing.T) {
+	judged := 0
+	s, ours, theirs, genesis, _ := setup(t, func(*types.FullBlock) error { judged++; return nil })
+	mine := grow(t, genesis, 60, "mine")
+	ours.add(mine...)
+	ours.head, ours.pin = mine[59], 40
+	theirs.add(mine...)
+	low, high := grow(t, mine[38], 40, "low"), grow(t, mine[39], 40, "high")
+	theirs.add(low...)
+	theirs.add(high...)
+	require.ErrorIs(t, s.CatchUp(context.Background(), Target{Key: low[39].Key()}), chain.ErrCheckpoint)
+	require.Zero(t, judged)
+	require.Zero(t, s.bad.Len())
+	require.NoError(t, s.CatchUp(context.Background(), Target{Key: high[39].Key()}))
 }
 
 // TestCatchUpGoesOnWhereItWasCut: what was judged before a failure is not fetched or judged again.

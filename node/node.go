@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/ipfs/go-cid"
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -297,7 +298,7 @@ func (n *Node) joinPeers(ctx context.Context, r *repo.Repo, cfg FileConfig, o Op
 	n.opened.Add(host.Close)
 	client := exchange.NewClient(host, o.Clock)
 	talk.sync, err = chainsync.New(chainsync.Config{
-		Chain: base.store, Weigh: base.store.Weigh, Validator: v, Fetch: client, Network: n.Network, Clock: n.clock, Genesis: base.store.Genesis().MinTimestamp(),
+		Chain: base.store, Weigh: base.store.Weigh, Checkpoint: func() abi.ChainEpoch { return base.store.Checkpoint().Height() }, Validator: v, Fetch: client, Network: n.Network, Clock: n.clock, Genesis: base.store.Genesis().MinTimestamp(),
 	})
 	if err != nil {
 		return nil, err

@@ -32,6 +32,7 @@ type Reason struct {
 var failures = []struct{ text, remedy string }{
 	{"fork is deeper than finality", "this node and its peers parted long ago, and nothing but their operators can say whose chain is right: compare `venus chain list` with nodes you trust; " +
 		"if theirs is right, start with an empty --repo or move the head back with ChainSetHead"},
+	{"checkpoint", "the checkpoint that was set here (SyncCheckpoint) keeps this node from the chain of its peers; setting it to the genesis lifts it"},
 	{"block is known to be bad", "see why with `venus sync check-bad CID`; if the reason is mended, `venus sync unmark-bad CID` gives the block another chance"},
 	{"no peer has the chain asked for", "more peers help: `venus net connect MULTIADDR`; it is tried again with the next block that is heard"},
 	{"no room on the disk", "make room on the disk of the repo: it goes on by itself"},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/filecoin-venus/venus/api"
 	apinode "github.com/filecoin-venus/venus/api/node"
+	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/chainsync"
 	"github.com/filecoin-venus/venus/internal/fsutil"
 	"github.com/filecoin-venus/venus/p2p/exchange"
@@ -37,6 +38,7 @@ func TestExplain(t *testing.T) {
 		"headers":       {circumstances{Status: late, Peers: 3, Sync: apinode.ActiveSync{Stage: apinode.StageHeaders, Height: 55}}, []string{"fetching headers, now at height 55"}},
 		"blocks":        {circumstances{Status: late, Peers: 3, Sync: apinode.ActiveSync{Stage: apinode.StageMessages, Height: 55}}, []string{"judging blocks, now at height 55."}},
 		"fork":          {circumstances{Status: late, Peers: 3, Sync: failed("x: " + chainsync.ErrForkTooLong.Error())}, []string{"at height 77: x: fork is deeper than finality. this node and its peers parted long ago"}},
+		"pinned":        {circumstances{Status: late, Peers: 3, Sync: failed("the operator's " + chain.ErrCheckpoint.Error())}, []string{"setting it to the genesis lifts it"}},
 		"bad":           {circumstances{Status: late, Peers: 3, Sync: failed(chainsync.ErrBad.Error())}, []string{"venus sync check-bad"}},
 		"nobody has it": {circumstances{Status: late, Peers: 3, Sync: failed(exchange.ErrNoPeer.Error())}, []string{"venus net connect"}},
 		"full disk": {circumstances{Status: late, Peers: 3, Sync: failed(fsutil.ErrNoRoom.Error()), Alerts: []api.Alert{alert("disk", "nothing is written", true), alert("head", "old", true)}},
