@@ -529,6 +529,33 @@ func TestCache(t *testing.T) {
 	require.Equal(t, api.CodeUnavailable, api.Explain(err).Code, "and not for ever")
 }
 
+// TestSlowAuth: an auth service that hangs holds up nobody whose token was good, and lets nobody else in.
+func TestSlowAuth(t *testing.T) {
+	clk := clock.NewSim(time.Unix(1700000000, 0))
+	k, hang := allTokens(), make(chan struct{})
+	slow := false
+	v := Cached(func(ctx context.Context, token string) (Caller, error) {
+		if slow {
+			<-hang
+		}
+		return k.verify(ctx, token)
+	}, clk)
+	_, err := v(t.Context(), "w")
+	require.NoError(t, err)
+	slow = true
+	clk.Advance(cacheTTL)
+	answered := make(chan error, 2)
+	go func() { _, err := v(t.Context(), "w"); answered <- err }()
+	require.NoError(t, clk.WaitFor(t.Context(), 1))
+	clk.Advance(cachePatience)
+	require.NoError(t, <-answered)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { _, err := v(ctx, "r"); answered <- err }()
+	cancel()
+	require.Error(t, <-answered, "an unseen token waits for the answer")
+	close(hang)
+}
+
 func TestFirstOf(t *testing.T) {
 	good, none := allTokens(), &tokens{}
 	away := &tokens{away: true}

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/filecoin-venus/venus/internal/mariadb"
 )
 
 // asProgram makes this test binary behave as venus-auth.
@@ -21,7 +23,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(mariadb.Run(m))
 }
 
 func program(t *testing.T, home string, args ...string) *exec.Cmd {

@@ -382,3 +382,26 @@ func BenchmarkGetAndSign(b *testing.B) {
 		require.NoError(b, err)
 	}
 }
+
+// FuzzOpenBox: bytes of somebody else's making open nothing and break nothing. Costs are bounded before they are paid.
+func FuzzOpenBox(f *testing.F) {
+	box, err := SealBox("test", Params{N: 2, R: 1, P: 1}, []byte("pw"), []byte("plain"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	raw, err := box.Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Add([]byte(`{"version":1,"scrypt":{"n":1073741824,"r":8,"p":1}}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var b Box
+		if decodeStrict(raw, &b) == nil && b.Params.N*b.Params.R > 1<<12 {
+			return // slow, and no decoding
+		}
+		if plain, err := OpenBox("test", raw, []byte("pw")); err == nil && string(plain) != "plain" {
+			t.Fatal("something else was opened")
+		}
+	})
+}
