@@ -17,7 +17,9 @@ const (
 )
 
 // requestToken finds the token of a request: the header "Authorization: Bearer",
-// or the query parameter token. present tells whether there was any attempt.
+// or, when a WebSocket is opened, which browsers cannot give a header, the query
+// parameter token. Elsewhere a token in the address does not count: addresses end
+// up in the logs of proxies. present tells whether there was any attempt.
 func requestToken(r *http.Request) (token string, present bool) {
 	if h, ok := r.Header["Authorization"]; ok {
 		if len(h) != 1 {
@@ -31,6 +33,9 @@ func requestToken(r *http.Request) (token string, present bool) {
 	}
 	q := r.URL.Query()
 	if q.Has("token") {
+		if !isUpgrade(r) {
+			return "", true
+		}
 		return q.Get("token"), true
 	}
 	return "", false
