@@ -193,6 +193,14 @@ func (s *Server) Exclude(path, namespace string, list []api.Exclusion) error {
 	return nil
 }
 
+// Named gives the server the name that rate limits of users call it by, unless
+// its options did. Call it before Serve.
+func (s *Server) Named(service string) {
+	if s.opts.Service == "" {
+		s.opts.Service = service
+	}
+}
+
 // Handle serves a plain HTTP handler on one exact path, without any check of
 // tokens. Authenticate helps a handler that needs one.
 func (s *Server) Handle(path string, h http.Handler) { s.routes[path] = h }

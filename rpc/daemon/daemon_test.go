@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/api"
+	walletapi "github.com/filecoin-venus/venus/api/wallet"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
 )
@@ -106,6 +108,33 @@ func TestServe(t *testing.T) {
 	require.NoError(t, b.Wait(t.Context()), "closing asks the program to stop")
 	_, err = http.Get(where)
 	require.Error(t, err)
+}
+
+// TestServeGivesItsName: a user's limit of calls to a program is found by that program's name.
+func TestServeGivesItsName(t *testing.T) {
+	for program, want := range map[string]api.ErrorCode{"venus-wallet": api.CodeLimit, "venus-messager": ""} {
+		dir, err := repo.Open(t.TempDir())
+		require.NoError(t, err)
+		caller := rpc.Caller{Name: "u", Perms: []api.Permission{api.PermRead}, Limits: []api.RateLimit{{Service: "venus-wallet", Cap: 1, Per: time.Hour}}}
+		srv := rpc.NewServer(rpc.Options{Verify: func(context.Context, string) (rpc.Caller, error) { return caller, nil }})
+		require.NoError(t, srv.Register("/rpc/v0", new(walletapi.WalletProxy), new(walletapi.WalletProxy), walletapi.Namespace))
+		s, err := Serve(dir, New(Options{Program: program}), srv, Listening{Address: "/ip4/127.0.0.1/tcp/0"})
+		require.NoError(t, err)
+		var w walletapi.WalletProxy
+		stop, err := rpc.Dial(s.Address, "t", walletapi.Namespace, &w, rpc.DialOptions{})
+		require.NoError(t, err)
+		_, first := w.Version(t.Context())
+		_, second := w.Version(t.Context())
+		require.NotEqual(t, api.CodeLimit, api.Explain(first).Code)
+		if want != "" {
+			require.Equal(t, want, api.Explain(second).Code)
+		} else {
+			require.Equal(t, api.Explain(first).Code, api.Explain(second).Code)
+		}
+		stop()
+		require.NoError(t, s.Close())
+		require.NoError(t, dir.Close())
+	}
 }
 
 func TestPortAlone(t *testing.T) {

@@ -51,6 +51,7 @@ func Serve(dir *repo.Repo, base *Base, srv *rpc.Server, at Listening) (*Server, 
 	if err := dir.SetAPI(s.Address); err != nil {
 		return nil, errors.Join(fmt.Errorf("note the listen address: %w", err), l.Close())
 	}
+	srv.Named(base.o.Program)
 	go func() {
 		if err := srv.Serve(l); err != nil {
 			base.Fail(err)
