@@ -49,6 +49,11 @@ func (a *API) PushMessageWithId(ctx context.Context, id string, msg *types.Messa
 
 func (a *API) push(ctx context.Context, id string, msg *types.Message, meta *msgapi.MsgMeta, walletName string) (string, error) {
 	caller, _ := rpc.CallerFrom(ctx)
+	if msg != nil && msg.From != address.Undef {
+		if err := a.sender(ctx, msg.From); err != nil {
+			return "", err
+		}
+	}
 	var lim machine.Limits
 	if meta != nil {
 		lim = machine.Limits{ExpireEpoch: meta.ExpireEpoch, GasOverEstimation: meta.GasOverEstimation, MaxFee: meta.MaxFee, MaxFeeCap: meta.MaxFeeCap}
@@ -62,11 +67,19 @@ func (a *API) push(ctx context.Context, id string, msg *types.Message, meta *msg
 // PushSignedMessage takes a message that was signed elsewhere.
 func (a *API) PushSignedMessage(ctx context.Context, msg *types.SignedMessage) (string, error) {
 	caller, _ := rpc.CallerFrom(ctx)
+	if msg != nil && msg.Message.From != address.Undef {
+		if err := a.sender(ctx, msg.Message.From); err != nil {
+			return "", err
+		}
+	}
 	return a.s.AcceptSigned(ctx, caller.Name, msg)
 }
 
 // ReplaceMessage signs a message under way again and returns its new CID.
 func (a *API) ReplaceMessage(ctx context.Context, id string, auto bool, maxFee string, gasLimit int64, gasPremium, gasFeecap string) (cid.Cid, error) {
+	if err := a.mine(ctx, id); err != nil {
+		return cid.Undef, err
+	}
 	p := Price{Auto: auto, GasLimit: gasLimit}
 	for _, x := range []struct {
 		name, text string
@@ -94,18 +107,36 @@ func atto(name, text string) (big.Int, error) {
 }
 
 // RepublishMessage pushes a message under way again.
-func (a *API) RepublishMessage(ctx context.Context, id string) error { return a.s.Republish(ctx, id) }
+func (a *API) RepublishMessage(ctx context.Context, id string) error {
+	if err := a.mine(ctx, id); err != nil {
+		return err
+	}
+	return a.s.Republish(ctx, id)
+}
 
 // MarkBadMessage gives up a queued message.
-func (a *API) MarkBadMessage(ctx context.Context, id string) error { return a.s.MarkBad(ctx, id) }
+func (a *API) MarkBadMessage(ctx context.Context, id string) error {
+	if err := a.mine(ctx, id); err != nil {
+		return err
+	}
+	return a.s.MarkBad(ctx, id)
+}
 
 // UpdateFilledMessageByID asks the chain for the fate of a message.
 func (a *API) UpdateFilledMessageByID(ctx context.Context, id string) error {
+	if err := a.mine(ctx, id); err != nil {
+		return err
+	}
 	return a.s.Reconcile(ctx, id)
 }
 
 // UpdateAllFilledMessage asks the chain for the fate of all messages.
-func (a *API) UpdateAllFilledMessage(ctx context.Context) (int, error) { return a.s.ReconcileAll(ctx) }
+func (a *API) UpdateAllFilledMessage(ctx context.Context) (int, error) {
+	if err := forAll(ctx); err != nil {
+		return 0, err
+	}
+	return a.s.ReconcileAll(ctx)
+}
 
 // key turns any form of an address into the form that messages are stored under.
 func (a *API) key(ctx context.Context, addr address.Address) (address.Address, error) {

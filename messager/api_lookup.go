@@ -73,7 +73,10 @@ func (a *API) wireAll(ms []machine.Message, err error) ([]*msgapi.Message, error
 	return out, nil
 }
 
-func (a *API) wireOne(m machine.Message, err error) (*msgapi.Message, error) {
+func (a *API) wireOne(ctx context.Context, m machine.Message, err error) (*msgapi.Message, error) {
+	if err == nil && !tenantOf(ctx).owns(m.Msg.From) {
+		err = store.ErrNotFound
+	}
 	if errors.Is(err, store.ErrNotFound) && api.Explain(err).Code == api.CodeInternal {
 		return nil, api.Errorf(api.CodeNotFound, "there is no such message: %w", err)
 	}
@@ -87,18 +90,19 @@ func (a *API) wireOne(m machine.Message, err error) (*msgapi.Message, error) {
 //
 //nolint:revive // the field's spelling
 func (a *API) GetMessageByUid(ctx context.Context, id string) (*msgapi.Message, error) {
-	return a.wireOne(a.s.Message(ctx, id))
+	m, err := a.message(ctx, id)
+	return a.wireOne(ctx, m, err)
 }
 
 // HasMessageByUid tells whether an id is known.
 //
 //nolint:revive // the field's spelling
 func (a *API) HasMessageByUid(ctx context.Context, id string) (bool, error) {
-	_, err := a.s.db.Get(ctx, id)
+	m, err := a.s.db.Get(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil, err
+	return err == nil && tenantOf(ctx).owns(m.Msg.From), err
 }
 
 // GetMessageByCid returns a message by the signed or unsigned CID of any attempt.
@@ -107,17 +111,19 @@ func (a *API) GetMessageByCid(ctx context.Context, c cid.Cid) (*msgapi.Message, 
 	if errors.Is(err, store.ErrNotFound) {
 		m, err = a.s.db.ByUnsignedCid(ctx, c)
 	}
-	return a.wireOne(m, err)
+	return a.wireOne(ctx, m, err)
 }
 
 // GetMessageBySignedCid returns a message by the CID of any of its signed forms.
 func (a *API) GetMessageBySignedCid(ctx context.Context, c cid.Cid) (*msgapi.Message, error) {
-	return a.wireOne(a.s.db.BySignedCid(ctx, c))
+	m, err := a.s.db.BySignedCid(ctx, c)
+	return a.wireOne(ctx, m, err)
 }
 
 // GetMessageByUnsignedCid returns a message by the CID of any of its unsigned forms.
 func (a *API) GetMessageByUnsignedCid(ctx context.Context, c cid.Cid) (*msgapi.Message, error) {
-	return a.wireOne(a.s.db.ByUnsignedCid(ctx, c))
+	m, err := a.s.db.ByUnsignedCid(ctx, c)
+	return a.wireOne(ctx, m, err)
 }
 
 // GetMessageByFromAndNonce returns the message that owns a nonce.
@@ -126,12 +132,16 @@ func (a *API) GetMessageByFromAndNonce(ctx context.Context, from address.Address
 	if err != nil {
 		return nil, err
 	}
-	return a.wireOne(a.s.db.ByNonce(ctx, key, nonce))
+	m, err := a.s.db.ByNonce(ctx, key, nonce)
+	return a.wireOne(ctx, m, err)
 }
 
 // WaitMessage waits for a final state. When the messager stops, waiting ends with an
 // error of kind unavailable; the caller asks again.
 func (a *API) WaitMessage(ctx context.Context, id string, confidence uint64) (*msgapi.Message, error) {
+	if err := a.mine(ctx, id); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -149,7 +159,7 @@ func (a *API) WaitMessage(ctx context.Context, id string, confidence uint64) (*m
 		}
 	default:
 	}
-	return a.wireOne(m, err)
+	return a.wireOne(ctx, m, err)
 }
 
 // ListMessage lists messages by page.
@@ -172,12 +182,20 @@ func (a *API) ListMessage(ctx context.Context, q msgapi.MsgQuery) ([]*msgapi.Mes
 		}
 		sq.From = append(sq.From, key)
 	}
+	var none bool
+	if sq.From, none = tenantOf(ctx).owned(sq.From); none {
+		return []*msgapi.Message{}, nil
+	}
 	return a.wireAll(a.s.db.List(ctx, sq))
 }
 
 // ListFailedMessage lists queued messages that carry an error.
 func (a *API) ListFailedMessage(ctx context.Context) ([]*msgapi.Message, error) {
-	return a.wireAll(a.s.db.List(ctx, store.Query{States: []machine.State{machine.Queued}, Failing: true, Limit: maxPage}))
+	from, none := tenantOf(ctx).owned(nil)
+	if none {
+		return []*msgapi.Message{}, nil
+	}
+	return a.wireAll(a.s.db.List(ctx, store.Query{From: from, States: []machine.State{machine.Queued}, Failing: true, Limit: maxPage}))
 }
 
 // ListBlockedMessage lists messages that wait for longer than a time.
@@ -192,11 +210,18 @@ func (a *API) ListBlockedMessage(ctx context.Context, addr address.Address, olde
 		}
 		q.From = []address.Address{key}
 	}
+	var none bool
+	if q.From, none = tenantOf(ctx).owned(q.From); none {
+		return []*msgapi.Message{}, nil
+	}
 	return a.wireAll(a.s.db.List(ctx, q))
 }
 
 // ExplainMessage says in plain words what a message waits for.
 func (a *API) ExplainMessage(ctx context.Context, id string) (*msgapi.Explanation, error) {
+	if err := a.mine(ctx, id); err != nil {
+		return nil, err
+	}
 	e, err := a.s.Explain(ctx, id)
 	if err != nil {
 		return nil, err

@@ -23,6 +23,9 @@ func zeroIfNil(b big.Int) big.Int {
 
 // SaveWallet adds a wallet.
 func (a *API) SaveWallet(ctx context.Context, w msgapi.WalletSpec) error {
+	if err := forAll(ctx); err != nil {
+		return err
+	}
 	return a.s.addWallet(ctx, store.Wallet{Name: w.Name, URL: w.URL, Token: rpc.CleanToken(w.Token)})
 }
 
@@ -47,7 +50,10 @@ func (a *API) wallet(name string) (*walletEntry, error) {
 }
 
 // GetWalletByName returns a wallet without its token.
-func (a *API) GetWalletByName(_ context.Context, name string) (*msgapi.Wallet, error) {
+func (a *API) GetWalletByName(ctx context.Context, name string) (*msgapi.Wallet, error) {
+	if err := forAll(ctx); err != nil {
+		return nil, err
+	}
 	e, err := a.wallet(name)
 	if err != nil {
 		return nil, err
@@ -56,12 +62,18 @@ func (a *API) GetWalletByName(_ context.Context, name string) (*msgapi.Wallet, e
 }
 
 // HasWallet tells whether a name is taken.
-func (a *API) HasWallet(_ context.Context, name string) (bool, error) {
+func (a *API) HasWallet(ctx context.Context, name string) (bool, error) {
+	if err := forAll(ctx); err != nil {
+		return false, err
+	}
 	return a.s.wallets.get(name) != nil, nil
 }
 
 // ListWallet lists the wallets without their tokens.
 func (a *API) ListWallet(ctx context.Context) ([]*msgapi.Wallet, error) {
+	if err := forAll(ctx); err != nil {
+		return nil, err
+	}
 	stored, err := a.s.db.Wallets(ctx)
 	if err != nil {
 		return nil, err
@@ -77,6 +89,9 @@ func (a *API) ListWallet(ctx context.Context) ([]*msgapi.Wallet, error) {
 
 // ListRemoteWalletAddress asks a wallet for its addresses now.
 func (a *API) ListRemoteWalletAddress(ctx context.Context, name string) ([]address.Address, error) {
+	if err := forAll(ctx); err != nil {
+		return nil, err
+	}
 	e, err := a.wallet(name)
 	if err != nil {
 		return nil, err
@@ -95,6 +110,9 @@ func (a *API) ListRemoteWalletAddress(ctx context.Context, name string) ([]addre
 
 // DeleteWallet removes a wallet.
 func (a *API) DeleteWallet(ctx context.Context, name string) error {
+	if err := forAll(ctx); err != nil {
+		return err
+	}
 	return a.s.removeWallet(ctx, name)
 }
 
@@ -103,6 +121,9 @@ func (a *API) HasWalletAddress(ctx context.Context, walletName string, addr addr
 	key, err := a.key(ctx, addr)
 	if err != nil {
 		return false, err
+	}
+	if !tenantOf(ctx).owns(key) {
+		return false, nil
 	}
 	if _, err := a.s.wallets.holder(ctx, walletName, key); err != nil {
 		if api.Explain(err).Code == api.CodeNotFound {
@@ -126,6 +147,9 @@ func (a *API) ListWalletAddress(ctx context.Context) ([]*msgapi.WalletAddress, e
 	}
 	out := []*msgapi.WalletAddress{}
 	for _, w := range all {
+		if !tenantOf(ctx).owns(w.Addr) {
+			continue
+		}
 		state := "Alive"
 		if sender, err := a.s.db.Sender(ctx, w.Addr); err == nil && sender.Paused {
 			state = "Forbidden"
@@ -160,7 +184,7 @@ func (a *API) wireAddress(ctx context.Context, s store.Sender) (*msgapi.Address,
 
 // GetAddress returns what is known of a sender.
 func (a *API) GetAddress(ctx context.Context, addr address.Address) (*msgapi.Address, error) {
-	key, err := a.key(ctx, addr)
+	key, err := a.own(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +205,7 @@ func (a *API) HasAddress(ctx context.Context, addr address.Address) (bool, error
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil, err
+	return err == nil && tenantOf(ctx).owns(key), err
 }
 
 // ListAddress lists the senders.
@@ -192,6 +216,9 @@ func (a *API) ListAddress(ctx context.Context) ([]*msgapi.Address, error) {
 	}
 	out := []*msgapi.Address{}
 	for _, s := range all {
+		if !tenantOf(ctx).owns(s.Addr) {
+			continue
+		}
 		w, err := a.wireAddress(ctx, s)
 		if err != nil {
 			return nil, err
@@ -203,7 +230,7 @@ func (a *API) ListAddress(ctx context.Context) ([]*msgapi.Address, error) {
 
 // UpdateNonce sets the next nonce of a sender, never below one that was signed.
 func (a *API) UpdateNonce(ctx context.Context, addr address.Address, nonce uint64) error {
-	key, err := a.key(ctx, addr)
+	key, err := a.own(ctx, addr)
 	if err != nil {
 		return err
 	}
@@ -228,7 +255,7 @@ func (a *API) UpdateNonce(ctx context.Context, addr address.Address, nonce uint6
 
 // DeleteAddress forgets a sender that has no message under way.
 func (a *API) DeleteAddress(ctx context.Context, addr address.Address) error {
-	key, err := a.key(ctx, addr)
+	key, err := a.own(ctx, addr)
 	if err != nil {
 		return err
 	}
@@ -246,19 +273,28 @@ func (a *API) DeleteAddress(ctx context.Context, addr address.Address) error {
 	return a.s.db.Update(ctx, func(tx *store.Tx) error { return tx.DropSender(key) })
 }
 
+// setSender changes the settings of an address of the caller's.
+func (a *API) setSender(ctx context.Context, addr address.Address, change func(*store.Sender)) error {
+	key, err := a.own(ctx, addr)
+	if err != nil {
+		return err
+	}
+	return a.s.setSender(ctx, key, change)
+}
+
 // ForbiddenAddress pauses a sender.
 func (a *API) ForbiddenAddress(ctx context.Context, addr address.Address) error {
-	return a.s.setSender(ctx, addr, func(s *store.Sender) { s.Paused = true })
+	return a.setSender(ctx, addr, func(s *store.Sender) { s.Paused = true })
 }
 
 // ActiveAddress resumes a sender.
 func (a *API) ActiveAddress(ctx context.Context, addr address.Address) error {
-	return a.s.setSender(ctx, addr, func(s *store.Sender) { s.Paused = false })
+	return a.setSender(ctx, addr, func(s *store.Sender) { s.Paused = false })
 }
 
 // SetSelectMsgNum limits a sender's messages under way.
 func (a *API) SetSelectMsgNum(ctx context.Context, addr address.Address, num uint64) error {
-	return a.s.setSender(ctx, addr, func(s *store.Sender) { s.SelNum = num })
+	return a.setSender(ctx, addr, func(s *store.Sender) { s.SelNum = num })
 }
 
 // SetFeeParams sets a sender's limits; "" leaves an amount unchanged.
@@ -274,7 +310,7 @@ func (a *API) SetFeeParams(ctx context.Context, addr address.Address, gasOverEst
 	if err != nil {
 		return err
 	}
-	return a.s.setSender(ctx, addr, func(s *store.Sender) {
+	return a.setSender(ctx, addr, func(s *store.Sender) {
 		if gasOverEstimation != 0 {
 			s.Limits.GasOverEstimation = gasOverEstimation
 		}

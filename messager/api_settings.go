@@ -26,6 +26,9 @@ func (a *API) GetSharedParams(context.Context) (*msgapi.SharedParams, error) {
 
 // SetSharedParams replaces the shared limits.
 func (a *API) SetSharedParams(ctx context.Context, p *msgapi.SharedParams) (*msgapi.SharedParams, error) {
+	if err := forAll(ctx); err != nil {
+		return nil, err
+	}
 	if p == nil || p.GasOverEstimation < 1 || p.SelMsgNum == 0 {
 		return nil, api.Errorf(api.CodeInvalid, "gasOverEstimation must be at least 1 and selMsgNum at least 1").WithHint("get the current values first and change only what you mean to")
 	}
@@ -48,7 +51,7 @@ func (a *API) SetSharedParams(ctx context.Context, p *msgapi.SharedParams) (*msg
 	if err := a.s.db.Update(ctx, func(tx *store.Tx) error { return tx.PutSetting(sharedName, sh) }); err != nil {
 		return nil, fmt.Errorf("store shared limits: %w", err)
 	}
-	if err := a.RefreshSharedParams(ctx); err != nil {
+	if err := a.refresh(ctx); err != nil {
 		return nil, err
 	}
 	return a.GetSharedParams(ctx)
@@ -56,6 +59,13 @@ func (a *API) SetSharedParams(ctx context.Context, p *msgapi.SharedParams) (*msg
 
 // RefreshSharedParams reads the shared limits again.
 func (a *API) RefreshSharedParams(ctx context.Context) error {
+	if err := forAll(ctx); err != nil {
+		return err
+	}
+	return a.refresh(ctx)
+}
+
+func (a *API) refresh(ctx context.Context) error {
 	if err := a.s.loadShared(ctx); err != nil {
 		return err
 	}
@@ -65,6 +75,9 @@ func (a *API) RefreshSharedParams(ctx context.Context) error {
 
 // SaveNode adds a node to publish through.
 func (a *API) SaveNode(ctx context.Context, n msgapi.NodeSpec) error {
+	if err := forAll(ctx); err != nil {
+		return err
+	}
 	if n.Name == "" || n.URL == "" {
 		return api.Errorf(api.CodeInvalid, "name and url cannot be empty")
 	}
@@ -82,6 +95,9 @@ func (a *API) SaveNode(ctx context.Context, n msgapi.NodeSpec) error {
 
 // GetNode returns such a node without its token.
 func (a *API) GetNode(ctx context.Context, name string) (*msgapi.Node, error) {
+	if err := forAll(ctx); err != nil {
+		return nil, err
+	}
 	all, err := a.ListNode(ctx)
 	if err != nil {
 		return nil, err
@@ -96,6 +112,9 @@ func (a *API) GetNode(ctx context.Context, name string) (*msgapi.Node, error) {
 
 // HasNode tells whether a node's name is taken.
 func (a *API) HasNode(ctx context.Context, name string) (bool, error) {
+	if err := forAll(ctx); err != nil {
+		return false, err
+	}
 	_, err := a.GetNode(ctx, name)
 	if api.Explain(err) != nil && api.Explain(err).Code == api.CodeNotFound {
 		return false, nil
@@ -105,6 +124,9 @@ func (a *API) HasNode(ctx context.Context, name string) (bool, error) {
 
 // ListNode lists such nodes without their tokens.
 func (a *API) ListNode(ctx context.Context) ([]*msgapi.Node, error) {
+	if err := forAll(ctx); err != nil {
+		return nil, err
+	}
 	all, err := a.s.db.Nodes(ctx)
 	if err != nil {
 		return nil, err
@@ -118,6 +140,9 @@ func (a *API) ListNode(ctx context.Context) ([]*msgapi.Node, error) {
 
 // DeleteNode forgets such a node.
 func (a *API) DeleteNode(ctx context.Context, name string) error {
+	if err := forAll(ctx); err != nil {
+		return err
+	}
 	err := a.s.db.Update(ctx, func(tx *store.Tx) error { return tx.DropNode(name) })
 	if errors.Is(err, store.ErrNotFound) {
 		return api.Errorf(api.CodeNotFound, "there is no node named %q", name)
@@ -135,8 +160,11 @@ func (a *API) ListFeeRules(ctx context.Context) ([]*msgapi.FeeRule, error) {
 		return nil, err
 	}
 	out := []*msgapi.FeeRule{}
+	t := tenantOf(ctx)
 	for _, r := range rules {
-		out = append(out, wireRule(r))
+		if t.owns(r.Sender) || r.Sender == address.Undef {
+			out = append(out, wireRule(r))
+		}
 	}
 	return out, nil
 }
@@ -165,9 +193,11 @@ func (a *API) rule(ctx context.Context, w *msgapi.FeeRule) (machine.Rule, error)
 	r := machine.Rule{Method: machine.AnyMethod}
 	if w.Sender != nil && *w.Sender != address.Undef {
 		var err error
-		if r.Sender, err = a.s.keyOf(ctx, *w.Sender); err != nil {
+		if r.Sender, err = a.own(ctx, *w.Sender); err != nil {
 			return r, err
 		}
+	} else if err := forAll(ctx); err != nil {
+		return r, err
 	}
 	if w.Actor != nil {
 		r.Actor = *w.Actor
@@ -203,7 +233,7 @@ func (a *API) SetFeeRule(ctx context.Context, w *msgapi.FeeRule) error {
 	if err := a.s.db.Update(ctx, func(tx *store.Tx) error { return tx.PutRule(r) }); err != nil {
 		return err
 	}
-	return a.RefreshSharedParams(ctx)
+	return a.refresh(ctx)
 }
 
 // DeleteFeeRule forgets a fee rule.
@@ -219,5 +249,5 @@ func (a *API) DeleteFeeRule(ctx context.Context, w *msgapi.FeeRule) error {
 	if err != nil {
 		return err
 	}
-	return a.RefreshSharedParams(ctx)
+	return a.refresh(ctx)
 }

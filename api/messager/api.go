@@ -141,13 +141,13 @@ type Wallets interface {
 // Addresses are the senders.
 type Addresses interface {
 	// GetAddress returns what is known of a sender.
-	//perm:admin
+	//perm:read
 	GetAddress(ctx context.Context, addr address.Address) (*Address, error)
 	// HasAddress tells whether a sender is known.
 	//perm:read
 	HasAddress(ctx context.Context, addr address.Address) (bool, error)
 	// ListAddress lists the senders.
-	//perm:admin
+	//perm:read
 	ListAddress(ctx context.Context) ([]*Address, error)
 	// UpdateNonce sets the next nonce of a sender; it can not go below a nonce that was signed.
 	//perm:admin
