@@ -34,14 +34,12 @@ func (s *Service) Accept(ctx context.Context, id, user, walletName string, msg *
 	if err := fault.Point("messager/accept"); err != nil {
 		return "", err
 	}
-	err = s.db.Update(ctx, func(tx *store.Tx) error {
-		if err := tx.EnsureSender(m.Msg.From, m.Created); err != nil {
-			return err
-		}
-		return tx.Insert(&m, machine.Note{At: m.Created, Kind: "queued", Text: fmt.Sprintf("lane %s, wallet %s", m.Lane, m.Wallet)})
-	})
+	err = s.intake.add(&m)
 	if errors.Is(err, store.ErrExists) {
 		return s.acceptAgain(ctx, &m)
+	}
+	if errors.Is(err, errSenderPaused) {
+		return "", errPaused(m.Msg.From)
 	}
 	if err != nil {
 		return "", fmt.Errorf("store message: %w", err)
@@ -63,6 +61,10 @@ func (s *Service) acceptAgain(ctx context.Context, m *machine.Message) (string, 
 	return m.ID, nil
 }
 
+func errPaused(a address.Address) error {
+	return api.Errorf(api.CodePrecondition, "address %s is paused", a).WithHint("resume it with `venus-messager address active %s`", a)
+}
+
 // checked turns a request into a message, resolving its sender and wallet.
 func (s *Service) checked(ctx context.Context, id, user, walletName string, msg *types.Message, lim machine.Limits) (machine.Message, error) {
 	var none machine.Message
@@ -82,9 +84,6 @@ func (s *Service) checked(ctx context.Context, id, user, walletName string, msg 
 	}
 	if walletName, err = s.wallets.holder(ctx, walletName, own.From); err != nil {
 		return none, err
-	}
-	if sender, err := s.db.Sender(ctx, own.From); err == nil && sender.Paused {
-		return none, api.Errorf(api.CodePrecondition, "address %s is paused", own.From).WithHint("resume it with `venus-messager address active %s`", own.From)
 	}
 	m := machine.New(id, user, walletName, own, lim, s.clk.Now())
 	raw, err := m.Msg.Serialize()

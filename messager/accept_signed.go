@@ -32,7 +32,7 @@ func (s *Service) AcceptSigned(ctx context.Context, user string, sm *types.Signe
 		return "", api.Errorf(api.CodeInvalid, "the signature is not by %s for this message: %w", from, err)
 	}
 	if sender, err := s.db.Sender(ctx, from); err == nil && sender.Paused {
-		return "", api.Errorf(api.CodePrecondition, "address %s is paused", from).WithHint("resume it with `venus-messager address active %s`", from)
+		return "", errPaused(from)
 	}
 	m := machine.NewSigned(user, sm, s.clk.Now())
 	if have, err := s.db.ByNonce(ctx, from, sm.Message.Nonce); err == nil {

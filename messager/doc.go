@@ -3,7 +3,7 @@
 // follows the chain until they are executed, whatever happens on the way.
 //
 // Start reading at Service (service.go). The life of a message: accept (accept.go)
-// makes it durable; its sender's worker (worker.go) estimates, has it signed and
+// makes it durable (intake.go: many at once); its sender's worker (worker.go) estimates, has it signed and
 // assigns the nonce; push.go hands it to the node; follow.go sees it land;
 // reconcile.go asks the chain when a notification may have been missed;
 // replace.go signs a stuck one again. The rules are in package machine, the

@@ -663,3 +663,10 @@ func (w *modelWallet) WalletSign(ctx context.Context, a address.Address, toSign 
 	w.signed++
 	return crypto.Sign(stcrypto.SigTypeSecp256k1, priv, toSign)
 }
+
+// tipsetOf returns a tipset by its key.
+func (n *modelNode) tipsetOf(key types.TipSetKey) *types.TipSet {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.tipsets[key]
+}

@@ -292,7 +292,7 @@ func (s *Service) advance(ctx context.Context, ts *types.TipSet) error {
 	if head := s.Head(); head != nil && head.Key() != ts.Parents() {
 		return fmt.Errorf("the node applies tipset %d, which is not on top of %d: a notification is missing", ts.Height(), head.Height())
 	}
-	waiting, err := s.db.List(ctx, store.Query{States: []machine.State{machine.Signed, machine.Pending}})
+	waiting, err := s.db.Waiting(ctx)
 	if err != nil {
 		return err
 	}
@@ -322,11 +322,10 @@ type spot struct {
 }
 
 // landedIn finds which waiting messages were executed by ts, or lost their nonce.
-func (s *Service) landedIn(ctx context.Context, ts *types.TipSet, waiting []machine.Message) ([]change, error) {
-	bySpot := make(map[spot]*machine.Message, len(waiting))
-	for i := range waiting {
-		m := &waiting[i]
-		bySpot[spot{string(m.Msg.From.Bytes()), m.Msg.Nonce}] = m
+func (s *Service) landedIn(ctx context.Context, ts *types.TipSet, waiting []store.Waiting) ([]change, error) {
+	bySpot := make(map[spot]string, len(waiting))
+	for _, m := range waiting {
+		bySpot[spot{m.From, m.Nonce}] = m.ID
 	}
 	cctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
@@ -337,7 +336,7 @@ func (s *Service) landedIn(ctx context.Context, ts *types.TipSet, waiting []mach
 	}
 	var hits []int
 	for i, m := range msgs {
-		if m.Message != nil && bySpot[spot{string(m.Message.From.Bytes()), m.Message.Nonce}] != nil {
+		if m.Message != nil && bySpot[spot{string(m.Message.From.Bytes()), m.Message.Nonce}] != "" {
 			hits = append(hits, i)
 		}
 	}
@@ -357,20 +356,20 @@ func (s *Service) landedIn(ctx context.Context, ts *types.TipSet, waiting []mach
 	}
 	var out []change
 	for _, i := range hits {
-		m := bySpot[spot{string(msgs[i].Message.From.Bytes()), msgs[i].Message.Nonce}]
-		ev, err := s.fate(ctx, m, msgs[i].Cid, receipts[i], included, refOf(ts))
+		id := bySpot[spot{string(msgs[i].Message.From.Bytes()), msgs[i].Message.Nonce}]
+		ev, err := s.fate(ctx, id, msgs[i].Cid, receipts[i], included, refOf(ts))
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, change{m.ID, ev})
+		out = append(out, change{id, ev})
 	}
 	return out, nil
 }
 
 // fate is Landed if the executed message is one of ours for that nonce, whichever
 // attempt, else NonceTaken.
-func (s *Service) fate(ctx context.Context, m *machine.Message, executed cid.Cid, r *types.MessageReceipt, included *types.TipSet, exec machine.TipSetRef) (machine.Event, error) {
-	attempts, err := s.db.Attempts(ctx, m.ID)
+func (s *Service) fate(ctx context.Context, id string, executed cid.Cid, r *types.MessageReceipt, included *types.TipSet, exec machine.TipSetRef) (machine.Event, error) {
+	attempts, err := s.db.Attempts(ctx, id)
 	if err != nil {
 		return nil, err
 	}

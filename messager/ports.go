@@ -67,4 +67,5 @@ const (
 	estimateTimeout = 60 * time.Second
 	signTimeout     = 10 * time.Second
 	listTimeout     = 3 * time.Second
+	intakeTimeout   = 30 * time.Second
 )

@@ -58,7 +58,7 @@ func (w *world) moveHead(ts *types.TipSet) {
 func (w *world) act() {
 	sender := rapid.SampledFrom(w.senders).Draw(w.rt, "sender")
 	switch rapid.SampledFrom([]string{
-		"push", "push", "drain", "drain", "mine", "mine", "mine", "tell", "tell", "reorg", "replace", "crash", "nodeFails", "walletFails", "poolLost", "missed", "reconcile",
+		"push", "push", "drain", "drain", "mine", "mine", "mine", "tell", "tell", "reorg", "reorg", "replace", "crash", "run", "nodeFails", "walletFails", "poolLost", "missed", "reconcile",
 	}).Draw(w.rt, "act") {
 	case "push":
 		w.ids = append(w.ids, w.push(fmt.Sprint("m", len(w.ids)), sender, 16))
@@ -72,12 +72,23 @@ func (w *world) act() {
 		w.tell()
 	case "reorg":
 		base := w.node.Head()
-		for i := rapid.IntRange(1, 4).Draw(w.rt, "depth"); i > 0 && base.Height() > 0; i-- {
+		for i := rapid.SampledFrom([]int{1, 1, 1, 2, 2, 3, 4, 10, 100, 900}).Draw(w.rt, "depth"); i > 0 && base.Height() > 0; i-- {
 			base = w.node.tipsets[base.Parents()]
 		}
 		for range rapid.IntRange(0, 4).Draw(w.rt, "new") {
 			take := rapid.IntRange(0, 3).Draw(w.rt, "take")
 			base = w.node.mine(base, 0, func(*types.SignedMessage) bool { take--; return take >= 0 })
+		}
+		w.moveHead(base)
+	case "run":
+		// A long stretch of chain, told at once or never.
+		if rapid.IntRange(0, 3).Draw(w.rt, "rarely") > 0 {
+			return
+		}
+		base := w.node.Head()
+		for i := range rapid.SampledFrom([]int{20, 100, 900, 1000}).Draw(w.rt, "length") {
+			take := 1
+			base = w.node.mine(base, 0, func(*types.SignedMessage) bool { take--; return i%7 == 0 && take >= 0 })
 		}
 		w.moveHead(base)
 	case "replace":
@@ -160,8 +171,8 @@ func (w *world) check() {
 	}
 }
 
-// TestM5_ReorgProperty: under any order of pushes, blocks, reorgs, crashes and
-// failures every message lands exactly once, and the messager's account of it is
+// TestM5_ReorgProperty: under any order of pushes, blocks, reorgs up to finality,
+// crashes, missed notifications and failures every message lands exactly once, and the messager's account of it is
 // the chain's.
 func TestM5_ReorgProperty(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {

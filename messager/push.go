@@ -2,6 +2,7 @@ package messager
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -71,10 +72,10 @@ func (w *worker) push(ctx context.Context, fresh []machine.Message) error {
 	if err := fault.Point("messager/pushed"); err != nil {
 		return err
 	}
-	changes := make([]change, 0, len(fresh))
-	for _, m := range fresh[:taken] {
-		changes = append(changes, change{m.ID, machine.Pushed{Node: to.Name}})
+	if err := w.s.pushed(ctx, fresh[:taken], to.Name); err != nil {
+		return fmt.Errorf("record pushes: %w", err)
 	}
+	var changes []change
 	if refusal != nil {
 		d := machine.PushFailed{Reason: machine.PushRefused, Text: refusal.Error()}
 		if api.Explain(refusal).Code == api.CodeUnavailable {
@@ -211,4 +212,40 @@ func (e *extras) close() {
 	for _, x := range e.clients {
 		x.close()
 	}
+}
+
+// pushed records that a node has taken messages. As a rule they are as they were read;
+// else they are read again.
+func (s *Service) pushed(ctx context.Context, taken []machine.Message, name string) error {
+	if len(taken) == 0 {
+		return nil
+	}
+	now := s.clk.Now()
+	err := s.db.Update(ctx, func(tx *store.Tx) error {
+		for i := range taken {
+			next, note, err := taken[i].Step(machine.Pushed{Node: name}, now)
+			if err != nil {
+				return err
+			}
+			if err := tx.Change(&taken[i], &next, note); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, store.ErrStale) {
+		changes := make([]change, len(taken))
+		for i := range taken {
+			changes[i] = change{taken[i].ID, machine.Pushed{Node: name}}
+		}
+		return s.apply(ctx, changes, nil)
+	}
+	if err != nil {
+		return err
+	}
+	for i := range taken {
+		s.meters.event("pushed", &taken[i])
+		s.hub.tell(taken[i].ID)
+	}
+	return nil
 }

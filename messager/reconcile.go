@@ -136,7 +136,7 @@ func (s *Service) foundOnChain(ctx context.Context, m *machine.Message, found *n
 	if err != nil {
 		return nil, err
 	}
-	return s.fate(ctx, m, found.Message, &found.Receipt, included, refOf(exec))
+	return s.fate(ctx, m.ID, found.Message, &found.Receipt, included, refOf(exec))
 }
 
 // ReconcileAll asks the chain for the fate of all messages that may still change
@@ -157,21 +157,17 @@ func (s *Service) ReconcileAll(ctx context.Context) (int, error) {
 // reconcileAll compares with the chain every message that has a nonce and could
 // still change: those under way, and those decided within the last finality.
 func (s *Service) reconcileAll(ctx context.Context, at *types.TipSet) (int, error) {
-	all, err := s.db.List(ctx, store.Query{States: []machine.State{machine.Signed, machine.Pending, machine.OnChain, machine.Conflict}, Ascending: true})
+	all, err := s.db.List(ctx, store.Query{States: []machine.State{machine.Signed, machine.Pending}, Ascending: true})
 	if err != nil {
 		return 0, err
 	}
-	var top abi.ChainEpoch
-	for i := range all {
-		top = max(top, all[i].Executed.Height)
+	decided, err := s.db.DecidedLately(ctx, keepHeads)
+	if err != nil {
+		return 0, err
 	}
 	count := 0
-	for i := range all {
-		m := &all[i]
-		if m.State.Final() && m.Executed.Height < top-keepHeads {
-			continue
-		}
-		changed, err := s.reconcileOne(ctx, m, at)
+	for _, m := range append(all, decided...) {
+		changed, err := s.reconcileOne(ctx, &m, at)
 		if err != nil {
 			return count, err
 		}

@@ -102,7 +102,7 @@ func (s *Service) storeAgain(ctx context.Context, m *machine.Message, again mach
 				return err
 			}
 		}
-		if err := tx.Write(&n, note); err != nil {
+		if err := tx.Change(m, &n, note); err != nil {
 			return err
 		}
 		return tx.Attempt(&n)

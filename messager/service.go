@@ -64,6 +64,7 @@ type Service struct {
 	db      *store.DB
 	clk     clock.Clock
 	wallets *wallets
+	intake  intake
 	nodes   nodes
 	meters  *meters
 	extras  *extras
@@ -101,6 +102,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		leases: leases{fences: make(map[string]int64), unwell: unwellTicks, soon: make(chan struct{}, 1)},
 	}
 	s.wallets = newWallets(s)
+	s.intake = intake{s: s}
 	s.nodes = nodes{s: s, all: o.Nodes, views: make([]machine.NodeView, len(o.Nodes))}
 	s.meters = newMeters()
 	s.meters.registry.MustRegister(newGauges(s))
@@ -392,5 +394,5 @@ func (s *Service) applyOne(tx *store.Tx, c change, counted *[]func()) (bool, err
 	} else {
 		*counted = append(*counted, func() { s.meters.event(note.Kind, &next) })
 	}
-	return true, tx.Write(&next, note)
+	return true, tx.Change(&m, &next, note)
 }

@@ -342,7 +342,7 @@ func (w *worker) affordable(ctx context.Context, underway []machine.Message, pri
 
 // signedOffer is a message that has everything but its row in the database.
 type signedOffer struct {
-	id string
+	m  machine.Message
 	ev machine.Assigned
 }
 
@@ -373,7 +373,7 @@ func (w *worker) sign(ctx context.Context, offers []offer, next uint64) ([]signe
 			delays = append(delays, change{o.m.ID, d})
 			continue
 		}
-		out = append(out, signedOffer{o.m.ID, machine.Assigned{Msg: msg, Sig: *sig, Account: o.account}})
+		out = append(out, signedOffer{o.m, machine.Assigned{Msg: msg, Sig: *sig, Account: o.account}})
 		if !fills {
 			next++
 		}
@@ -410,23 +410,19 @@ func (w *worker) assign(ctx context.Context, sender store.Sender, next uint64, s
 			return err
 		}
 		for _, o := range signed {
-			m, err := tx.Get(o.id)
+			changed, note, err := o.m.Step(o.ev, now)
 			if err != nil {
-				return fmt.Errorf("message %s: %w", o.id, err)
+				return err
 			}
-			changed, note, err := m.Step(o.ev, now)
-			if err != nil {
-				// Given up meanwhile: the whole batch is signed again without it, because
-				// a nonce must not stay unused.
-				return fmt.Errorf("%w: %w", store.ErrStale, err)
-			}
-			if err := tx.Write(&changed, note); err != nil {
+			// One that was given up meanwhile is stale, and so is then the whole batch: it
+			// is signed again without it, because a nonce must not stay unused.
+			if err := tx.Change(&o.m, &changed, note); err != nil {
 				return err
 			}
 			if err := tx.Attempt(&changed); err != nil {
 				return err
 			}
-			ids = append(ids, o.id)
+			ids = append(ids, o.m.ID)
 		}
 		return nil
 	})

@@ -60,6 +60,42 @@ func (db *DB) Load(ctx context.Context, before time.Time) (Load, error) {
 	return l, nil
 }
 
+// Waiting is a message that has a nonce and no fate yet.
+type Waiting struct {
+	ID    string
+	From  string // the sender's bytes
+	Nonce uint64
+}
+
+// Waiting returns all messages that have a nonce and no fate yet.
+func (db *DB) Waiting(ctx context.Context) ([]Waiting, error) {
+	rows, err := db.r.QueryContext(ctx, "SELECT id, from_addr, nonce FROM messages WHERE state IN (?,?)", int(machine.Signed), int(machine.Pending))
+	if err != nil {
+		return nil, fmt.Errorf("list messages under way: %w", err)
+	}
+	defer rows.Close()
+	var out []Waiting
+	for rows.Next() {
+		var w Waiting
+		var from []byte
+		var nonce int64
+		if err := rows.Scan(&w.ID, &from, &nonce); err != nil {
+			return nil, fmt.Errorf("list messages under way: %w", err)
+		}
+		w.From, w.Nonce = string(from), uint64(nonce)
+		out = append(out, w)
+	}
+	return out, rows.Err()
+}
+
+// DecidedLately returns the messages whose fate was decided within some epochs of the
+// latest one.
+func (db *DB) DecidedLately(ctx context.Context, epochs int) ([]machine.Message, error) {
+	rows, err := db.r.QueryContext(ctx, selectMessages+" WHERE executed_height>=(SELECT MAX(executed_height) FROM messages)-? AND state IN (?,?) ORDER BY created_at",
+		epochs, int(machine.OnChain), int(machine.Conflict))
+	return all(rows, err)
+}
+
 // Contenders counts the senders that have a message to send now.
 func (db *DB) Contenders(ctx context.Context, now time.Time) (int, error) {
 	var n sql.NullInt64

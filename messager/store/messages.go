@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -135,47 +136,75 @@ func (r *row) fill(m *machine.Message) (err error) {
 
 // Insert adds a new message; a taken id is ErrExists.
 func (t *Tx) Insert(m *machine.Message, n machine.Note) error {
-	q := "INSERT INTO messages (" + strings.Join(columns, ",") + ") VALUES (" + strings.TrimSuffix(strings.Repeat("?,", len(columns)), ",") + ")"
-	if _, err := t.exec(q, values(m)...); err != nil {
+	if err := t.InsertAll([]*machine.Message{m}); err != nil {
 		return fmt.Errorf("insert message %s: %w", m.ID, err)
 	}
-	return t.Note(m.ID, n)
+	t.Note(m.ID, n)
+	return nil
+}
+
+// InsertAll adds new messages, without a word in their histories; if any id is taken,
+// ErrExists, and none is added.
+func (t *Tx) InsertAll(ms []*machine.Message) error {
+	args := make([]any, 0, len(ms)*len(columns))
+	for _, m := range ms {
+		args = append(args, values(m)...)
+	}
+	return t.insertMany("messages ("+strings.Join(columns, ",")+")", len(columns), args)
 }
 
 // Write stores a changed message over the revision it was read with, and its
 // note. The stored revision is one higher; the caller's copy is updated too.
-func (t *Tx) Write(m *machine.Message, n machine.Note) error {
-	old := m.Rev
+func (t *Tx) Write(m *machine.Message, n machine.Note) error { return t.Change(nil, m, n) }
+
+// Change is Write for who still has the message as it was read: only what differs is
+// written, which spares the indexes.
+func (t *Tx) Change(old, m *machine.Message, n machine.Note) error {
+	rev := m.Rev
 	m.Rev++
-	sets := make([]string, 0, len(columns)-1)
-	for _, c := range columns[1:] {
-		sets = append(sets, c+"=?")
+	var sets []string
+	var args []any
+	now := values(m)
+	var was []any
+	if old != nil {
+		was = values(old)
 	}
-	args := append(values(m)[1:], m.ID, old)
-	count, err := t.exec("UPDATE messages SET "+strings.Join(sets, ",")+" WHERE id=? AND rev=?", args...)
+	for i, c := range columns[1:] {
+		if was == nil || !sameValue(was[i+1], now[i+1]) {
+			sets, args = append(sets, c+"=?"), append(args, now[i+1])
+		}
+	}
+	count, err := t.exec("UPDATE messages SET "+strings.Join(sets, ",")+" WHERE id=? AND rev=?", append(args, m.ID, rev)...)
 	if err == nil && count != 1 {
 		err = ErrStale
 	}
 	if err != nil {
-		m.Rev = old
+		m.Rev = rev
 		return fmt.Errorf("write message %s: %w", m.ID, err)
 	}
-	return t.Note(m.ID, n)
+	t.Note(m.ID, n)
+	return nil
+}
+
+func sameValue(a, b any) bool {
+	x, isBytes := a.([]byte)
+	y, bothBytes := b.([]byte)
+	if isBytes && bothBytes {
+		return bytes.Equal(x, y)
+	}
+	return isBytes == bothBytes && a == b
 }
 
 // Note adds a line to a message's history; an empty note adds nothing.
-func (t *Tx) Note(id string, n machine.Note) error {
+func (t *Tx) Note(id string, n machine.Note) {
 	if n.Kind == "" {
-		return nil
+		return
 	}
 	body := n.Text
 	if len(body) > maxErrorText {
 		body = strings.ToValidUTF8(body[:maxErrorText], "")
 	}
-	if _, err := t.exec("INSERT INTO notes (message_id, at, kind, text) VALUES (?,?,?,?)", id, nanos(n.At), n.Kind, body); err != nil {
-		return fmt.Errorf("note on message %s: %w", id, err)
-	}
-	return nil
+	t.notes = append(t.notes, id, nanos(n.At), n.Kind, body)
 }
 
 // Attempt keeps the signed bytes of a message's newest attempt for ever: any of
@@ -185,11 +214,7 @@ func (t *Tx) Attempt(m *machine.Message) error {
 	if err != nil {
 		return fmt.Errorf("encode attempt: %w", err)
 	}
-	_, err = t.exec("INSERT INTO attempts (signed_cid, unsigned_cid, message_id, signed, created_at) VALUES (?,?,?,?,?)",
-		m.SignedCid.String(), m.UnsignedCid.String(), m.ID, raw, nanos(m.Updated))
-	if err != nil {
-		return fmt.Errorf("store attempt of message %s: %w", m.ID, err)
-	}
+	t.attempts = append(t.attempts, m.SignedCid.String(), m.UnsignedCid.String(), m.ID, raw, nanos(m.Updated))
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/filecoin-project/go-address"
@@ -152,6 +153,33 @@ func (t *Tx) SetNonce(a address.Address, from, to uint64) error {
 		return fmt.Errorf("nonce of %s: %w", a, ErrStale)
 	}
 	return nil
+}
+
+// Paused tells for those of some addresses that have a row whether they are paused.
+func (t *Tx) Paused(as []address.Address) (map[address.Address]bool, error) {
+	args := make([]any, len(as))
+	for i, a := range as {
+		args[i] = a.Bytes()
+	}
+	rows, err := t.tx.QueryContext(t.ctx, "SELECT addr, paused FROM addresses WHERE addr IN ("+strings.TrimSuffix(strings.Repeat("?,", len(as)), ",")+")", args...)
+	if err != nil {
+		return nil, fmt.Errorf("look up addresses: %w", err)
+	}
+	defer rows.Close()
+	out := make(map[address.Address]bool, len(as))
+	for rows.Next() {
+		var raw []byte
+		var paused int64
+		if err := rows.Scan(&raw, &paused); err != nil {
+			return nil, fmt.Errorf("look up addresses: %w", err)
+		}
+		a, err := address.NewFromBytes(raw)
+		if err != nil {
+			return nil, fmt.Errorf("look up addresses: %w", err)
+		}
+		out[a] = paused != 0
+	}
+	return out, rows.Err()
 }
 
 // NextNonce returns a sender's next nonce within the transaction.
