@@ -221,6 +221,7 @@ func TestAPIAddresses(t *testing.T) {
 	for range gapPatience {
 		require.NoError(t, r.drain(r.addr))
 		require.Equal(t, machine.Queued, r.get("m").State, "somebody may be using the nonces that were skipped")
+		require.Contains(t, r.why("m"), "somebody may be using those in between")
 		r.step()
 	}
 	require.NoError(t, r.drain(r.addr))

@@ -3,10 +3,12 @@
 // follows the chain until they are executed, whatever happens on the way.
 //
 // Start reading at Service (service.go). The life of a message: accept (accept.go)
-// makes it durable (intake.go: many at once); its sender's worker (worker.go) estimates, has it signed and
-// assigns the nonce; push.go hands it to the node; follow.go sees it land;
-// reconcile.go asks the chain when a notification may have been missed;
-// replace.go signs a stuck one again. The rules are in package machine, the
+// makes it durable, many at once (intake.go); its sender's worker (worker.go)
+// estimates, has it signed and assigns the nonce; push.go hands it to the node;
+// line.go repairs the line of nonces; follow.go sees it land; reconcile.go asks the
+// chain when a notification may have been missed; replace.go signs a stuck one again.
+// leases.go shares the work with other messagers, nodes.go chooses among nodes,
+// tenancy.go keeps users apart. The rules are in package machine, the
 // tables in package store, the RPC methods in the api_*.go files.
 //
 // Invariants:

@@ -14,6 +14,7 @@ type withServers struct{ *testing.M }
 func (m withServers) Run() int { return mariadb.Run(m.M) }
 
 func TestMain(m *testing.M) {
+	asChild()
 	// Libraries start goroutines of their own when they are linked.
 	goleak.VerifyTestMain(withServers{m}, goleak.IgnoreCurrent())
 }

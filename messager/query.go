@@ -116,6 +116,12 @@ func (s *Service) hint(ctx context.Context, m *machine.Message) {
 	}
 	if reason, text := s.nodeTrouble(); reason != machine.NoReason {
 		m.Reason, m.Error = reason, text
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if text := s.heldUp[m.Msg.From]; text != "" && m.Error == "" {
+		m.Reason, m.Error = machine.HeldUp, text
 	}
 }
 

@@ -80,6 +80,8 @@ type Service struct {
 	mu      sync.Mutex
 	shared  Shared
 	workers map[address.Address]*worker
+	// heldUp is what holds all messages of a sender up.
+	heldUp map[address.Address]string
 	head    *types.TipSet
 	// moved is when the head last changed; fetching is set while the node itself
 	// fetches the chain from peers.
@@ -97,7 +99,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		o.Verify = crypto.Verify
 	}
 	s := &Service{
-		o: o, db: o.DB, clk: o.Clock, hub: newHub(), workers: make(map[address.Address]*worker),
+		o: o, db: o.DB, clk: o.Clock, hub: newHub(), workers: make(map[address.Address]*worker), heldUp: make(map[address.Address]string),
 		epoch: 30 * time.Second, nodeError: "the node was not reached yet", role: make(chan struct{}, 1),
 		leases: leases{fences: make(map[string]int64), unwell: unwellTicks, soon: make(chan struct{}, 1)},
 	}

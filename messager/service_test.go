@@ -148,6 +148,7 @@ func (r *rig) drain(a address.Address) error {
 	w := r.worker(a)
 	for i := 0; ; i++ {
 		again, err := w.round(context.Background())
+		w.tell(err)
 		if err != nil || !again {
 			return err
 		}
@@ -359,6 +360,7 @@ func TestM3_NodeInTrouble(t *testing.T) {
 		r.node.setFail(method, errAway)
 		require.Error(t, r.drain(r.addr), method)
 		require.Equal(t, machine.Queued, r.get(id).State)
+		require.Contains(t, r.why(id), "held up: ask the node for ")
 		r.node.setFail(method, nil)
 	}
 	r.node.setFail("MpoolBatchPush", errAway)

@@ -35,7 +35,9 @@ type worker struct {
 	poke    chan struct{}
 	started bool // guarded by Service.mu
 	// The rest belongs to the goroutine.
-	failures   int
+	failures int
+	// waiting is what the last round waits for, "" when nothing holds it up.
+	waiting    string
 	lastRepush time.Time
 	// lined is the head at which the line of nonces was looked after last.
 	lined types.TipSetKey
@@ -49,6 +51,7 @@ func (w *worker) self() []address.Address { return []address.Address{w.addr} }
 func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		again, err := w.round(ctx)
+		w.tell(err)
 		if again {
 			continue
 		}
@@ -71,6 +74,21 @@ func (w *worker) run(ctx context.Context) {
 			w.failures = 0
 		}
 		w.rest(ctx, pause)
+	}
+}
+
+// tell lets explanations know what holds all messages of the sender up.
+func (w *worker) tell(err error) {
+	text := w.waiting
+	if err != nil {
+		text = err.Error()
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	if text == "" {
+		delete(w.s.heldUp, w.addr)
+	} else {
+		w.s.heldUp[w.addr] = text
 	}
 }
 
@@ -97,6 +115,7 @@ func (w *worker) rest(ctx context.Context, pause time.Duration) {
 // at once.
 func (w *worker) round(ctx context.Context) (again bool, err error) {
 	s := w.s
+	w.waiting = ""
 	// Others may be at work for this sender; they push what they signed.
 	if fence, err := s.acquire(ctx, nonceLease(w.addr)); err != nil || fence == 0 {
 		return false, err
@@ -204,7 +223,8 @@ func (w *worker) send(ctx context.Context, sender store.Sender, underway, batch 
 		return false, err
 	}
 	if !l.settled && sender.NextNonce > l.next {
-		return false, nil // whether nonces were skipped shows within some epochs
+		w.waiting = fmt.Sprintf("nonce %d follows what is known, and %d was to be given out next: somebody may be using those in between, which shows within %d epochs", l.next, sender.NextNonce, gapPatience)
+		return false, nil
 	}
 	if batch, err = w.place(ctx, batch, l); err != nil || len(batch) == 0 {
 		return true, err

@@ -27,6 +27,7 @@ const (
 	Paused            Reason = "address paused"
 	PushRefused       Reason = "push refused"
 	NotAssigner       Reason = "another messager assigns"
+	HeldUp            Reason = "held up"
 )
 
 var exitPattern = regexp.MustCompile(`exit (?:code )?(?:[A-Za-z0-9_]+\()?(\d+)`)
