@@ -82,7 +82,7 @@ type Service struct {
 	workers map[address.Address]*worker
 	// heldUp is what holds all messages of a sender up.
 	heldUp map[address.Address]string
-	head    *types.TipSet
+	head   *types.TipSet
 	// moved is when the head last changed; fetching is set while the node itself
 	// fetches the chain from peers.
 	moved     time.Time

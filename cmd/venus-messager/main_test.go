@@ -120,6 +120,14 @@ func TestAsAPersonUsesIt(t *testing.T) {
 	p.run("address", "set-fee-params", "--max-fee", "70000000000000000", addr.String())
 	require.Contains(t, p.run("share-params", "set", "--sel-msg-num", "9"), `"selMsgNum": 9`)
 	require.Contains(t, p.run("share-params", "get"), `"gasOverEstimation": 1.25`)
+	require.Contains(t, p.run("share-params", "set", "--global-msg-num", "5", "--replace-budget", "1000"), `"replaceBudget": "1000"`)
+	p.run("fee-rule", "set", "--method", "5", "--max-fee", "70000000000000000")
+	p.run("fee-rule", "set", "--sender", addr.String(), "--actor", "f01000", "--max-feecap", "9")
+	rules := p.run("fee-rule", "list")
+	require.Contains(t, rules, "70000000000000000")
+	require.Contains(t, rules, addr.String())
+	p.run("fee-rule", "del", "--method", "5")
+	require.NotContains(t, p.run("fee-rule", "list"), "70000000000000000")
 	p.run("node", "add", "--name", "n", "--url", "/ip4/127.0.0.1/tcp/2", "--token", "canary.node.token")
 	require.NotContains(t, p.run("node", "list", "--json"), "canary")
 	p.run("node", "del", "n")
@@ -141,6 +149,10 @@ func TestAsAPersonUsesIt(t *testing.T) {
 		{render.ExitNotFound, []string{"wallet", "del", "x"}},
 		{render.ExitUsage, []string{"share-params", "set", "--max-fee", "0"}},
 		{render.ExitUsage, []string{"nonsense"}},
+		{render.ExitUsage, []string{"fee-rule", "set", "--max-fee", "1"}},
+		{render.ExitNotFound, []string{"fee-rule", "del", "--method", "77"}},
+		{render.ExitUsage, []string{"msg", "push-signed", filepath.Join(p.repo, "none")}},
+		{render.ExitUsage, []string{"msg", "push-signed", filepath.Join(p.repo, "config.toml")}},
 	} {
 		code, _, errOut := p.try(c.args...)
 		require.Equal(t, c.want, code, "%v: %s", c.args, errOut)
