@@ -82,7 +82,7 @@ func (a *API) SaveNode(ctx context.Context, n msgapi.NodeSpec) error {
 		return api.Errorf(api.CodeInvalid, "name and url cannot be empty")
 	}
 	err := a.s.db.Update(ctx, func(tx *store.Tx) error {
-		return tx.AddNode(store.Node{Name: n.Name, URL: n.URL, Token: rpc.CleanToken(n.Token)})
+		return tx.AddNode(store.Node{Name: n.Name, URL: n.URL, Token: rpc.CleanToken(n.Token), Gossip: n.Gossip})
 	})
 	if errors.Is(err, store.ErrExists) {
 		return api.Errorf(api.CodeConflict, "there is a node named %q already", n.Name)
@@ -133,7 +133,7 @@ func (a *API) ListNode(ctx context.Context) ([]*msgapi.Node, error) {
 	}
 	out := []*msgapi.Node{}
 	for _, n := range all {
-		out = append(out, &msgapi.Node{Name: n.Name, URL: n.URL})
+		out = append(out, &msgapi.Node{Name: n.Name, URL: n.URL, Gossip: n.Gossip})
 	}
 	return out, nil
 }

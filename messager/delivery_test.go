@@ -351,3 +351,32 @@ func (r *rig) nodeNow(n *modelNode) {
 	r.node = n
 	r.sync()
 }
+
+// TestPublishing: what the node in use has taken also goes to the nodes that are only
+// for publishing, into the pool of one and to the peers of another. One that fails
+// delays nothing.
+func TestPublishing(t *testing.T) {
+	r := newRig(t)
+	pools, peers, broken := newModelNode(r.clk.Now), newModelNode(r.clk.Now), newModelNode(r.clk.Now)
+	broken.setFail("*", errAway)
+	r.o.DialNode = func(url, _ string) (Publisher, func(), error) {
+		return map[string]Publisher{"pool": pools, "peers": peers, "broken": broken}[url], func() {}, nil
+	}
+	a := NewAPI(r.Service, nil, "")
+	for _, n := range []msgapi.NodeSpec{{Name: "a", URL: "pool"}, {Name: "b", URL: "peers", Gossip: true}, {Name: "c", URL: "broken"}} {
+		require.NoError(t, a.SaveNode(t.Context(), n))
+	}
+	for range 3 {
+		r.push("", r.addr, 16)
+	}
+	require.NoError(t, r.drain(r.addr))
+	r.running.Wait()
+	require.Len(t, r.node.pushed, 3)
+	require.Len(t, pools.pushed, 3)
+	require.Empty(t, pools.gossiped)
+	require.Len(t, peers.gossiped, 3)
+	require.Empty(t, peers.pushed)
+	n, err := a.GetNode(t.Context(), "b")
+	require.NoError(t, err)
+	require.True(t, n.Gossip)
+}

@@ -47,6 +47,7 @@ type modelNode struct {
 	// failMethod makes the estimates of an actor method fail.
 	failMethod map[abi.MethodNum]string
 	pushed     []*types.SignedMessage
+	gossiped   []*types.SignedMessage
 	// onPush is told of every message that enters the pool.
 	onPush func(*types.SignedMessage)
 	exits  map[abi.MethodNum]exitcode.ExitCode
@@ -446,6 +447,15 @@ func (n *modelNode) MpoolPush(ctx context.Context, m *types.SignedMessage) (cid.
 		return cid.Undef, err
 	}
 	return m.Cid(), n.heard(n.push(m))
+}
+
+func (n *modelNode) MpoolPublishMessage(ctx context.Context, m *types.SignedMessage) error {
+	failed, done := n.begin(ctx, "MpoolPublishMessage")
+	defer done()
+	if failed == nil {
+		n.gossiped = append(n.gossiped, m)
+	}
+	return failed
 }
 
 // heard loses the answer to a push that arrived, while the node is deaf.

@@ -42,8 +42,9 @@ type PoolNode interface {
 	GasEstimateGasPremium(ctx context.Context, nBlocks uint64, sender address.Address, gasLimit int64, tsk types.TipSetKey) (abi.TokenAmount, error)
 }
 
-// Publisher takes signed messages into a node's pool.
+// Publisher takes signed messages into a node's pool, or passes them on to its peers.
 type Publisher interface {
+	MpoolPublishMessage(ctx context.Context, msg *types.SignedMessage) error
 	MpoolPush(ctx context.Context, msg *types.SignedMessage) (cid.Cid, error)
 	MpoolBatchPush(ctx context.Context, msgs []*types.SignedMessage) ([]cid.Cid, error)
 }

@@ -154,8 +154,9 @@ type extras struct {
 }
 
 type extra struct {
-	node  Publisher
-	close func()
+	node   Publisher
+	close  func()
+	gossip bool
 }
 
 const extraTimeout = 20 * time.Second
@@ -179,31 +180,44 @@ func (e *extras) load(ctx context.Context) {
 			log.Warnw("additional node is not usable", "name", n.Name, "err", err)
 			continue
 		}
-		e.clients[n.Name] = extra{p, closer}
+		e.clients[n.Name] = extra{p, closer, n.Gossip}
 	}
 }
 
 func (e *extras) publish(ctx context.Context, signed []*types.SignedMessage) {
-	to := make(map[string]Publisher)
+	to := make(map[string]extra)
 	for _, o := range e.s.nodes.others() {
-		to[o.Name] = o.Node
+		to[o.Name] = extra{node: o.Node}
 	}
 	e.mu.Lock()
 	for name, x := range e.clients {
-		to[name] = x.node
+		to[name] = x
 	}
 	e.mu.Unlock()
-	for name, p := range to {
+	for name, x := range to {
 		e.s.running.Go(func() {
 			recovered("publish to "+name, func() {
 				cctx, cancel := context.WithTimeout(ctx, extraTimeout)
 				defer cancel()
-				if _, err := p.MpoolBatchPush(cctx, signed); err != nil {
+				if err := x.publish(cctx, signed); err != nil {
 					log.Debugw("additional node did not take messages", "name", name, "err", err)
 				}
 			})
 		})
 	}
+}
+
+func (x extra) publish(ctx context.Context, signed []*types.SignedMessage) error {
+	if !x.gossip {
+		_, err := x.node.MpoolBatchPush(ctx, signed)
+		return err
+	}
+	for _, m := range signed {
+		if err := x.node.MpoolPublishMessage(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *extras) close() {

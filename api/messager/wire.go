@@ -140,6 +140,8 @@ type NodeSpec struct {
 	Name  string
 	URL   string
 	Token string
+	// Gossip: the node only passes messages on to its peers and keeps none in its pool.
+	Gossip bool
 }
 
 // String leaves the token out.
@@ -150,6 +152,7 @@ func (n NodeSpec) GoString() string { return n.String() }
 
 // Node is such a node as it may be shown.
 type Node struct {
-	Name string
-	URL  string
+	Name   string
+	URL    string
+	Gossip bool
 }

@@ -206,12 +206,13 @@ func nodes() *cli.Command {
 	return &cli.Command{Name: "node", Usage: "nodes that messages are also published through", Commands: []*cli.Command{
 		call(&cli.Command{Name: "add", Usage: "add a node", Flags: append(tokenFlags(),
 			&cli.StringFlag{Name: "name", Required: true}, &cli.StringFlag{Name: "url", Required: true, Usage: "where the node listens, /ip4/1.2.3.4/tcp/3453"},
+			&cli.BoolFlag{Name: "gossip", Usage: "it only passes messages on to its peers and keeps none in its pool"},
 		)}, nil, func(ctx context.Context, cmd *cli.Command, c *client, _ *render.Printer) error {
 			token, err := connect.Given(cmd, "token")
 			if err != nil {
 				return err
 			}
-			return c.SaveNode(ctx, msgapi.NodeSpec{Name: cmd.String("name"), URL: cmd.String("url"), Token: token})
+			return c.SaveNode(ctx, msgapi.NodeSpec{Name: cmd.String("name"), URL: cmd.String("url"), Token: token, Gossip: cmd.Bool("gossip")})
 		}),
 		call(&cli.Command{Name: "list", Usage: "list the nodes"}, nil, func(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
 			ns, err := c.ListNode(ctx)
@@ -219,9 +220,9 @@ func nodes() *cli.Command {
 				return err
 			}
 			return p.Result(ns, func() {
-				t := render.NewTable("Name", "Url")
+				t := render.NewTable("Name", "Url", "Gossip only")
 				for _, n := range ns {
-					t.Row(n.Name, n.URL)
+					t.Row(n.Name, n.URL, n.Gossip)
 				}
 				p.Table(t)
 			})

@@ -139,9 +139,20 @@ func (db *DB) openMySQL(ctx context.Context, dsn string) error {
 }
 
 func (db *DB) migrate(ctx context.Context) error {
+	p, err := db.provider()
+	if err != nil {
+		return err
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("bring the database's tables up to date: %w", err)
+	}
+	return nil
+}
+
+func (db *DB) provider() (*goose.Provider, error) {
 	sub, err := fs.Sub(migrations, "migrations/"+db.kind)
 	if err != nil {
-		return fmt.Errorf("find migrations: %w", err)
+		return nil, fmt.Errorf("find migrations: %w", err)
 	}
 	dialect := goose.DialectSQLite3
 	if db.kind == MySQL {
@@ -149,12 +160,9 @@ func (db *DB) migrate(ctx context.Context) error {
 	}
 	p, err := goose.NewProvider(dialect, db.w, sub)
 	if err != nil {
-		return fmt.Errorf("prepare migrations: %w", err)
+		return nil, fmt.Errorf("prepare migrations: %w", err)
 	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("bring the database's tables up to date: %w", err)
-	}
-	return nil
+	return p, nil
 }
 
 // Close closes the database.

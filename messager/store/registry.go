@@ -58,7 +58,11 @@ type WalletAddress struct {
 }
 
 // Node is a node to publish through besides the main one.
-type Node struct{ Name, URL, Token string }
+type Node struct {
+	Name, URL, Token string
+	// Gossip: it only passes messages on to its peers, its pool keeps none.
+	Gossip bool
+}
 
 // String leaves the token out.
 func (n Node) String() string { return n.Name + " " + n.URL }
@@ -292,7 +296,7 @@ func (db *DB) WalletAddresses(ctx context.Context) ([]WalletAddress, error) {
 
 // Nodes returns the additional nodes by name.
 func (db *DB) Nodes(ctx context.Context) ([]Node, error) {
-	rows, err := db.r.QueryContext(ctx, "SELECT name, url, token FROM nodes ORDER BY name")
+	rows, err := db.r.QueryContext(ctx, "SELECT name, url, token, gossip FROM nodes ORDER BY name")
 	if err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
@@ -300,9 +304,11 @@ func (db *DB) Nodes(ctx context.Context) ([]Node, error) {
 	var out []Node
 	for rows.Next() {
 		var n Node
-		if err := rows.Scan(&n.Name, &n.URL, &n.Token); err != nil {
+		var gossip int64
+		if err := rows.Scan(&n.Name, &n.URL, &n.Token, &gossip); err != nil {
 			return nil, fmt.Errorf("list nodes: %w", err)
 		}
+		n.Gossip = gossip != 0
 		out = append(out, n)
 	}
 	return out, rows.Err()
@@ -310,7 +316,11 @@ func (db *DB) Nodes(ctx context.Context) ([]Node, error) {
 
 // AddNode stores an additional node; a taken name is ErrExists.
 func (t *Tx) AddNode(n Node) error {
-	_, err := t.exec("INSERT INTO nodes (name, url, token) VALUES (?,?,?)", n.Name, n.URL, n.Token)
+	gossip := 0
+	if n.Gossip {
+		gossip = 1
+	}
+	_, err := t.exec("INSERT INTO nodes (name, url, token, gossip) VALUES (?,?,?,?)", n.Name, n.URL, n.Token, gossip)
 	return err
 }
 
