@@ -154,7 +154,7 @@ func (a *API) ListWalletAddress(ctx context.Context) ([]*msgapi.WalletAddress, e
 		if sender, err := a.s.db.Sender(ctx, w.Addr); err == nil && sender.Paused {
 			state = "Forbidden"
 		}
-		if e := a.s.wallets.get(w.Wallet); e != nil && e.Removing {
+		if e := a.s.wallets.get(w.Wallet); e != nil && a.s.wallets.removing(e) {
 			state = "Removing"
 		}
 		if !w.Present {

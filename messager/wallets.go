@@ -254,7 +254,7 @@ func (ws *wallets) holder(ctx context.Context, name string, a address.Address) (
 			WithHint("add the wallet with `venus-messager wallet add`, or make the key in a wallet that is added")
 	}
 	e := ws.get(name)
-	if e == nil || e.Removing {
+	if e == nil || ws.removing(e) {
 		return "", api.Errorf(api.CodeNotFound, "there is no wallet named %q", name).
 			WithHint("see `venus-messager wallet list`; add one with `venus-messager wallet add --name %s --url URL --token TOKEN`", name)
 	}
@@ -269,6 +269,13 @@ func (ws *wallets) holder(ctx context.Context, name string, a address.Address) (
 		return "", api.Errorf(api.CodeNotFound, "address %s not in wallet", a).WithHint("wallet %s does not hold this key; see `venus-wallet list`", name)
 	}
 	return name, nil
+}
+
+// removing tells whether a wallet is going; another messager may have decided so.
+func (ws *wallets) removing(e *walletEntry) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return e.Removing
 }
 
 func (ws *wallets) holds(e *walletEntry, a address.Address) bool {
@@ -324,7 +331,7 @@ func (ws *wallets) sign(ctx context.Context, name string, msg *types.Message) (*
 // under way.
 func (ws *wallets) finishRemovals(ctx context.Context) {
 	for _, e := range ws.all() {
-		if !e.Removing {
+		if !ws.removing(e) {
 			continue
 		}
 		n, err := ws.s.db.Count(ctx, store.Query{Wallet: e.Name, States: []machine.State{machine.Queued, machine.Signed, machine.Pending}})
