@@ -128,7 +128,13 @@ func (s *Service) renew(ctx context.Context) error {
 			log.Warnw("a lease was lost", "lease", name)
 			delete(l.fences, name)
 		case machine.Preferred(alive, name) != s.o.Holder:
-			delete(l.fences, name)
+			delete(l.fences, name) // and released below
+		}
+	}
+	for name := range held {
+		// Of an earlier life of this messager, or of a commit whose answer was lost: kept
+		// alive it would keep others from it.
+		if _, ok := l.fences[name]; !ok && machine.Preferred(alive, name) != s.o.Holder {
 			leave = append(leave, name)
 		}
 	}

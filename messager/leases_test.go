@@ -264,3 +264,32 @@ func bothAtOnce(t *testing.T, a *rig) {
 		byNonce[slot] = p.Cid().String()
 	}
 }
+
+// TestM12_LeasesOfAnEarlierLife: what a messager held before it was restarted goes to
+// whoever should have it by now, and is not kept by name alone.
+func TestM12_LeasesOfAnEarlierLife(t *testing.T) {
+	a := newRig(t)
+	senders := a.senders(t, 6)
+	for i, s := range senders {
+		a.push(fmt.Sprint("x", i), s, 16)
+		require.NoError(t, a.drain(s))
+	}
+	a.crash()
+	a.sync()
+	b := a.another("b")
+	rs := []*rig{a, b}
+	for i, s := range senders {
+		b.push(fmt.Sprint("y", i), s, 16)
+	}
+	for range 4 {
+		both(rs, senders)
+	}
+	moved := 0
+	for i, s := range senders {
+		require.Equal(t, machine.OnChain, b.get(fmt.Sprint("y", i)).State)
+		if owner(t, s, rs...) == b {
+			moved++
+		}
+	}
+	require.NotZero(t, moved)
+}
