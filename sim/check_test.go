@@ -104,16 +104,16 @@ func TestBrokenStatesAreFound(t *testing.T) {
 		require.NotEmpty(t, full, forged.name)
 		require.Contains(t, full[len(full)-1]+full[0], forged.says, forged.name)
 
-		step := check.New(f.store)
+		step := check.New()
 		for _, s := range []struct {
 			root cid.Cid
 			want []string
 		}{{f.root, nil}, {forged.root, full}, {f.root, nil}} {
-			found, err := step.Check(ctx, s.root, head.Height())
+			found, err := step.Check(ctx, f.store, s.root, head.Height())
 			require.NoError(t, err, forged.name)
 			require.Equal(t, s.want, found, forged.name)
 		}
 	}
-	_, err = check.New(f.store).Check(ctx, head.Cids()[0], 1)
+	_, err = check.New().Check(ctx, f.store, head.Cids()[0], 1)
 	require.Error(t, err, "a block is no state")
 }

@@ -4,7 +4,7 @@
 // Start at Run, which mines a number of epochs and reports; World is the chain with its miners for tests that want to
 // drive it themselves.
 //
-// After every tipset the state is held against all invariants of the actors (package state/check). With
+// After every epoch, null rounds too, the state is held against all invariants of the actors (package state/check). With
 // Config.Operations, miners and people send all kinds of messages as well: operator draws them from the table in
 // operations.go, and a model in plain maps foretells how each exits. The first outcome or state that is not as foretold
 // ends the run with an error that names the seed.

@@ -286,9 +286,6 @@ func (w *World) settleTipSet(ctx context.Context, ts *types.TipSet) error {
 			i++
 		}
 	}
-	if err := w.check(ctx, res.State, ts.Height()); err != nil {
-		return err
-	}
 	if w.ops == nil {
 		return nil
 	}

@@ -12,10 +12,12 @@ import (
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/ipfs/go-cid"
 
+	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/ipld"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/state/check"
 	"github.com/filecoin-venus/venus/types"
+	"github.com/filecoin-venus/venus/vm"
 )
 
 type bigFloat = gobig.Float
@@ -52,9 +54,9 @@ type Report struct {
 	Messages int64
 	Failed   int64
 	Miners   []MinerReport
-	// TotalFIL is the sum of all balances in attoFIL, the same after every tipset.
+	// TotalFIL is the sum of all balances in attoFIL, the same after every epoch.
 	TotalFIL abi.TokenAmount
-	// Checks counts the states held against all invariants, one after each tipset; Audits those read as a whole, to see
+	// Checks counts the states held against all invariants, one after each epoch, null rounds included; Audits those read as a whole, to see
 	// that the checks from change to change miss nothing.
 	Checks int64
 	Audits int64
@@ -125,18 +127,36 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	return w.Report(ctx)
 }
 
-// check holds the state after a tipset against all invariants.
-func (w *World) check(ctx context.Context, root cid.Cid, epoch abi.ChainEpoch) error {
-	found, err := w.checker.Check(ctx, root, epoch)
+// checked is a machine whose last state is held against all invariants before anyone gets to see it.
+type checked struct {
+	chain.Machine
+	w   *World
+	cfg vm.Config
+}
+
+// machine opens the machine of an epoch. Null rounds have machines of their own, and so their states are checked too.
+func (w *World) machine(ctx context.Context, cfg vm.Config) (chain.Machine, error) {
+	m, err := chain.VMachine(ctx, cfg)
+	return &checked{m, w, cfg}, err
+}
+
+// Flush implements chain.Machine.
+func (m *checked) Flush(ctx context.Context) (cid.Cid, error) {
+	root, err := m.Machine.Flush(ctx)
 	if err != nil {
-		return err
+		return root, err
+	}
+	w := m.w
+	found, err := w.checker.Check(ctx, ipld.NewStore(ctx, m.cfg.Blocks), root, m.cfg.Epoch)
+	if err != nil {
+		return root, err
 	}
 	w.report.Checks++
 	w.report.TotalFIL = w.checker.TotalFIL()
 	if len(found) > 0 {
-		return fmt.Errorf("seed %d: the state %s breaks %d invariants: %s", w.cfg.Seed, root, len(found), strings.Join(found, "; "))
+		return root, fmt.Errorf("seed %d: the state %s after epoch %d breaks %d invariants: %s", w.cfg.Seed, root, m.cfg.Epoch, len(found), strings.Join(found, "; "))
 	}
-	return nil
+	return root, nil
 }
 
 // audit reads the whole state after head, and demands that nothing is wrong with it that check did not see.

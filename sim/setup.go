@@ -191,7 +191,7 @@ func NewWorld(ctx context.Context, cfg Config) (*World, error) {
 	}
 	w := &World{
 		Net: net, Clock: clock.NewSim(time.Unix(genesisTime, 0)), cfg: cfg, rng: rand.New(rand.NewSource(cfg.Seed)),
-		pool: newPool(), sent: map[cid.Cid]*draft{}, keys: map[address.Address]Key{},
+		pool: newPool(), sent: map[cid.Cid]*draft{}, keys: map[address.Address]Key{}, checker: check.New(),
 	}
 	if cfg.Blocks == nil {
 		w.cfg.Blocks, w.cfg.Meta = ipld.NewMemory(), chain.NewMemoryMeta()
@@ -208,7 +208,6 @@ func NewWorld(ctx context.Context, cfg Config) (*World, error) {
 		return nil, err
 	}
 	w.settled = w.Store.Genesis()
-	w.checker = check.New(ipld.NewStore(ctx, w.cfg.Blocks))
 	if cfg.Operations {
 		w.ops, err = newOperator(ctx, w)
 	}
@@ -308,7 +307,7 @@ func (w *World) openChain(ctx context.Context, header *types.BlockHeader) error 
 		return err
 	}
 	w.Store = store
-	if w.Exec, err = chain.NewExecutor(chain.ExecutorConfig{Store: store, Rounds: w.Schedule, Verifier: Verifier{}}); err != nil {
+	if w.Exec, err = chain.NewExecutor(chain.ExecutorConfig{Store: store, Rounds: w.Schedule, Verifier: Verifier{}, Machine: w.machine}); err != nil {
 		return err
 	}
 	w.Producer = consensus.NewProducer(w.Exec, w.Schedule)

@@ -25,7 +25,6 @@ import (
 // Checker judges states in a row. It keeps what it found about every actor and looks again only at those whose record in
 // the actors' table changed. Not safe for concurrent use.
 type Checker struct {
-	store cbor.IpldStore
 	// table is the root of the actors' table judged last, undefined before the first.
 	table cid.Cid
 	known map[address.Address]*entry
@@ -48,10 +47,10 @@ type entry struct {
 	market *market.State
 }
 
-// New makes a Checker that reads states from a store.
-func New(store cbor.IpldStore) *Checker {
+// New makes a Checker that has seen no state.
+func New() *Checker {
 	return &Checker{
-		store: store, known: map[address.Address]*entry{}, total: big.Zero(), pledged: big.Zero(), pledge: big.Zero(),
+		known: map[address.Address]*entry{}, total: big.Zero(), pledged: big.Zero(), pledge: big.Zero(),
 		miners: map[address.Address]*miner.StateSummary{},
 	}
 }
@@ -59,14 +58,15 @@ func New(store cbor.IpldStore) *Checker {
 // TotalFIL is the sum of all balances of the state judged last, in attoFIL.
 func (c *Checker) TotalFIL() abi.TokenAmount { return c.total }
 
-// Check judges the state under root as the one after an epoch; see Full. After an error the Checker must be given up.
-func (c *Checker) Check(ctx context.Context, root cid.Cid, epoch abi.ChainEpoch) ([]string, error) {
-	s := adt.WrapStore(ctx, c.store)
+// Check judges the state under root as the one after an epoch; see Full. The store must hold it and the one judged before.
+// After an error the Checker must be given up.
+func (c *Checker) Check(ctx context.Context, store cbor.IpldStore, root cid.Cid, epoch abi.ChainEpoch) ([]string, error) {
+	s := adt.WrapStore(ctx, store)
 	var sr types.StateRoot
 	if err := s.Get(ctx, root, &sr); err != nil {
 		return nil, fmt.Errorf("check state %s: %w", root, err)
 	}
-	changes, err := c.changes(ctx, sr.Actors)
+	changes, err := c.changes(ctx, store, sr.Actors)
 	if err != nil {
 		return nil, fmt.Errorf("check state %s: %w", root, err)
 	}
@@ -116,11 +116,11 @@ func tableOptions() []hamt.Option {
 }
 
 // changes compares the actors' table with the one judged last.
-func (c *Checker) changes(ctx context.Context, table cid.Cid) ([]change, error) {
+func (c *Checker) changes(ctx context.Context, store cbor.IpldStore, table cid.Cid) ([]change, error) {
 	if !c.table.Defined() {
-		return c.everything(ctx, table)
+		return everything(ctx, store, table)
 	}
-	diff, err := hamt.Diff(ctx, c.store, c.store, c.table, table, tableOptions()...)
+	diff, err := hamt.Diff(ctx, store, store, c.table, table, tableOptions()...)
 	if err != nil {
 		return nil, fmt.Errorf("compare actors: %w", err)
 	}
@@ -139,8 +139,8 @@ func (c *Checker) changes(ctx context.Context, table cid.Cid) ([]change, error) 
 	return out, nil
 }
 
-func (c *Checker) everything(ctx context.Context, table cid.Cid) ([]change, error) {
-	tree, err := states.LoadTree(adt.WrapStore(ctx, c.store), table)
+func everything(ctx context.Context, store cbor.IpldStore, table cid.Cid) ([]change, error) {
+	tree, err := states.LoadTree(adt.WrapStore(ctx, store), table)
 	if err != nil {
 		return nil, err
 	}
