@@ -76,7 +76,13 @@ func (c *Checker) Check(ctx context.Context, store cbor.IpldStore, root cid.Cid,
 		}
 	}
 	c.table = sr.Actors
-	return sorted(c.findings(), epoch), nil
+	return sorted(c.findings(), epoch, func(id abi.DealID) (abi.ChainEpoch, bool) {
+		d, found := c.market.Deals[id]
+		if !found {
+			return 0, false
+		}
+		return d.EndEpoch, true
+	}), nil
 }
 
 // findings joins what is wrong in actors and what does not fit between them.

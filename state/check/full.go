@@ -10,6 +10,7 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin/market"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/miner"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/power"
 	"github.com/filecoin-project/specs-actors/v7/actors/states"
@@ -40,7 +41,34 @@ func Full(ctx context.Context, store cbor.IpldStore, root cid.Cid, epoch abi.Cha
 	if err != nil {
 		return nil, fmt.Errorf("check pledges of state %s: %w", root, err)
 	}
-	return sorted(append(found.Messages(), comparePledge(recorded, pledged)...), epoch), nil
+	ends, err := dealEnds(tree)
+	if err != nil {
+		return nil, fmt.Errorf("check deals of state %s: %w", root, err)
+	}
+	return sorted(append(found.Messages(), comparePledge(recorded, pledged)...), epoch, ends), nil
+}
+
+// dealEnds finds the last epoch of a deal.
+func dealEnds(tree *states.Tree) (func(abi.DealID) (abi.ChainEpoch, bool), error) {
+	act, found, err := tree.GetActor(builtin.StorageMarketActorAddr)
+	if err != nil || !found {
+		return nil, fmt.Errorf("no market actor: %w", err)
+	}
+	var st market.State
+	if err := tree.Store.Get(tree.Store.Context(), act.Head, &st); err != nil {
+		return nil, err
+	}
+	deals, err := market.AsDealProposalArray(tree.Store, st.Proposals)
+	if err != nil {
+		return nil, err
+	}
+	return func(id abi.DealID) (abi.ChainEpoch, bool) {
+		d, found, err := deals.Get(id)
+		if err != nil || !found {
+			return 0, false
+		}
+		return d.EndEpoch, true
+	}, nil
 }
 
 // pledges reads the total that the power actor recorded and sums what the miners hold.
@@ -75,10 +103,10 @@ func comparePledge(recorded, pledged abi.TokenAmount) []string {
 }
 
 // sorted orders findings and takes out the remarks that need no care.
-func sorted(found []string, epoch abi.ChainEpoch) []string {
+func sorted(found []string, epoch abi.ChainEpoch, ends func(abi.DealID) (abi.ChainEpoch, bool)) []string {
 	var out []string
 	for _, f := range found {
-		if !harmless(f, epoch) {
+		if !harmless(f, epoch) && !overdue(f, epoch, ends) {
 			out = append(out, f)
 		}
 	}
@@ -95,4 +123,15 @@ func harmless(remark string, epoch abi.ChainEpoch) bool {
 	return strings.HasPrefix(remark, "090 multisig: non-zero locked balance") ||
 		remark == "01 init: unexpected singleton ID value 80" || remark == "01 init: unexpected singleton ID value 90" ||
 		epoch < 0 && remark == "02 reward: effective baseline power > baseline power"
+}
+
+// overdue tells the remark about a deal that is over and whose turn in the market's cron has not come. Its sector may have
+// been terminated since, for which there is nothing to slash any more, and compacted away.
+func overdue(remark string, epoch abi.ChainEpoch, ends func(abi.DealID) (abi.ChainEpoch, bool)) bool {
+	var id abi.DealID
+	if n, err := fmt.Sscanf(remark, "un-slashed deal %d not referenced in active sectors", &id); n != 1 || err != nil {
+		return false
+	}
+	end, found := ends(id)
+	return found && end <= epoch
 }
