@@ -135,11 +135,12 @@ func TestBLSAggregateVectors(t *testing.T) {
 	vectors.Count(t, "chain/bls-aggregates.json", len(file.Cases))
 }
 
-func TestAggregate(t *testing.T) {
-	var sigs, pubs, msgs [][]byte
-	for i := byte(0); i < 5; i++ {
+// signedBy is n messages, each with the signature of one of so many keys, in turn.
+func signedBy(t *testing.T, n, keys byte) (sigs, pubs, msgs [][]byte) {
+	t.Helper()
+	for i := range n {
 		seed := make([]byte, 32)
-		seed[0] = i
+		seed[0] = 1 + i%keys
 		priv, err := GenerateKeyFromSeed(gscrypto.SigTypeBLS, seed)
 		require.NoError(t, err)
 		pub, err := PublicKey(gscrypto.SigTypeBLS, priv)
@@ -148,6 +149,11 @@ func TestAggregate(t *testing.T) {
 		require.NoError(t, err)
 		sigs, pubs, msgs = append(sigs, sig.Data), append(pubs, pub), append(msgs, []byte{i})
 	}
+	return sigs, pubs, msgs
+}
+
+func TestAggregate(t *testing.T) {
+	sigs, pubs, msgs := signedBy(t, 5, 5)
 	agg, err := AggregateBLS(sigs)
 	require.NoError(t, err)
 	require.NoError(t, VerifyBLSAggregate(agg, pubs, msgs))
@@ -163,18 +169,7 @@ func TestAggregate(t *testing.T) {
 
 // TestAggregateOfFewSigners: messages of one key are verified together, and each of them is.
 func TestAggregateOfFewSigners(t *testing.T) {
-	var sigs, pubs, msgs [][]byte
-	for i := range byte(12) {
-		seed := make([]byte, 32)
-		seed[0] = 1 + i%3
-		priv, err := GenerateKeyFromSeed(gscrypto.SigTypeBLS, seed)
-		require.NoError(t, err)
-		pub, err := PublicKey(gscrypto.SigTypeBLS, priv)
-		require.NoError(t, err)
-		sig, err := Sign(gscrypto.SigTypeBLS, priv, []byte{i})
-		require.NoError(t, err)
-		sigs, pubs, msgs = append(sigs, sig.Data), append(pubs, pub), append(msgs, []byte{i})
-	}
+	sigs, pubs, msgs := signedBy(t, 12, 3)
 	agg, err := AggregateBLS(sigs)
 	require.NoError(t, err)
 	require.NoError(t, VerifyBLSAggregate(agg, pubs, msgs))
@@ -197,16 +192,11 @@ func TestBatch(t *testing.T) {
 		msg  []byte
 	}
 	var all []signed
-	for i := range byte(6) {
-		seed := make([]byte, 32)
-		seed[0] = 1 + i/2 // two signatures of each key
-		priv, err := GenerateKeyFromSeed(gscrypto.SigTypeBLS, seed)
+	sigs, pubs, msgs := signedBy(t, 6, 3)
+	for i := range sigs {
+		from, err := address.NewBLSAddress(pubs[i])
 		require.NoError(t, err)
-		from, err := AddressFor(gscrypto.SigTypeBLS, priv)
-		require.NoError(t, err)
-		sig, err := Sign(gscrypto.SigTypeBLS, priv, []byte{i})
-		require.NoError(t, err)
-		all = append(all, signed{sig.Data, from, []byte{i}})
+		all = append(all, signed{sigs[i], from, msgs[i]})
 	}
 	verify := func(list []signed) error {
 		var b Batch
