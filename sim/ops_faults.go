@@ -228,6 +228,7 @@ func (o *operator) extend(t *turn) (*draft, error) {
 		if !x.ok() {
 			return nil
 		}
+		m.ops.altered(where.deadline)
 		now, found, err := x.after.Sector(x.ctx, m.ID, old.SectorNumber)
 		if err == nil && (!found || now.Expiration != until) {
 			return fmt.Errorf("sector %d of %s was extended to %d, and does not show it", old.SectorNumber, m.ID, until)

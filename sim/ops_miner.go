@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-bitfield"
@@ -35,6 +36,13 @@ type minerBook struct {
 type badPost struct {
 	deadline uint64
 	close    abi.ChainEpoch
+}
+
+// altered tells that sectors of a deadline are no longer what a proof was about. A dispute books faults with the sectors as
+// they were when the window closed (actors-v7-miner.md 7.2, 29); what changed since makes it fail, or the actor's own sums
+// of power come out wrong. So nobody disputes there any more.
+func (b *minerBook) altered(deadline uint64) {
+	b.bad = slices.DeleteFunc(b.bad, func(p badPost) bool { return p.deadline == deadline })
 }
 
 // freeMiner picks a miner that nothing is under way for; nil when the first try meets a busy one.

@@ -440,6 +440,7 @@ func (o *operator) replicaUpdate(t *turn) (*draft, error) {
 			o.market.giveBack([][]abi.DealID{deals})
 			return nil
 		}
+		m.ops.altered(where.deadline)
 		now, found, err := x.after.Sector(x.ctx, m.ID, old.SectorNumber)
 		if err == nil && (!found || now.SealedCID != sealed || now.SectorKeyCID == nil || *now.SectorKeyCID != old.SealedCID) {
 			return fmt.Errorf("sector %d of %s was updated, and does not show it", old.SectorNumber, m.ID)
