@@ -128,8 +128,8 @@ func (g *guideWalk) auth(t *testing.T) {
 	health := fmt.Sprintf("http://127.0.0.1:%d/healthz", g.ports.Auth)
 	d := g.starts(startAuth)
 	d.answers(health)
-	// The optional part: a database in MySQL is refused with a reason, nothing is
-	// lost by trying.
+	// The optional part: MySQL without saying where it is is refused with a reason, and
+	// nothing is lost by trying.
 	config := filepath.Join(g.home, ".venus-auth", "config.toml")
 	text, err := os.ReadFile(config)
 	require.NoError(t, err)
@@ -137,7 +137,7 @@ func (g *guideWalk) auth(t *testing.T) {
 	d.kill()
 	require.NoError(t, os.WriteFile(config, []byte(strings.Replace(string(text), `"badger"`, `"mysql"`, 1)), 0o600))
 	d = g.background(g.filled(startAuth))
-	require.Contains(t, d.ends(time.Minute), "badger only")
+	require.Contains(t, d.ends(time.Minute), "DSN is missing")
 	require.NoError(t, os.WriteFile(config, text, 0o600))
 	g.starts(startAuth).answers(health)
 	for command, name := range map[string]string{genMiner: "miner", genMessager: "messager", genSealer: "sealer"} {
