@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	mh "github.com/multiformats/go-multihash"
+
+	"github.com/filecoin-venus/venus/internal/fsutil"
 )
 
 // Badger is a blockstore on disk. Writes are on disk when they return: a head
@@ -36,6 +39,10 @@ func OpenBadger(dir string) (*Badger, error) {
 		WithIndexCacheSize(64 << 20).
 		WithMemTableSize(32 << 20).
 		WithValueThreshold(4 << 10)
+	// Badger empties the log of a flushed table before it unlinks it, and does not open a store that has an empty one.
+	if err := fsutil.RemoveEmpty(filepath.Join(dir, "*.mem")); err != nil {
+		return nil, err
+	}
 	db, err := badger.Open(opts)
 	if err != nil {
 		return nil, fmt.Errorf("open block store %s: %w", dir, err)

@@ -122,7 +122,10 @@ func (d *Disk) open() error {
 		}
 		d.packs = append(d.packs, &packPart{name, p})
 	}
-	return d.removeOrphans()
+	if err := d.removeOrphans(); err != nil {
+		return err
+	}
+	return d.mergeHot()
 }
 
 // Guard has everything that writes ask first whether there is room, and fail with that error if not. Call it before the

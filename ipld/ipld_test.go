@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	blocks "github.com/ipfs/go-block-format"
@@ -20,7 +22,7 @@ import (
 var prefix = cid.Prefix{Version: 1, Codec: cid.DagCBOR, MhType: mh.BLAKE2B_MIN + 31, MhLength: 32}
 
 // put stores a list of links plus one text, as a tiny object graph.
-func put(t *testing.T, bs Blockstore, text string, links ...cid.Cid) cid.Cid {
+func put(t testing.TB, bs Blockstore, text string, links ...cid.Cid) cid.Cid {
 	t.Helper()
 	var buf bytes.Buffer
 	w := cbg.NewCborWriter(&buf)
@@ -98,6 +100,22 @@ func TestBadgerSurvivesReopen(t *testing.T) {
 	_, err = OpenBadger(dir)
 	require.Error(t, err, "a second opener is refused")
 	require.NoError(t, bs.Close())
+}
+
+// A kill may come between the two steps in which badger deletes the log of a table: what is left must not keep the store
+// shut.
+func TestBadgerOpensWithAnEmptyLog(t *testing.T) {
+	dir := t.TempDir()
+	b, err := OpenBadger(dir)
+	require.NoError(t, err)
+	c := put(t, b, "kept")
+	require.NoError(t, b.Close())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "00077.mem"), nil, 0o600))
+	b, err = OpenBadger(dir)
+	require.NoError(t, err)
+	_, err = b.Get(t.Context(), c)
+	require.NoError(t, err)
+	require.NoError(t, b.Close())
 }
 
 func TestBadgerCheckFindsDamage(t *testing.T) {

@@ -52,3 +52,21 @@ func RemoveTemps(path string) error {
 	}
 	return nil
 }
+
+// RemoveEmpty removes files of no length whose names match a pattern.
+func RemoveEmpty(pattern string) error {
+	list, err := filepath.Glob(pattern)
+	if err != nil {
+		return fmt.Errorf("look for empty files: %w", err)
+	}
+	for _, name := range list {
+		info, err := os.Stat(name)
+		if err != nil || info.Size() > 0 {
+			continue
+		}
+		if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
+			return fmt.Errorf("remove empty file: %w", err)
+		}
+	}
+	return nil
+}
