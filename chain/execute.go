@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"github.com/filecoin-project/go-address"
@@ -69,10 +70,13 @@ type Executor struct {
 	life     context.Context
 	stop     context.CancelFunc
 
-	// mu guards closed; running counts executions under way.
+	// mu guards closed, running, the number of executions under way, and still, which keeps new ones waiting; idle tells
+	// of every change of them.
 	mu      sync.Mutex
+	idle    *sync.Cond
 	closed  bool
-	running sync.WaitGroup
+	still   bool
+	running int
 }
 
 // ExecutorConfig is what an Executor is made of.
@@ -97,10 +101,12 @@ func NewExecutor(cfg ExecutorConfig) (*Executor, error) {
 		return nil, err
 	}
 	life, stop := context.WithCancel(context.Background())
-	return &Executor{
+	e := &Executor{
 		store: cfg.Store, rounds: cfg.Rounds, machine: cfg.Machine, verifier: cfg.Verifier, clock: cfg.Clock,
 		results: results, life: life, stop: stop,
-	}, nil
+	}
+	e.idle = sync.NewCond(&e.mu)
+	return e, nil
 }
 
 // ErrClosed: the executor was closed.
@@ -110,21 +116,83 @@ var ErrClosed = errors.New("executor is closed")
 // stores below may be closed.
 func (e *Executor) Close() {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.closed = true
-	e.mu.Unlock()
+	e.idle.Broadcast()
 	e.stop()
-	e.running.Wait()
+	for e.running > 0 {
+		e.idle.Wait()
+	}
 }
 
-// enter counts an execution in, unless the executor is closed.
+// enter counts an execution in, unless the executor is closed; leave counts it out. Executions that others wait for run
+// inside of those, so that they are let in while any is under way.
 func (e *Executor) enter() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for e.still && !e.closed {
+		e.idle.Wait()
+	}
 	if e.closed {
 		return ErrClosed
 	}
-	e.running.Add(1)
+	e.running++
 	return nil
+}
+
+func (e *Executor) leave() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.running--
+	e.idle.Broadcast()
+}
+
+// Still waits for a moment without executions and runs fn in it: nothing that was computed from older states is written
+// afterwards.
+func (e *Executor) Still(fn func() error) error {
+	e.mu.Lock()
+	for (e.running > 0 || e.still) && !e.closed {
+		e.idle.Wait()
+	}
+	if e.closed {
+		e.mu.Unlock()
+		return ErrClosed
+	}
+	e.still = true
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.still = false
+		e.idle.Broadcast()
+	}()
+	return fn()
+}
+
+// Forget drops what is remembered of results and tipsets, and the durable results whose states are gone from the store. It
+// returns how many of these there were.
+func (e *Executor) Forget(ctx context.Context) (int, error) {
+	e.results.Purge()
+	e.store.Forget()
+	var gone [][]byte
+	err := e.store.meta.Scan(ctx, prefixExec, func(key, value []byte) error {
+		if _, state, err := cid.CidFromBytes(value); err == nil {
+			if ok, err := e.store.blocks.Has(ctx, state); ok || err != nil {
+				return err
+			}
+		}
+		gone = append(gone, bytes.Clone(key))
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("look for results without states: %w", err)
+	}
+	for list := range slices.Chunk(gone, 1000) {
+		if err := e.store.meta.Delete(ctx, list...); err != nil {
+			return 0, err
+		}
+	}
+	return len(gone), nil
 }
 
 // Store is the chain that the executor works on.
@@ -150,7 +218,7 @@ func (e *Executor) Execute(ctx context.Context, ts *types.TipSet) (Result, error
 		if err := e.enter(); err != nil {
 			return nil, err
 		}
-		defer e.running.Done()
+		defer e.leave()
 		return e.resolve(e.life, ts)
 	})
 	select {
@@ -197,7 +265,7 @@ func (e *Executor) record(k types.TipSetKey, res Result) error {
 		return err
 	}
 	go func() {
-		defer e.running.Done()
+		defer e.leave()
 		value := append(res.State.Bytes(), res.Receipts.Bytes()...)
 		if err := e.store.meta.Put(context.WithoutCancel(e.life), execKey(k), value); err != nil {
 			log.Warnw("a tipset will have to be executed again after a restart", "tipset", k, "error", err)
@@ -208,9 +276,9 @@ func (e *Executor) record(k types.TipSetKey, res Result) error {
 
 func execKey(k types.TipSetKey) []byte { return append(bytes.Clone(prefixExec), k.Bytes()...) }
 
-// recorded looks up a durable result and makes sure that its roots are still in the store.
-func (e *Executor) recorded(ctx context.Context, k types.TipSetKey) (Result, bool, error) {
-	raw, err := e.store.meta.Get(ctx, execKey(k))
+// result looks up the durable result of a tipset.
+func (s *Store) result(ctx context.Context, k types.TipSetKey) (Result, bool, error) {
+	raw, err := s.meta.Get(ctx, execKey(k))
 	if err != nil || raw == nil {
 		return Result{}, false, err
 	}
@@ -222,14 +290,26 @@ func (e *Executor) recorded(ctx context.Context, k types.TipSetKey) (Result, boo
 	if err != nil {
 		return Result{}, false, nil
 	}
-	for _, c := range []cid.Cid{state, receipts} {
+	return Result{State: state, Receipts: receipts}, true, nil
+}
+
+// recorded looks up a durable result and makes sure that its roots are still in the store.
+func (e *Executor) recorded(ctx context.Context, k types.TipSetKey) (Result, bool, error) {
+	res, ok, err := e.store.result(ctx, k)
+	if err != nil || !ok {
+		return Result{}, false, err
+	}
+	for _, c := range []cid.Cid{res.State, res.Receipts} {
 		ok, err := e.store.blocks.Has(ctx, c)
 		if err != nil || !ok {
 			return Result{}, false, err
 		}
 	}
-	return Result{State: state, Receipts: receipts}, true, nil
+	return res, true, nil
 }
+
+// ErrStateGone: a state is older than what the store keeps.
+var ErrStateGone = errors.New("the state is not in the store any more")
 
 // ensureParentState runs ancestors again whose state is not in the store, oldest first.
 func (e *Executor) ensureParentState(ctx context.Context, ts *types.TipSet) error {
@@ -249,7 +329,9 @@ func (e *Executor) ensureParentState(ctx context.Context, ts *types.TipSet) erro
 		if parent.Height() == 0 {
 			return fmt.Errorf("state %s of genesis: %w", cur.ParentState(), ipld.ErrNotFound)
 		}
-		again = append(again, parent)
+		if again = append(again, parent); ts.Height()-parent.Height() > e.store.net.Finality {
+			return fmt.Errorf("state %s at height %d: %w, and too far from one that is", ts.ParentState(), ts.Height(), ErrStateGone)
+		}
 		cur = parent
 	}
 	for i := len(again) - 1; i >= 0; i-- {
@@ -269,6 +351,10 @@ func (e *Executor) Replay(ctx context.Context, ts *types.TipSet, applied Applied
 	if ts.Height() == 0 {
 		return e.Execute(ctx, ts)
 	}
+	if err := e.enter(); err != nil {
+		return Result{}, err
+	}
+	defer e.leave()
 	if err := e.ensureParentState(ctx, ts); err != nil {
 		return Result{}, err
 	}

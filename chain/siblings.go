@@ -45,6 +45,16 @@ func (x *siblingIndex) of(h *types.BlockHeader) []*types.BlockHeader {
 	return out
 }
 
+func (x *siblingIndex) all() []*types.BlockHeader {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var out []*types.BlockHeader
+	for _, list := range x.byHeight {
+		out = append(out, list...)
+	}
+	return out
+}
+
 func (x *siblingIndex) forget(below abi.ChainEpoch) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

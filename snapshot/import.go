@@ -298,14 +298,9 @@ type seen struct {
 	links  []ipld.Key
 }
 
-// headerMark is how the CBOR of a header begins: a list of 16.
-const headerMark = 0x90
-
 func examine(b ipld.CARBlock) (any, error) {
-	if len(b.Data) > 0 && b.Data[0] == headerMark && b.Cid.Prefix().Codec == cid.DagCBOR {
-		if h, err := types.DecodeBlock(b.Data); err == nil && h.Cid() == b.Cid {
-			return seen{header: h}, nil
-		}
+	if h := chain.AsHeader(b.Cid, b.Data); h != nil {
+		return seen{header: h}, nil
 	}
 	links, err := ipld.Children(b.Cid, b.Data)
 	if err != nil {
