@@ -26,6 +26,7 @@ type objectAPI struct {
 	disk *ipld.Disk
 	// exports has a place for every export that may run at once.
 	exports chan struct{}
+	prune   *pruner
 }
 
 // maxExports bounds the exports at once: each reads a large part of the store.

@@ -25,6 +25,20 @@ type FileConfig struct {
 	Beacon    BeaconConfig    `json:"beacon"`
 	Wallet    WalletConfig    `json:"wallet"`
 	Disk      DiskConfig      `json:"disk"`
+	Prune     PruneConfig     `json:"prune"`
+}
+
+// PruneConfig says when the node drops what it does not need from its store, and what it keeps beside that. By itself it
+// drops nothing: old states and messages are of use to those who ask for them.
+type PruneConfig struct {
+	// EveryHours and AboveMiB begin a pruning by themselves, the latter when that much was written since the last one; 0
+	// never does.
+	EveryHours uint64 `json:"everyHours"`
+	AboveMiB   uint64 `json:"aboveMiB"`
+	// KeepEpochs is for how many epochs states, receipts and messages stay; what finality and elections look back to stays
+	// in any case. KeepMessages keeps the messages of all epochs.
+	KeepEpochs   uint64 `json:"keepEpochs"`
+	KeepMessages bool   `json:"keepMessages"`
 }
 
 // DiskConfig says how much of the disk is left alone. Below ReserveMiB nothing is written to the stores until there is
@@ -142,6 +156,8 @@ type Options struct {
 
 	// free replaces the look at the disk in tests.
 	free func() (uint64, error)
+	// grace replaces what prunings wait, for tests.
+	grace time.Duration
 }
 
 // chooseNetwork finds the network's parameters: recorded at the first start,

@@ -14,6 +14,9 @@ import (
 type nodeMeters struct {
 	*meters.Meters
 	validation *prometheus.HistogramVec
+	prunings   *prometheus.CounterVec
+	pruned     prometheus.Counter
+	pruneTime  prometheus.Gauge
 }
 
 func newMeters(version, network string) *nodeMeters {
@@ -23,8 +26,13 @@ func newMeters(version, network string) *nodeMeters {
 			Name: "venus_block_validation_seconds", Help: "Time that a check of a block took, by check.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),
 		}, []string{"check"}),
+		prunings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "venus_store_prunings_total", Help: "Prunings of the store of chain objects, by how they ended (ok or failed).",
+		}, []string{"result"}),
+		pruned:    prometheus.NewCounter(prometheus.CounterOpts{Name: "venus_store_pruned_bytes_total", Help: "Disk that prunings gave back."}),
+		pruneTime: prometheus.NewGauge(prometheus.GaugeOpts{Name: "venus_store_pruning_seconds", Help: "How long the last pruning took."}),
 	}
-	m.Registry.MustRegister(m.validation)
+	m.Registry.MustRegister(m.validation, m.prunings, m.pruned, m.pruneTime)
 	return m
 }
 
@@ -49,6 +57,8 @@ func (m *nodeMeters) watch(v vitals, pool *mpool.Pool) {
 			return float64(free)
 		}},
 		{"venus_store_bytes", "Disk that the store of chain objects takes; may be a minute old.", func() float64 { return float64(v.disk.Size()) }},
+		{"venus_store_hot_bytes", "The part of it that was written since the last import or pruning.", func() float64 { return float64(v.disk.Usage().Hot) }},
+		{"venus_store_packed_blocks", "Blocks in the part that does not change.", func() float64 { return float64(v.disk.Usage().Packed) }},
 	} {
 		m.Gauge(g.name, g.help, g.read)
 	}

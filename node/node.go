@@ -126,8 +126,9 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	prune := n.newPruner(base, cfg.Prune, meters, o)
 	watch := vitals{
-		objectAPI: objectAPI{reader: base, disk: n.blocks, exports: make(chan struct{}, maxExports)}, sync: talk.sync, peers: func() int { return len(host.Network().Peers()) },
+		objectAPI: objectAPI{reader: base, disk: n.blocks, exports: make(chan struct{}, maxExports), prune: prune}, sync: talk.sync, peers: func() int { return len(host.Network().Peers()) },
 		room: n.disk, skew: talk.greetings.Skew,
 		lonely: o.Offline || len(n.Network.Bootstrap)+len(cfg.Bootstrap.Addresses) == 0,
 	}
@@ -135,6 +136,7 @@ func (n *Node) start(ctx context.Context, o Options) error {
 		return err
 	}
 	meters.watch(watch, pool)
+	n.run(prune.follow)
 	x := parts{base: base, beacons: beacons, exec: exec, validator: validator, pool: pool, host: host, talk: talk, watch: watch}
 	x.health = rpc.NewHealth(o.Clock, watch.checks()...)
 	if err := n.assemble(r, x); err != nil {

@@ -77,6 +77,18 @@ var objectTable = map[string]func(*testing.T, *tour){
 		require.Equal(t, "badger", info["Kind"])
 		require.Contains(t, info, "Size")
 	},
+	"ChainPrune": func(t *testing.T, x *tour) {
+		got, err := x.v1.ChainPrune(x.ctx, apinode.PruneOpts{RetainState: 10_000})
+		require.NoError(t, err)
+		require.Positive(t, got.Kept)
+		require.Positive(t, got.KeptBytes)
+		require.NoError(t, x.v1.ChainCheckBlockstore(x.ctx))
+		info, err := x.v1.ChainBlockstoreInfo(x.ctx)
+		require.NoError(t, err)
+		require.Positive(t, info["Packs"])
+		_, err = x.v1.ChainPrune(x.ctx, apinode.PruneOpts{RetainState: -2})
+		require.Equal(t, api.CodeInvalid, code(err))
+	},
 	"ChainCheckBlockstore": func(t *testing.T, x *tour) {
 		require.NoError(t, x.v1.ChainCheckBlockstore(x.ctx))
 	},

@@ -235,7 +235,7 @@ type running struct {
 
 func (w *world) options(repo string) Options {
 	return Options{
-		Repo: repo, API: "/ip4/127.0.0.1/tcp/0", Swarm: "/ip4/127.0.0.1/tcp/0", Version: "test", ProofCache: w.cache(), Clock: clock.Real(),
+		Repo: repo, API: "/ip4/127.0.0.1/tcp/0", Swarm: "/ip4/127.0.0.1/tcp/0", Version: "test", ProofCache: w.cache(), Clock: clock.Real(), grace: time.Millisecond,
 	}
 }
 

@@ -98,6 +98,11 @@ type Objects interface {
 	// ChainBlockstoreInfo tells the kind of the store of chain objects, and its size in bytes.
 	//perm:read
 	ChainBlockstoreInfo(ctx context.Context) (map[string]any, error)
+	// ChainPrune drops from the store what the node does not need: states, receipts and messages older than
+	// finality and the election's lookback, and blocks that led to nothing. It works beside everything else
+	// and returns when it is done; of two at once the second is refused.
+	//perm:admin
+	ChainPrune(ctx context.Context, opts PruneOpts) (PruneResult, error)
 	// ChainCheckBlockstore reads every object of the store and compares it with its name.
 	//perm:admin
 	ChainCheckBlockstore(ctx context.Context) error

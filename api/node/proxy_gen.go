@@ -48,6 +48,7 @@ type FullNodeProxy struct {
 		ChainHead                          func(p0 context.Context) (*types.TipSet, error)                                                                                                                                                 `perm:"read" doc:"ChainHead returns the heaviest validated tipset."`
 		ChainList                          func(p0 context.Context, p1 types.TipSetKey, p2 int) ([]types.TipSetKey, error)                                                                                                                 `perm:"read" args:"from,count" doc:"ChainList lists the keys of a tipset and its ancestors, newest first, at most count of them."`
 		ChainNotify                        func(p0 context.Context) (<-chan []*HeadChange, error)                                                                                                                                          `perm:"read" doc:"ChainNotify streams changes of the head. The first value holds exactly one change of type \"current\"; later ones hold reverts (newest first), then applies (oldest first)."`
+		ChainPrune                         func(p0 context.Context, p1 PruneOpts) (PruneResult, error)                                                                                                                                     `perm:"admin" args:"opts" doc:"ChainPrune drops from the store what the node does not need: states, receipts and messages older than finality and the election's lookback, and blocks that led to nothing. It works beside everything else and returns when it is done; of two at once the second is refused."`
 		ChainReadObj                       func(p0 context.Context, p1 cid.Cid) ([]byte, error)                                                                                                                                            `perm:"read" args:"c" doc:"ChainReadObj returns the raw bytes of a chain object."`
 		ChainSetHead                       func(p0 context.Context, p1 types.TipSetKey) error                                                                                                                                              `perm:"admin" args:"tsk" doc:"ChainSetHead makes a known tipset the head without comparing weights."`
 		ChainStatObj                       func(p0 context.Context, p1 cid.Cid, p2 cid.Cid) (ObjStat, error)                                                                                                                               `perm:"read" args:"obj,base" doc:"ChainStatObj measures the graph under obj, leaving out what is reachable from base (may be undefined)."`
@@ -415,6 +416,14 @@ func (s *FullNodeProxy) ChainNotify(p0 context.Context) (r <-chan []*HeadChange,
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.ChainNotify(p0)
+}
+
+// ChainPrune forwards to the function of the same name.
+func (s *FullNodeProxy) ChainPrune(p0 context.Context, p1 PruneOpts) (r PruneResult, err error) {
+	if s.Internal.ChainPrune == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ChainPrune(p0, p1)
 }
 
 // ChainReadObj forwards to the function of the same name.
@@ -1713,6 +1722,7 @@ type FullNodeV0Proxy struct {
 		ChainHead                          func(p0 context.Context) (*types.TipSet, error)                                                                                                                                       `perm:"read" doc:"ChainHead returns the heaviest validated tipset."`
 		ChainList                          func(p0 context.Context, p1 types.TipSetKey, p2 int) ([]types.TipSetKey, error)                                                                                                       `perm:"read" args:"from,count" doc:"ChainList lists the keys of a tipset and its ancestors, newest first, at most count of them."`
 		ChainNotify                        func(p0 context.Context) (<-chan []*HeadChange, error)                                                                                                                                `perm:"read" doc:"ChainNotify streams changes of the head. The first value holds exactly one change of type \"current\"; later ones hold reverts (newest first), then applies (oldest first)."`
+		ChainPrune                         func(p0 context.Context, p1 PruneOpts) (PruneResult, error)                                                                                                                           `perm:"admin" args:"opts" doc:"ChainPrune drops from the store what the node does not need: states, receipts and messages older than finality and the election's lookback, and blocks that led to nothing. It works beside everything else and returns when it is done; of two at once the second is refused."`
 		ChainReadObj                       func(p0 context.Context, p1 cid.Cid) ([]byte, error)                                                                                                                                  `perm:"read" args:"c" doc:"ChainReadObj returns the raw bytes of a chain object."`
 		ChainSetHead                       func(p0 context.Context, p1 types.TipSetKey) error                                                                                                                                    `perm:"admin" args:"tsk" doc:"ChainSetHead makes a known tipset the head without comparing weights."`
 		ChainStatObj                       func(p0 context.Context, p1 cid.Cid, p2 cid.Cid) (ObjStat, error)                                                                                                                     `perm:"read" args:"obj,base" doc:"ChainStatObj measures the graph under obj, leaving out what is reachable from base (may be undefined)."`
@@ -2082,6 +2092,14 @@ func (s *FullNodeV0Proxy) ChainNotify(p0 context.Context) (r <-chan []*HeadChang
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.ChainNotify(p0)
+}
+
+// ChainPrune forwards to the function of the same name.
+func (s *FullNodeV0Proxy) ChainPrune(p0 context.Context, p1 PruneOpts) (r PruneResult, err error) {
+	if s.Internal.ChainPrune == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ChainPrune(p0, p1)
 }
 
 // ChainReadObj forwards to the function of the same name.

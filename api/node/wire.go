@@ -49,6 +49,23 @@ type ObjStat struct {
 	Links uint64
 }
 
+// PruneOpts is what ChainPrune keeps beside what the node needs. The field's own clients send it.
+type PruneOpts struct {
+	// MovingGC is ignored: what is kept is always moved.
+	MovingGC bool
+	// RetainState is for how many epochs states are kept; 0 and -1 mean as configured.
+	RetainState int64
+}
+
+// PruneResult is what ChainPrune did: the blocks that were kept, their bytes, and what the store took on
+// disk before and after.
+type PruneResult struct {
+	Kept      int64
+	KeptBytes int64
+	Before    int64
+	After     int64
+}
+
 // SectorSizeInfo is a sector size that the network accepts, in bytes.
 type SectorSizeInfo struct {
 	Size         abi.SectorSize

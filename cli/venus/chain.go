@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/filecoin-venus/venus/api"
+	apinode "github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/types"
 )
@@ -28,8 +29,24 @@ func chainCommands(more []*cli.Command) *cli.Command {
 		call(&cli.Command{Name: "get-message", Aliases: []string{"getmessage"}, Usage: "print a message"}, []string{"CID"}, chainMessage),
 		call(&cli.Command{Name: "read-obj", Usage: "print the bytes of a stored object in hex"}, []string{"CID"}, chainObject),
 		call(&cli.Command{Name: "set-head", Usage: "move the head to a known tipset, whatever its weight"}, []string{"CIDS"}, chainSetHead),
+		call(&cli.Command{Name: "prune", Aliases: []string{"gc"}, Usage: "drop from the store what the node does not need; it works on meanwhile", Flags: []cli.Flag{
+			&cli.Int64Flag{Name: "keep-epochs", Usage: "keep states, receipts and messages of so many epochs, if that is more than what is needed and configured"},
+		}}, nil, chainPrune),
 		call(&cli.Command{Name: "notify", Usage: "print head changes as they come, until interrupted"}, nil, chainNotify),
 	}, chainReading(), more)}
+}
+
+func chainPrune(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+	if cmd.Int64("keep-epochs") < 0 {
+		return render.Usage("--keep-epochs %d: epochs cannot be fewer than none", cmd.Int64("keep-epochs"))
+	}
+	r, err := c.ChainPrune(ctx, apinode.PruneOpts{RetainState: cmd.Int64("keep-epochs")})
+	if err != nil {
+		return err
+	}
+	return p.Result(r, func() {
+		p.Line("kept %d blocks, %s; the store takes %s, before %s", r.Kept, render.SizeUint(uint64(r.KeptBytes)), render.SizeUint(uint64(r.After)), render.SizeUint(uint64(r.Before)))
+	})
 }
 
 // Exporting is a running node that writes its chain to a stream.

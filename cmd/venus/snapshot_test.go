@@ -14,6 +14,7 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/stretchr/testify/require"
 
+	apinode "github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/genesis"
@@ -24,6 +25,19 @@ import (
 	"github.com/filecoin-venus/venus/snapshot"
 	"github.com/filecoin-venus/venus/types"
 )
+
+// proofs keeps verifying keys, which nodes derive in the background even while they close.
+var proofs string
+
+func TestMain(m *testing.M) {
+	var err error
+	if proofs, err = os.MkdirTemp("", "venus-cmd-"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(proofs) // what is being written to it now is nobody's loss
+	os.Exit(code)
+}
 
 // venus runs the program in this process.
 func venus(t *testing.T, args ...string) (code int, out, errOut string) {
@@ -100,7 +114,7 @@ func TestExportAndImport(t *testing.T) {
 	require.Contains(t, errOut, "exists already")
 
 	// Online: the same bytes.
-	daemon, err := node.New(t.Context(), node.Options{Repo: n.repo, API: "/ip4/127.0.0.1/tcp/0", Offline: true, Version: "test", ProofCache: t.TempDir()})
+	daemon, err := node.New(t.Context(), node.Options{Repo: n.repo, API: "/ip4/127.0.0.1/tcp/0", Offline: true, Version: "test", ProofCache: proofs})
 	require.NoError(t, err)
 	code, out, errOut = venus(t, "--repo", n.repo, "--json", "chain", "export", zst)
 	require.Zero(t, code, errOut)
@@ -109,6 +123,11 @@ func TestExportAndImport(t *testing.T) {
 	code, _, errOut = venus(t, "--repo", n.repo, "chain", "import", car)
 	require.Equal(t, render.ExitPrecondition, code, "the daemon runs")
 	require.Contains(t, errOut, "another process")
+	code, out, errOut = venus(t, "--repo", n.repo, "--json", "chain", "gc", "--keep-epochs", "5")
+	require.Zero(t, code, errOut)
+	var pruned apinode.PruneResult
+	decode(t, out, &pruned)
+	require.Positive(t, pruned.Kept)
 	require.NoError(t, daemon.Close())
 	plain, err := os.ReadFile(car)
 	require.NoError(t, err)
@@ -140,7 +159,7 @@ func TestExportAndImport(t *testing.T) {
 	home = t.TempDir()
 	for range 2 {
 		daemon, err = node.New(t.Context(), node.Options{
-			Repo: home, API: "/ip4/127.0.0.1/tcp/0", Offline: true, Version: "test", ProofCache: t.TempDir(), GenesisFile: n.genesis,
+			Repo: home, API: "/ip4/127.0.0.1/tcp/0", Offline: true, Version: "test", ProofCache: proofs, GenesisFile: n.genesis,
 			Snapshot: node.SnapshotOptions{From: web.URL + "/chain.car.zst"},
 		})
 		require.NoError(t, err)
