@@ -23,6 +23,8 @@ type Sweep struct {
 	Follow func(c cid.Cid, data []byte) ([]cid.Cid, error)
 	// Absent is told of blocks that the store lacks; nil makes that an error.
 	Absent func(c cid.Cid) error
+
+	view Blockstore // From, as this sweep reads it
 }
 
 // sweepRound is how many blocks are read at a time; a few are not worth a goroutine.
@@ -43,6 +45,12 @@ type step struct {
 func (s *Sweep) Walk(ctx context.Context, roots ...cid.Cid) error {
 	if s.Seen == nil {
 		s.Seen = map[Key]struct{}{}
+	}
+	if s.view == nil {
+		s.view = s.From
+		if from, ok := s.From.(Sequential); ok {
+			s.view = from.Sequential()
+		}
 	}
 	stack := make([]cid.Cid, 0, len(roots))
 	for i := len(roots) - 1; i >= 0; i-- {
@@ -134,7 +142,7 @@ func (s *Sweep) read(ctx context.Context, b *step) {
 			b.err = fmt.Errorf("block %s: %v", b.cid, p)
 		}
 	}()
-	if b.data, b.err = s.From.Get(ctx, b.cid); b.err != nil {
+	if b.data, b.err = s.view.Get(ctx, b.cid); b.err != nil {
 		return
 	}
 	follow := s.Follow

@@ -1,0 +1,149 @@
+package ipld
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/ipfs/go-cid"
+)
+
+// Sequential is a blockstore that can be read in an order that its maker knows something about.
+type Sequential interface {
+	Blockstore
+	// Sequential returns a view for one sweep.
+	Sequential() Blockstore
+}
+
+// nearby is a Disk for one sweep. A pack holds its blocks in the order of the sweep that wrote it, and another sweep mostly
+// follows the same paths: so a read from a pack takes in what follows, and the next blocks are found there without the
+// index. Where that does not pay, as in packs of other makers, it reads block by block and tries again now and then.
+type nearby struct {
+	*Disk
+	mu      sync.Mutex
+	near    map[Key][]byte // sections
+	windows [windowCount][]Key
+	next    int
+	// credit grows with every block found nearby and pays for reading ahead.
+	credit int
+	alone  int
+}
+
+const (
+	windowBytes = 64 << 10
+	windowCount = 64
+	windowPrice = 16
+	firstCredit = 8 * windowPrice
+	mostCredit  = 64 * windowPrice
+	tryAgain    = 1024
+)
+
+// Sequential implements the interface of that name.
+func (d *Disk) Sequential() Blockstore {
+	return &nearby{Disk: d, near: map[Key][]byte{}, credit: firstCredit}
+}
+
+// Get returns a block.
+func (n *nearby) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if data, ok := inline(c); ok {
+		return data, nil
+	}
+	k := KeyOf(c)
+	n.mu.Lock()
+	section, ok := n.near[k]
+	if ok {
+		n.credit = min(n.credit+1, mostCredit)
+	}
+	n.mu.Unlock()
+	if ok {
+		return soundSection(section, c)
+	}
+	n.Disk.mu.RLock()
+	defer n.Disk.mu.RUnlock()
+	for _, p := range n.packs {
+		e, ok, err := p.find(k)
+		if err != nil {
+			return nil, fmt.Errorf("look up block %s in pack %s: %w", c, p.name, err)
+		}
+		if !ok {
+			continue
+		}
+		if e.length() > windowBytes || !n.pay() {
+			return p.Get(ctx, c)
+		}
+		return n.readAhead(p.Pack, e, c)
+	}
+	return n.get(ctx, c)
+}
+
+// pay tells whether reading ahead is worth its price at present.
+func (n *nearby) pay() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.credit < windowPrice {
+		if n.alone++; n.alone%tryAgain == 0 {
+			n.credit = firstCredit
+		}
+		return false
+	}
+	n.credit -= windowPrice
+	return true
+}
+
+// readAhead reads the block at e and what follows it.
+func (n *nearby) readAhead(p *Pack, e entry, c cid.Cid) ([]byte, error) {
+	raw := make([]byte, min(windowBytes, int64(p.head.size)-e.offset()))
+	if _, err := p.data.ReadAt(raw, e.offset()); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read block %s from pack %s: %w", c, p.name, err)
+	}
+	first := raw[:e.length()]
+	var keys []Key
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, k := range n.windows[n.next] {
+		delete(n.near, k)
+	}
+	for rest := raw; ; {
+		size, m := binary.Uvarint(rest)
+		if m <= 0 || size > uint64(len(rest)-m) {
+			break
+		}
+		k, err := sectionKey(rest[m : m+int(size)])
+		if err != nil {
+			break
+		}
+		n.near[k] = rest[:m+int(size)]
+		keys = append(keys, k)
+		rest = rest[m+int(size):]
+	}
+	n.windows[n.next], n.next = keys, (n.next+1)%windowCount
+	return soundSection(first, c)
+}
+
+// sectionKey is the key of the block that a section without its length holds.
+func sectionKey(body []byte) (Key, error) {
+	_, c, err := cid.CidFromBytes(body)
+	if err != nil {
+		return Key{}, err
+	}
+	return KeyOf(c), nil
+}
+
+// soundSection returns the block of a section after it was checked.
+func soundSection(section []byte, want cid.Cid) ([]byte, error) {
+	c, data, err := parseSection(section)
+	if err != nil {
+		return nil, fmt.Errorf("read block %s: %w", want, err)
+	}
+	if !bytes.Equal(c.Hash(), want.Hash()) {
+		return nil, notFound(want)
+	}
+	if _, err := CheckedBlock(c, data); err != nil {
+		return nil, err
+	}
+	return data[:len(data):len(data)], nil // no append may reach the next block
+}
