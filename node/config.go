@@ -134,13 +134,14 @@ type Options struct {
 	Network string
 	// GenesisFile is a genesis CAR, needed at the first start.
 	GenesisFile string
-	// Snapshot is a chain to take in before anything else starts.
-	Snapshot  SnapshotOptions
-	AuthURL   string
-	API       string // multiaddr
-	Swarm     string // multiaddr
-	Announce  []string
-	Bootstrap []string
+	// Snapshot is a chain to take in before anything else starts. Chain is one to run from the beginning then, without
+	// trusting its states.
+	Snapshot, Chain SnapshotOptions
+	AuthURL         string
+	API             string // multiaddr
+	Swarm           string // multiaddr
+	Announce        []string
+	Bootstrap       []string
 	// BeaconServers replace the network's drand servers.
 	BeaconServers []string
 	// WalletURL and WalletToken name a venus-wallet.

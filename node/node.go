@@ -114,6 +114,9 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if err := n.importChain(ctx, store, validator, o.Chain); err != nil {
+		return err
+	}
 	meters := newMeters(o.Version, n.Network.Name)
 	validator.Observe(meters.checked)
 	talk := &gossip{reader: base}

@@ -98,6 +98,12 @@ func (p *pruner) run(epochs abi.ChainEpoch) (out ipld.Collected, err error) {
 	return out, nil
 }
 
+// due tells whether it is time: since the last pruning so much time passed, and of so many MiB in the hot store so many
+// are not to be counted.
+func (c PruneConfig) due(since time.Duration, hot, grown uint64) bool {
+	return c.EveryHours > 0 && since >= time.Duration(c.EveryHours)*time.Hour || c.AboveMiB > 0 && hot >= grown+c.AboveMiB
+}
+
 // pruneLook is how often is looked whether a pruning is due.
 const pruneLook = time.Minute
 
@@ -108,9 +114,7 @@ func (p *pruner) follow(ctx context.Context) {
 	}
 	last, grown := p.clock.Now(), uint64(0)
 	for p.clock.Sleep(ctx, pruneLook) == nil {
-		hours := p.cfg.EveryHours > 0 && p.clock.Now().Sub(last) >= time.Duration(p.cfg.EveryHours)*time.Hour
-		size := p.cfg.AboveMiB > 0 && uint64(p.disk.Usage().Hot)>>20 >= grown+p.cfg.AboveMiB
-		if !hours && !size {
+		if !p.cfg.due(p.clock.Now().Sub(last), uint64(p.disk.Usage().Hot)>>20, grown) {
 			continue
 		}
 		_, err := p.run(0)

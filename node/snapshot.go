@@ -53,6 +53,27 @@ func (n *Node) importSnapshot(ctx context.Context, store *chain.Store, o Snapsho
 	return err
 }
 
+// importChain runs a chain from an archive, judging all of it.
+func (n *Node) importChain(ctx context.Context, store *chain.Store, judge snapshot.Judge, o SnapshotOptions) error {
+	if o.From == "" {
+		return nil
+	}
+	src, err := snapshot.Open(ctx, o.From)
+	if err != nil {
+		return explainImport(err, store.Network())
+	}
+	done, err := snapshot.Execute(ctx, n.blocks, store, src, judge, snapshot.ImportOptions{Progress: o.Progress})
+	err = errors.Join(err, src.Close())
+	if errors.Is(err, snapshot.ErrNothingNew) {
+		log.Infow("the chain is not taken in", "reason", err)
+		return nil
+	}
+	if err == nil && o.Done != nil {
+		o.Done(done)
+	}
+	return explainImport(err, store.Network())
+}
+
 func importInto(ctx context.Context, disk *ipld.Disk, store *chain.Store, o SnapshotOptions) (snapshot.Imported, error) {
 	src, err := snapshot.Open(ctx, o.From)
 	if err != nil {

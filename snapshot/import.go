@@ -74,6 +74,8 @@ type taker struct {
 	told  int64
 	// headers counts the block headers that came.
 	headers int
+	// messages asks for the messages of all epochs instead of the states of the newest.
+	messages bool
 }
 
 func newTaker(s *chain.Store, src *Source, o ImportOptions) *taker {

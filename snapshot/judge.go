@@ -39,10 +39,8 @@ func (t *taker) judge(ctx context.Context, p *ipld.Pack) (verdict, error) {
 			if err := t.timely(h); err != nil {
 				return err
 			}
-			if keep.Young(h.Height, v.head.Height()) {
-				if err := has(ctx, p, h); err != nil {
-					return err
-				}
+			if err := has(ctx, p, h, t.demands(h, keep, v.head.Height())); err != nil {
+				return err
 			}
 		}
 		if lost < 0 {
@@ -106,15 +104,25 @@ func rootTipSet(ctx context.Context, read *chain.Store, roots []cid.Cid) (*types
 	return ts, nil
 }
 
-// has looks for what lies below a header that a node needs whole.
-func has(ctx context.Context, p *ipld.Pack, h *types.BlockHeader) error {
-	for what, c := range map[string]cid.Cid{"state": h.ParentStateRoot, "receipts": h.ParentMessageReceipts, "messages": h.Messages} {
+// demands lists what must lie below a header.
+func (t *taker) demands(h *types.BlockHeader, keep chain.Retention, head abi.ChainEpoch) map[string]cid.Cid {
+	switch {
+	case t.messages && h.Height > 0:
+		return map[string]cid.Cid{"messages": h.Messages}
+	case !t.messages && keep.Young(h.Height, head):
+		return map[string]cid.Cid{"state": h.ParentStateRoot, "receipts": h.ParentMessageReceipts, "messages": h.Messages}
+	}
+	return nil
+}
+
+func has(ctx context.Context, p *ipld.Pack, h *types.BlockHeader, what map[string]cid.Cid) error {
+	for name, c := range what {
 		ok, err := p.Has(ctx, c)
 		if err != nil {
 			return err
 		}
 		if !ok {
-			return fmt.Errorf("%w: the %s of block %s at height %d, %s, are not there", ErrIncomplete, what, h.Cid(), h.Height, c)
+			return fmt.Errorf("%w: the %s of block %s at height %d, %s, are not there", ErrIncomplete, name, h.Cid(), h.Height, c)
 		}
 	}
 	return nil

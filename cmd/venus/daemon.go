@@ -26,6 +26,7 @@ func daemonCommand() *cli.Command {
 			&cli.StringFlag{Name: "network", Usage: "local, 2k, nerpa, calibnet, mainnet or a network `FILE`"},
 			&cli.StringFlag{Name: "genesisfile", Usage: "genesis CAR `FILE`"},
 			&cli.StringFlag{Name: "import-snapshot", Usage: "take in the chain of this `FILE|URL` before the start, as `venus chain import` does; nothing happens when it holds nothing new"},
+			&cli.StringFlag{Name: "import-chain", Usage: "take in the chain of this `FILE|URL` before the start, judging every block and executing every message; it must hold all messages"},
 			&cli.StringFlag{Name: "auth-url", Aliases: []string{"authURL"}, Usage: "venus-auth that judges the cluster's tokens, http://HOST:8989"},
 			&cli.StringFlag{Name: "api", Usage: "listen here instead of api.apiAddress of config.json, a `MULTIADDR`"},
 			&cli.StringFlag{Name: "swarm", Aliases: []string{"swarmlisten"}, Usage: "listen for peers here, a `MULTIADDR`"},
@@ -58,6 +59,7 @@ func runDaemon(ctx context.Context, cmd *cli.Command) error {
 	n, err := node.New(ctx, node.Options{
 		Repo: cmd.String(clivenus.FlagRepo), Network: cmd.String("network"), GenesisFile: cmd.String("genesisfile"), AuthURL: cmd.String("auth-url"),
 		API: cmd.String("api"), Swarm: cmd.String("swarm"), Announce: cmd.StringSlice("announce"), Bootstrap: cmd.StringSlice("bootstrap-peers"), BeaconServers: cmd.StringSlice("beacon-url"),
+		Chain:     node.SnapshotOptions{From: cmd.String("import-chain"), Progress: bar.tell, Done: func(i snapshot.Imported) { bar.done(); p.Note("executed the chain, head is %d", i.Height) }},
 		Snapshot:  node.SnapshotOptions{From: cmd.String("import-snapshot"), Progress: bar.tell, Done: func(i snapshot.Imported) { bar.done(); p.Note("imported %d blocks, head is %d", i.Blocks, i.Height) }},
 		WalletURL: cmd.String("wallet-url"), WalletToken: walletToken, Offline: cmd.Bool("offline"), Version: version, Clock: clock.Real(),
 		ClockOffset: cmd.Duration("clock-offset"),
