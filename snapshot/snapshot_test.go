@@ -405,10 +405,21 @@ func FuzzImport(f *testing.F) {
 	f.Add(raw)
 	f.Add(raw[:len(raw)/2])
 	f.Add(raw[:100])
+	// Opening a store costs more than all the rest: it serves until something is taken in.
+	var disk *ipld.Disk
+	home := f.TempDir()
+	f.Cleanup(func() {
+		if disk != nil {
+			require.NoError(f, disk.Close())
+		}
+	})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		disk, err := ipld.OpenDisk(t.TempDir())
-		require.NoError(t, err)
-		defer disk.Close()
+		if disk == nil {
+			dir, err := os.MkdirTemp(home, "")
+			require.NoError(t, err)
+			disk, err = ipld.OpenDisk(dir)
+			require.NoError(t, err)
+		}
 		s, err := chain.Open(t.Context(), chain.Config{Network: x.net, Blocks: disk, Meta: chain.NewMemoryMeta()})
 		require.ErrorIs(t, err, chain.ErrNoGenesis)
 		file := filepath.Join(t.TempDir(), "x.car")
@@ -418,10 +429,13 @@ func FuzzImport(f *testing.F) {
 		defer src.Close()
 		if _, err = Import(t.Context(), disk, s, src, ImportOptions{}); err != nil {
 			require.Nil(t, s.Head())
+			require.NoError(t, disk.DropImport())
 			return
 		}
 		whole := ipld.Sweep{From: disk}
 		require.NoError(t, whole.Walk(t.Context(), s.Head().ParentState()), "what was taken in is whole")
 		require.Equal(t, x.all[0].Key(), s.Genesis().Key())
+		require.NoError(t, disk.Close())
+		disk = nil
 	})
 }
