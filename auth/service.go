@@ -20,6 +20,7 @@ import (
 	authapi "github.com/filecoin-venus/venus/api/auth"
 	"github.com/filecoin-venus/venus/auth/token"
 	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/fault"
 	"github.com/filecoin-venus/venus/rpc"
 )
 
@@ -142,8 +143,12 @@ func (s *Service) Generate(ctx context.Context, r authapi.GenRequest) (authapi.G
 		return authapi.GenResponse{}, err
 	}
 	e := s.entry(ctx, "token/generate", rec.ID, fmt.Sprintf("for %q with %s", rec.Name, rec.Perm))
-	if err := s.store.Put(ctx, e, rec); err != nil {
+	// Record and entry are durable before the token is answered.
+	if err := errors.Join(fault.Point("auth/beforePut"), s.store.Put(ctx, e, rec)); err != nil {
 		return authapi.GenResponse{}, errStore("keep the new token", err)
+	}
+	if err := fault.Point("auth/afterPut"); err != nil {
+		return authapi.GenResponse{}, err
 	}
 	s.changed(e)
 	return out, nil
@@ -322,7 +327,14 @@ func (s *Service) change(ctx context.Context, ref authapi.TokenRef, action, deta
 		return err
 	}
 	e := s.entry(ctx, action, id, detail)
+	if err := fault.Point("auth/beforeChange"); err != nil {
+		return err
+	}
 	err = s.store.Change(ctx, e, id, change, add...)
+	if err == nil {
+		// A removed token is durably removed before anybody hears of it.
+		err = fault.Point("auth/afterChange")
+	}
 	if errors.Is(err, ErrUnknown) {
 		return api.Errorf(api.CodeNotFound, "there is no such token").WithHint("`venus-auth token list --removed` shows all ids")
 	}

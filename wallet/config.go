@@ -49,8 +49,8 @@ type config struct {
 	}
 }
 
-// duration reads "90m".
-type duration time.Duration
+// duration reads "90m". It is no number: a bare 90 would be nanoseconds.
+type duration struct{ time.Duration }
 
 // UnmarshalText reads "90m"; "" and "0" are none.
 func (d *duration) UnmarshalText(b []byte) error {
@@ -61,7 +61,7 @@ func (d *duration) UnmarshalText(b []byte) error {
 	if err == nil && v < 0 {
 		err = errors.New("negative")
 	}
-	*d = duration(v)
+	d.Duration = v
 	return err
 }
 
@@ -100,7 +100,10 @@ func loadConfig(r *repo.Repo) (config, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, fsutil.WriteFileAtomic(path, fmt.Appendf(nil, configText, DefaultListen, d.N, d.R, d.P), 0o600)
 	}
-	if keep := time.Duration(c.SignLog.Keep); err == nil && keep > 0 && keep < minKeep {
+	if after := c.Lock.After.Duration; err == nil && after > 0 && after < time.Second {
+		return c, api.Errorf(api.CodeInvalid, "%s: Lock.After is less than a second", path)
+	}
+	if keep := c.SignLog.Keep.Duration; err == nil && keep > 0 && keep < minKeep {
 		return c, api.Errorf(api.CodeInvalid, "%s: SignLog.Keep is less than %s", path, minKeep)
 	}
 	return c, err

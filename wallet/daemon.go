@@ -102,7 +102,7 @@ func (d *Daemon) start(o Options) error {
 	}
 	watch := newWatch(o.Version, network, keys)
 	d.Service, err = NewService(Parts{
-		Keys: keys, Records: records, Policies: book, Tokens: tokens, Clock: o.Clock, Version: o.Version, Watch: watch, IdleLock: time.Duration(cfg.Lock.After),
+		Keys: keys, Records: records, Policies: book, Tokens: tokens, Clock: o.Clock, Version: o.Version, Watch: watch, IdleLock: cfg.Lock.After.Duration,
 	})
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func (d *Daemon) start(o Options) error {
 	if err := d.listen(listen, tokens, o.Clock, watch); err != nil {
 		return err
 	}
-	d.background(o.Clock, time.Duration(cfg.SignLog.Keep))
+	d.background(o.Clock, cfg.SignLog.Keep.Duration)
 	d.announce(network, keys)
 	return nil
 }

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 
 func program(t *testing.T, home string, args ...string) *exec.Cmd {
 	c := exec.Command(os.Args[0], args...)
-	c.Env = []string{asProgram + "=1", "HOME=" + home, "PATH=" + os.Getenv("PATH")}
+	c.Env = []string{asProgram + "=1", "HOME=" + home, "PATH=" + os.Getenv("PATH"), "VENUS_FAILPOINT=" + os.Getenv("VENUS_FAILPOINT")}
 	return c
 }
 
