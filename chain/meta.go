@@ -5,13 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sort"
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/filecoin-venus/venus/internal/fsutil"
+	"github.com/filecoin-venus/venus/internal/kv"
 )
 
 // Meta is the small durable table beside the blocks: head, genesis, execution results.
@@ -96,11 +95,7 @@ func (m *BadgerMeta) Guard(room func() error) { m.room = room }
 func OpenMeta(dir string) (*BadgerMeta, error) {
 	opts := badger.DefaultOptions(dir).WithLogger(nil).WithSyncWrites(true).WithDetectConflicts(false).
 		WithNumVersionsToKeep(1).WithMemTableSize(8 << 20).WithValueLogFileSize(64 << 20).WithBlockCacheSize(8 << 20)
-	// Badger empties the log of a flushed table before it unlinks it, and does not open a store that has an empty one.
-	if err := fsutil.RemoveEmpty(filepath.Join(dir, "*.mem")); err != nil {
-		return nil, err
-	}
-	db, err := badger.Open(opts)
+	db, err := kv.Open(opts)
 	if err != nil {
 		return nil, fmt.Errorf("open chain metadata %s: %w", dir, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -13,7 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 	mh "github.com/multiformats/go-multihash"
 
-	"github.com/filecoin-venus/venus/internal/fsutil"
+	"github.com/filecoin-venus/venus/internal/kv"
 )
 
 // Badger is a blockstore on disk. Writes are on disk when they return: a head
@@ -39,11 +38,7 @@ func OpenBadger(dir string) (*Badger, error) {
 		WithIndexCacheSize(64 << 20).
 		WithMemTableSize(32 << 20).
 		WithValueThreshold(4 << 10)
-	// Badger empties the log of a flushed table before it unlinks it, and does not open a store that has an empty one.
-	if err := fsutil.RemoveEmpty(filepath.Join(dir, "*.mem")); err != nil {
-		return nil, err
-	}
-	db, err := badger.Open(opts)
+	db, err := kv.Open(opts)
 	if err != nil {
 		return nil, fmt.Errorf("open block store %s: %w", dir, err)
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/ipfs/go-cid"
 	carv2 "github.com/ipld/go-car/v2"
 	"github.com/ipld/go-car/v2/storage"
-	mh "github.com/multiformats/go-multihash"
 )
 
 // ErrNotCAR: the bytes are no CAR of version 1.
@@ -285,19 +284,6 @@ func (s *CARStream) length() (uint64, error) {
 	return size, err
 }
 
-// shortestHash is how many bytes of a hash are enough to tell what a stranger wrote from what the name means; of none at
-// all anything would be true.
-const shortestHash = 20
-
-// verify is CheckedBlock for names that a stranger chose, too.
-func verify(c cid.Cid, data []byte) error {
-	if p := c.Prefix(); p.MhType != mh.IDENTITY && p.MhLength < shortestHash {
-		return fmt.Errorf("the name %s has %d bytes of a hash, too few", c, p.MhLength)
-	}
-	_, err := CheckedBlock(c, data)
-	return err
-}
-
 // check hashes the blocks of a chunk; those before the first bad one remain.
 func (s *CARStream) check(c *chunk) {
 	defer func() {
@@ -311,7 +297,7 @@ func (s *CARStream) check(c *chunk) {
 		b := CARBlock{Section: c.raw[start:end]}
 		var err error
 		if b.Cid, b.Data, err = parseSection(b.Section); err == nil {
-			err = verify(b.Cid, b.Data)
+			_, err = CheckedBlock(b.Cid, b.Data)
 		}
 		if err != nil {
 			c.err = fmt.Errorf("at byte %d: %w: %w", c.at+int64(start), ErrDamagedCAR, err)

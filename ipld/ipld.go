@@ -44,8 +44,15 @@ type Blockstore interface {
 	PutMany(ctx context.Context, blks []blocks.Block) error
 }
 
+// shortestHash is how many bytes of a hash are enough to tell what a stranger
+// wrote from what the name means; of none at all anything would be true.
+const shortestHash = 20
+
 // CheckedBlock makes a block from foreign bytes: it fails unless they hash to c.
 func CheckedBlock(c cid.Cid, data []byte) (blocks.Block, error) {
+	if p := c.Prefix(); p.MhType != mh.IDENTITY && p.MhLength < shortestHash {
+		return nil, fmt.Errorf("the name %s has %d bytes of a hash, too few", c, p.MhLength)
+	}
 	got, err := c.Prefix().Sum(data)
 	if err != nil {
 		return nil, fmt.Errorf("hash block %s: %w", c, err)

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/filecoin-venus/venus/internal/kv"
 )
 
 // Store keeps the node's own messages over a restart. Put returns once the value
@@ -31,7 +33,7 @@ func (s *BadgerStore) Guard(room func() error) { s.room = room }
 func OpenStore(dir string) (*BadgerStore, error) {
 	opt := badger.DefaultOptions(dir).WithSyncWrites(true).WithLogger(nil).
 		WithMemTableSize(8 << 20).WithValueLogFileSize(32 << 20).WithNumMemtables(2).WithBlockCacheSize(1 << 20)
-	db, err := badger.Open(opt)
+	db, err := kv.Open(opt)
 	if err != nil {
 		return nil, fmt.Errorf("open message store %s: %w", dir, err)
 	}

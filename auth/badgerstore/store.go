@@ -21,6 +21,7 @@ import (
 
 	"github.com/filecoin-venus/venus/auth"
 	"github.com/filecoin-venus/venus/auth/stored"
+	"github.com/filecoin-venus/venus/internal/kv"
 )
 
 // version is the layout that this program writes.
@@ -58,7 +59,7 @@ func Open(dir string) (*Store, error) {
 	o := badger.DefaultOptions(dir).WithSyncWrites(true).WithLogger(nil).WithMetricsEnabled(false).
 		WithMemTableSize(memTable).WithValueLogFileSize(logFile).WithNumMemtables(2).WithNumCompactors(2).
 		WithBlockCacheSize(4 << 20).WithCompactL0OnClose(true)
-	db, err := badger.Open(o)
+	db, err := kv.Open(o)
 	if err != nil {
 		return nil, fmt.Errorf("open token database %s: %w", dir, err)
 	}
