@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-bitfield"
@@ -323,6 +324,9 @@ func (o *operator) dispute(t *turn) (*draft, error) {
 	if m == nil || p == nil {
 		return nil, nil
 	}
+	// A proof that nobody disputed in time counts as good; the next one of its deadline takes its place.
+	late := func(b badPost, at abi.ChainEpoch) bool { return at >= b.close+o.w.Net.DisputeWindow }
+	m.ops.bad = slices.DeleteFunc(m.ops.bad, func(b badPost) bool { return late(b, t.epoch()) })
 	bad := len(m.ops.bad) > 0 && (t.epoch() >= m.ops.bad[0].close || o.chance(20))
 	var target badPost
 	switch {
@@ -343,13 +347,14 @@ func (o *operator) dispute(t *turn) (*draft, error) {
 			return only(exitcode.ErrForbidden)
 		case !bad || x.epoch < target.close:
 			return only(exitcode.ErrIllegalArgument)
+		case late(target, x.epoch):
+			return nil // of the proof that is there now nothing is remembered
 		}
 		return only(exitcode.Ok)
 	}), done: func(x *execution) error {
-		if !bad || x.epoch < target.close {
-			return nil
+		if bad && x.epoch >= target.close {
+			m.ops.bad = slices.DeleteFunc(m.ops.bad, func(b badPost) bool { return b == target })
 		}
-		m.ops.bad = m.ops.bad[1:]
 		return nil
 	}}, nil
 }
