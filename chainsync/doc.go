@@ -4,7 +4,8 @@
 //
 // Start at [Syncer.HearBlock] for the fast path (parents known, one block to
 // judge) and [Syncer.Hear] for catching up, which fetches headers backwards to
-// our chain and then judges forwards.
+// our chain and then judges forwards, a scout having the signatures of what
+// comes next verified meanwhile.
 //
 // Invariants: a header is in the store only after it passed validation, so
 // "the store has it" means "it is valid" also after a crash; a block is marked

@@ -69,39 +69,7 @@ func WriteCAR(ctx context.Context, w io.Writer, from Blockstore, roots ...cid.Ci
 	return nil
 }
 
-// Walk visits every block that the roots reach, once, parents first.
+// Walk visits every block that the roots reach, once, parents first: a [Sweep] of its own.
 func Walk(ctx context.Context, from Blockstore, visit func(cid.Cid, []byte) error, roots ...cid.Cid) error {
-	return WalkUnseen(ctx, from, map[cid.Cid]struct{}{}, visit, roots...)
-}
-
-// WalkUnseen is Walk that leaves out what is in seen, with all that only it
-// reaches, and adds what it visits: walks of similar graphs share their work.
-func WalkUnseen(ctx context.Context, from Blockstore, seen map[cid.Cid]struct{}, visit func(cid.Cid, []byte) error, roots ...cid.Cid) error {
-	stack := make([]cid.Cid, 0, len(roots))
-	for i := len(roots) - 1; i >= 0; i-- {
-		stack = append(stack, roots[i])
-	}
-	for len(stack) > 0 {
-		c := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		if _, done := seen[c]; done || !walkable(c) {
-			continue
-		}
-		seen[c] = struct{}{}
-		data, err := from.Get(ctx, c)
-		if err != nil {
-			return fmt.Errorf("walk: %w", err)
-		}
-		if err := visit(c, data); err != nil {
-			return err
-		}
-		links, err := Links(c, data)
-		if err != nil {
-			return err
-		}
-		for i := len(links) - 1; i >= 0; i-- {
-			stack = append(stack, links[i])
-		}
-	}
-	return nil
+	return (&Sweep{From: from, Visit: visit}).Walk(ctx, roots...)
 }

@@ -138,16 +138,15 @@ func TestBadgerCheckFindsDamage(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestWalkUnseenSharesWork(t *testing.T) {
+func TestSweepsShareWork(t *testing.T) {
 	ctx := context.Background()
 	m := NewMemory()
 	leaf := put(t, m, "leaf")
 	one, two := put(t, m, "one", leaf), put(t, m, "two", leaf)
-	seen := map[cid.Cid]struct{}{}
 	var order []cid.Cid
-	visit := func(c cid.Cid, _ []byte) error { order = append(order, c); return nil }
-	require.NoError(t, WalkUnseen(ctx, m, seen, visit, one))
-	require.NoError(t, WalkUnseen(ctx, m, seen, visit, two, one))
+	sweep := Sweep{From: m, Visit: func(c cid.Cid, _ []byte) error { order = append(order, c); return nil }}
+	require.NoError(t, sweep.Walk(ctx, one))
+	require.NoError(t, sweep.Walk(ctx, two, one))
 	require.Equal(t, []cid.Cid{one, leaf, two}, order)
 }
 

@@ -85,30 +85,18 @@ func importInto(ctx context.Context, disk *ipld.Disk, store *chain.Store, o Snap
 
 // explainImport says what an operator can do about an import that failed.
 func explainImport(err error, net *params.Network) error {
-	if err == nil {
-		return nil
-	}
-	for _, e := range []struct {
-		is   error
-		code api.ErrorCode
-		hint string
-	}{
-		{snapshot.ErrForeign, api.CodePrecondition, "get a snapshot of network " + net.Name + ", or use another --repo for another network"},
-		{snapshot.ErrNothingNew, api.CodeConflict, "nothing needs to be done; venus chain set-head moves the head to an older tipset"},
-		{snapshot.ErrIncomplete, api.CodeInvalid, "get a snapshot that was made with more --recent-stateroots, or say with the same flag how many are enough"},
-		{snapshot.ErrNoChain, api.CodeInvalid, "get a snapshot that `venus chain export` or another node of the field made"},
-		{ipld.ErrNotCAR, api.CodeInvalid, "give a snapshot as CAR, plain or compressed with zstd"},
-		{ipld.ErrDamagedCAR, api.CodeInvalid, "fetch the file again; what was good of it is kept, the next import goes on there"},
-		{snapshot.ErrSource, api.CodeUnavailable, "look at the name and try again; what came is kept, the next import goes on there"},
-		{fsutil.ErrNoRoom, api.CodePrecondition, "make room on the disk; what came is kept, the next import goes on there"},
-		{ipld.ErrImporting, api.CodeConflict, "import the same file again to end it, or venus chain import --discard to forget it"},
-		{chain.ErrCheckpoint, api.CodePrecondition, "lift the checkpoint first: SyncCheckpoint of the genesis"},
-	} {
-		if errors.Is(err, e.is) {
-			return api.Errorf(e.code, "%w", err).WithHint("%s", e.hint)
-		}
-	}
-	return err
+	return api.Remedied(err, []api.Remedy{
+		{Is: snapshot.ErrForeign, Code: api.CodePrecondition, Hint: "get a snapshot of network " + net.Name + ", or use another --repo for another network"},
+		{Is: snapshot.ErrNothingNew, Code: api.CodeConflict, Hint: "nothing needs to be done; venus chain set-head moves the head to an older tipset"},
+		{Is: snapshot.ErrIncomplete, Code: api.CodeInvalid, Hint: "get a snapshot that was made with more --recent-stateroots, or say with the same flag how many are enough"},
+		{Is: snapshot.ErrNoChain, Code: api.CodeInvalid, Hint: "get a snapshot that `venus chain export` or another node of the field made"},
+		{Is: ipld.ErrNotCAR, Code: api.CodeInvalid, Hint: "give a snapshot as CAR, plain or compressed with zstd"},
+		{Is: ipld.ErrDamagedCAR, Code: api.CodeInvalid, Hint: "fetch the file again; what was good of it is kept, the next import goes on there"},
+		{Is: snapshot.ErrSource, Code: api.CodeUnavailable, Hint: "look at the name and try again; what came is kept, the next import goes on there"},
+		{Is: fsutil.ErrNoRoom, Code: api.CodePrecondition, Hint: "make room on the disk; what came is kept, the next import goes on there"},
+		{Is: ipld.ErrImporting, Code: api.CodeConflict, Hint: "import the same file again to end it, or venus chain import --discard to forget it"},
+		{Is: chain.ErrCheckpoint, Code: api.CodePrecondition, Hint: "lift the checkpoint first: SyncCheckpoint of the genesis"},
+	})
 }
 
 // Offline is a node's directory whose daemon does not run: its chain, without peers, pool and clients.

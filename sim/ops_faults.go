@@ -58,17 +58,9 @@ func (o *operator) declareFaults(t *turn) (*draft, error) {
 		where.sectors.Set(1 << 20)
 		good = exitcode.ErrIllegalArgument
 	}
-	from, err := o.sender(t, m)
-	if err != nil {
-		return nil, err
-	}
-	msg, err := call(m.ID, big.Zero(), builtin.MethodsMiner.DeclareFaults, &miner.DeclareFaultsParams{Faults: []miner.FaultDeclaration{{
+	d, err := o.toMiner(t, m, big.Zero(), builtin.MethodsMiner.DeclareFaults, &miner.DeclareFaultsParams{Faults: []miner.FaultDeclaration{{
 		Deadline: where.deadline, Partition: where.partition, Sectors: where.sectors,
-	}}}, largeGas)
-	if err != nil {
-		return nil, err
-	}
-	return &draft{from: from, msg: msg, miner: m, judge: o.ruled(m, func(s *standing, x *execution) exits {
+	}}}, func(from Key, s *standing, x *execution) exits {
 		switch {
 		case !s.admits(o, from):
 			return only(exitcode.SysErrForbidden)
@@ -76,12 +68,17 @@ func (o *operator) declareFaults(t *turn) (*draft, error) {
 			return only(exitcode.ErrIllegalArgument)
 		}
 		return only(good)
-	}), done: func(x *execution) error {
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.done = func(x *execution) error {
 		if !x.ok() {
 			return nil
 		}
 		return o.expectIn(x, m, where, "faulty", func(p state.Partition) bitfield.BitField { return p.Faulty })
-	}}, nil
+	}
+	return d, nil
 }
 
 // expectIn demands that sectors are in a set of their partition after the tipset. They may have left it by the end of the
@@ -112,17 +109,9 @@ func (o *operator) declareRecoveries(t *turn) (*draft, error) {
 	if err != nil || where == nil {
 		return nil, err
 	}
-	from, err := o.sender(t, m)
-	if err != nil {
-		return nil, err
-	}
-	msg, err := call(m.ID, big.Zero(), builtin.MethodsMiner.DeclareFaultsRecovered, &miner.DeclareFaultsRecoveredParams{Recoveries: []miner.RecoveryDeclaration{{
+	d, err := o.toMiner(t, m, big.Zero(), builtin.MethodsMiner.DeclareFaultsRecovered, &miner.DeclareFaultsRecoveredParams{Recoveries: []miner.RecoveryDeclaration{{
 		Deadline: where.deadline, Partition: where.partition, Sectors: where.sectors,
-	}}}, largeGas)
-	if err != nil {
-		return nil, err
-	}
-	return &draft{from: from, msg: msg, miner: m, judge: o.ruled(m, func(s *standing, x *execution) exits {
+	}}}, func(from Key, s *standing, x *execution) exits {
 		switch {
 		case s.indebted():
 			return only(exitcode.ErrInsufficientFunds)
@@ -134,12 +123,17 @@ func (o *operator) declareRecoveries(t *turn) (*draft, error) {
 			return only(exitcode.ErrIllegalArgument)
 		}
 		return only(exitcode.Ok)
-	}), done: func(x *execution) error {
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.done = func(x *execution) error {
 		if !x.ok() {
 			return nil
 		}
 		return o.expectIn(x, m, where, "recovering", func(p state.Partition) bitfield.BitField { return p.Recovering })
-	}}, nil
+	}
+	return d, nil
 }
 
 func (o *operator) terminate(t *turn) (*draft, error) {
@@ -155,17 +149,9 @@ func (o *operator) terminate(t *turn) (*draft, error) {
 	if err != nil || where == nil {
 		return nil, err
 	}
-	from, err := o.sender(t, m)
-	if err != nil {
-		return nil, err
-	}
-	msg, err := call(m.ID, big.Zero(), builtin.MethodsMiner.TerminateSectors, &miner.TerminateSectorsParams{Terminations: []miner.TerminationDeclaration{{
+	d, err := o.toMiner(t, m, big.Zero(), builtin.MethodsMiner.TerminateSectors, &miner.TerminateSectorsParams{Terminations: []miner.TerminationDeclaration{{
 		Deadline: where.deadline, Partition: where.partition, Sectors: where.sectors,
-	}}}, largeGas)
-	if err != nil {
-		return nil, err
-	}
-	return &draft{from: from, msg: msg, miner: m, judge: o.ruled(m, func(s *standing, x *execution) exits {
+	}}}, func(from Key, s *standing, x *execution) exits {
 		switch {
 		case !s.admits(o, from):
 			return only(exitcode.SysErrForbidden)
@@ -173,7 +159,11 @@ func (o *operator) terminate(t *turn) (*draft, error) {
 			return only(exitcode.ErrIllegalArgument)
 		}
 		return only(exitcode.Ok)
-	}), done: func(x *execution) error {
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.done = func(x *execution) error {
 		if !x.ok() {
 			return nil
 		}
@@ -185,7 +175,8 @@ func (o *operator) terminate(t *turn) (*draft, error) {
 			return fmt.Errorf("termination of %d sectors of %s is not done at once", len(where.numbers), m.ID)
 		}
 		return o.expectIn(x, m, where, "terminated", func(p state.Partition) bitfield.BitField { return p.Terminated })
-	}}, nil
+	}
+	return d, nil
 }
 
 func (o *operator) extend(t *turn) (*draft, error) {
@@ -210,22 +201,18 @@ func (o *operator) extend(t *turn) (*draft, error) {
 	case until < old.Expiration:
 		good = exitcode.ErrIllegalArgument // it lives as long as anything may already
 	}
-	from, err := o.sender(t, m)
-	if err != nil {
-		return nil, err
-	}
-	msg, err := call(m.ID, big.Zero(), builtin.MethodsMiner.ExtendSectorExpiration, &miner.ExtendSectorExpirationParams{Extensions: []miner.ExpirationExtension{{
+	d, err := o.toMiner(t, m, big.Zero(), builtin.MethodsMiner.ExtendSectorExpiration, &miner.ExtendSectorExpirationParams{Extensions: []miner.ExpirationExtension{{
 		Deadline: where.deadline, Partition: where.partition, Sectors: where.sectors, NewExpiration: until,
-	}}}, largeGas)
-	if err != nil {
-		return nil, err
-	}
-	return &draft{from: from, msg: msg, miner: m, judge: o.ruled(m, func(s *standing, _ *execution) exits {
+	}}}, func(from Key, s *standing, _ *execution) exits {
 		if !s.admits(o, from) {
 			return only(exitcode.SysErrForbidden)
 		}
 		return only(good)
-	}), done: func(x *execution) error {
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.done = func(x *execution) error {
 		if !x.ok() {
 			return nil
 		}
@@ -235,7 +222,8 @@ func (o *operator) extend(t *turn) (*draft, error) {
 			return fmt.Errorf("sector %d of %s was extended to %d, and does not show it", old.SectorNumber, m.ID, until)
 		}
 		return err
-	}}, nil
+	}
+	return d, nil
 }
 
 func (o *operator) compact(t *turn) (*draft, error) {
@@ -251,17 +239,9 @@ func (o *operator) compact(t *turn) (*draft, error) {
 	if err != nil || where == nil {
 		return nil, err
 	}
-	from, err := o.sender(t, m)
-	if err != nil {
-		return nil, err
-	}
-	msg, err := call(m.ID, big.Zero(), builtin.MethodsMiner.CompactPartitions, &miner.CompactPartitionsParams{
+	return o.toMiner(t, m, big.Zero(), builtin.MethodsMiner.CompactPartitions, &miner.CompactPartitionsParams{
 		Deadline: where.deadline, Partitions: bitfield.NewFromSet([]uint64{where.partition}),
-	}, largeGas)
-	if err != nil {
-		return nil, err
-	}
-	return &draft{from: from, msg: msg, miner: m, judge: o.ruled(m, func(s *standing, x *execution) exits {
+	}, func(from Key, s *standing, x *execution) exits {
 		d := s.deadline(where.deadline, x.epoch)
 		dl, err := x.before.Deadline(x.ctx, m.ID, where.deadline)
 		if err != nil {
@@ -280,7 +260,7 @@ func (o *operator) compact(t *turn) (*draft, error) {
 			return only(exitcode.ErrIllegalArgument)
 		}
 		return only(exitcode.Ok)
-	})}, nil
+	})
 }
 
 func empty(sets ...bitfield.BitField) (bool, error) {
@@ -299,23 +279,19 @@ func (o *operator) compactNumbers(t *turn) (*draft, error) {
 	if m == nil {
 		return nil, nil
 	}
-	from, err := o.sender(t, m)
-	if err != nil {
-		return nil, err
-	}
-	msg, err := call(m.ID, big.Zero(), builtin.MethodsMiner.CompactSectorNumbers, &miner.CompactSectorNumbersParams{
+	d, err := o.toMiner(t, m, big.Zero(), builtin.MethodsMiner.CompactSectorNumbers, &miner.CompactSectorNumbersParams{
 		MaskSectorNumbers: bitfield.NewFromSet([]uint64{uint64(m.ops.next), uint64(m.ops.next + 1)}),
-	}, largeGas)
-	if err != nil {
-		return nil, err
-	}
-	m.ops.next += 2
-	return &draft{from: from, msg: msg, miner: m, judge: o.ruled(m, func(s *standing, _ *execution) exits {
+	}, func(from Key, s *standing, _ *execution) exits {
 		if !s.admits(o, from) {
 			return only(exitcode.SysErrForbidden)
 		}
 		return only(exitcode.Ok)
-	})}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.ops.next += 2
+	return d, nil
 }
 
 // dispute challenges a window proof: one that is known to be bad, or now and then any.
@@ -348,7 +324,7 @@ func (o *operator) dispute(t *turn) (*draft, error) {
 		case !bad || x.epoch < target.close:
 			return only(exitcode.ErrIllegalArgument)
 		case late(target, x.epoch):
-			return nil // of the proof that is there now nothing is remembered
+			return exits{exitcode.Ok, exitcode.ErrIllegalArgument} // of the proof that is there now nothing is remembered
 		}
 		return only(exitcode.Ok)
 	}), done: func(x *execution) error {

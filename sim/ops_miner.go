@@ -8,6 +8,7 @@ import (
 	"github.com/filecoin-project/go-bitfield"
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
+	"github.com/filecoin-project/go-state-types/cbor"
 	"github.com/filecoin-project/go-state-types/dline"
 	"github.com/filecoin-project/go-state-types/exitcode"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/miner"
@@ -99,6 +100,19 @@ func (o *operator) sender(t *turn, m *Miner) (Key, error) {
 		return p.Key, nil
 	}
 	return o.caller(t, m)
+}
+
+// toMiner drafts a message to a miner's actor, from somebody who mostly may send it, and how it must end.
+func (o *operator) toMiner(t *turn, m *Miner, value abi.TokenAmount, method abi.MethodNum, args cbor.Marshaler, rule func(from Key, s *standing, x *execution) exits) (*draft, error) {
+	from, err := o.sender(t, m)
+	if err != nil {
+		return nil, err
+	}
+	msg, err := call(m.ID, value, method, args, largeGas)
+	if err != nil {
+		return nil, err
+	}
+	return &draft{from: from, msg: msg, miner: m, judge: o.ruled(m, func(s *standing, x *execution) exits { return rule(from, s, x) })}, nil
 }
 
 // standing is a miner as a message met it.

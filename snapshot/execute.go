@@ -141,10 +141,7 @@ func (t *taker) accept(ctx context.Context, read *chain.Store, ts *types.TipSet,
 		return err
 	}
 	for _, b := range full {
-		if err := t.store.PutFullBlock(ctx, b); err != nil {
-			return err
-		}
-		if _, _, err := t.store.Accept(ctx, b.Header); err != nil {
+		if _, _, err := t.store.AcceptFull(ctx, b); err != nil {
 			return fmt.Errorf("accept block %s: %w", b.Cid(), err)
 		}
 	}

@@ -269,30 +269,17 @@ func (s *Service) usable() error {
 
 // explain gives the keystore's refusals a code and a remedy.
 func explain(err error) error {
-	for _, e := range []struct {
-		is   error
-		code api.ErrorCode
-		hint string
-	}{
-		{keystore.ErrNoPassword, api.CodePrecondition, "set one with: venus-wallet setpwd"},
-		{keystore.ErrLocked, api.CodePrecondition, "unlock it with: venus-wallet unlock"},
-		{keystore.ErrPasswordExists, api.CodePrecondition, "unlock with it: venus-wallet unlock"},
-		{keystore.ErrWrongPassword, api.CodePermission, ""},
-		{keystore.ErrEmptyPassword, api.CodeInvalid, ""},
-		{keystore.ErrUnlocked, api.CodePrecondition, ""},
-		{keystore.ErrAlreadyLocked, api.CodePrecondition, ""},
-		{keystore.ErrNotFound, api.CodeNotFound, "list the addresses with: venus-wallet list"},
-		{crypto.ErrBadKey, api.CodeInvalid, ""},
-	} {
-		if errors.Is(err, e.is) {
-			out := api.Errorf(e.code, "%w", err)
-			if e.hint != "" {
-				out = out.WithHint("%s", e.hint)
-			}
-			return out
-		}
-	}
-	return err
+	return api.Remedied(err, []api.Remedy{
+		{Is: keystore.ErrNoPassword, Code: api.CodePrecondition, Hint: "set one with: venus-wallet setpwd"},
+		{Is: keystore.ErrLocked, Code: api.CodePrecondition, Hint: "unlock it with: venus-wallet unlock"},
+		{Is: keystore.ErrPasswordExists, Code: api.CodePrecondition, Hint: "unlock with it: venus-wallet unlock"},
+		{Is: keystore.ErrWrongPassword, Code: api.CodePermission},
+		{Is: keystore.ErrEmptyPassword, Code: api.CodeInvalid},
+		{Is: keystore.ErrUnlocked, Code: api.CodePrecondition},
+		{Is: keystore.ErrAlreadyLocked, Code: api.CodePrecondition},
+		{Is: keystore.ErrNotFound, Code: api.CodeNotFound, Hint: "list the addresses with: venus-wallet list"},
+		{Is: crypto.ErrBadKey, Code: api.CodeInvalid},
+	})
 }
 
 // tokenOf is the name of the caller's token.

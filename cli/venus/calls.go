@@ -5,18 +5,14 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 
 	"github.com/filecoin-project/go-address"
-	"github.com/filecoin-project/go-bitfield"
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
-	"github.com/ipfs/go-cid"
 	"github.com/urfave/cli/v3"
 
 	"github.com/filecoin-venus/venus/api"
-	apinode "github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/types"
@@ -36,8 +32,6 @@ func callCommands() []*cli.Command {
 		)}, nil, stateCompute),
 		call(&cli.Command{Name: "decode-params", Usage: "print the parameters of a method by name; PARAMS is hex or base64", Flags: tip}, []string{"TO", "METHOD", "PARAMS"}, decodeParams),
 		call(&cli.Command{Name: "encode-params", Usage: "print the bytes of a method's parameters, given as JSON", Flags: tip}, []string{"TO", "METHOD", "PARAMS"}, encodeParams),
-		call(&cli.Command{Name: "deadlines", Usage: "print what a miner has to prove in each deadline", Flags: tip}, []string{"MINER"}, deadlines),
-		call(&cli.Command{Name: "faults", Usage: "print a miner's faulty and recovering sectors", Flags: tip}, []string{"MINER"}, faults),
 	}
 }
 
@@ -203,219 +197,4 @@ func encodeParams(ctx context.Context, cmd *cli.Command, c *client, p *render.Pr
 	}
 	text := hex.EncodeToString(raw)
 	return p.Result(map[string]any{"hex": text, "base64": raw}, func() { p.Line("%s", text) })
-}
-
-// due is one deadline of a miner.
-type due struct {
-	Index      int
-	Open       bool
-	Partitions int
-	Live       uint64
-	Active     uint64
-	Faulty     uint64
-	Recovering uint64
-	Proven     uint64
-}
-
-func deadlines(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-	miner, key, err := subject(cmd)
-	if err != nil {
-		return err
-	}
-	list, err := c.StateMinerDeadlines(ctx, miner, key)
-	if err != nil {
-		return err
-	}
-	now, err := c.StateMinerProvingDeadline(ctx, miner, key)
-	if err != nil {
-		return err
-	}
-	out := make([]due, len(list))
-	for i := range list {
-		parts, err := c.StateMinerPartitions(ctx, miner, uint64(i), key)
-		if err != nil {
-			return err
-		}
-		if out[i], err = summed(parts); err != nil {
-			return fmt.Errorf("deadline %d of %s: %w", i, miner, err)
-		}
-		out[i].Index, out[i].Open = i, uint64(i) == now.Index
-		if out[i].Proven, err = list[i].PostSubmissions.Count(); err != nil {
-			return fmt.Errorf("deadline %d of %s: %w", i, miner, err)
-		}
-	}
-	return p.Result(out, func() {
-		t := render.NewTable(">deadline", "", ">partitions", ">proven", ">live", ">active", ">faulty", ">recovering")
-		for _, d := range out {
-			open := ""
-			if d.Open {
-				open = "open"
-			}
-			t.Row(d.Index, open, d.Partitions, d.Proven, d.Live, d.Active, d.Faulty, d.Recovering)
-		}
-		p.Table(t)
-	})
-}
-
-// summed counts the sectors of a deadline's partitions.
-func summed(parts []apinode.Partition) (due, error) {
-	d := due{Partitions: len(parts)}
-	for _, part := range parts {
-		for _, f := range []struct {
-			into *uint64
-			from bitfield.BitField
-		}{{&d.Live, part.LiveSectors}, {&d.Active, part.ActiveSectors}, {&d.Faulty, part.FaultySectors}, {&d.Recovering, part.RecoveringSectors}} {
-			n, err := f.from.Count()
-			if err != nil {
-				return due{}, err
-			}
-			*f.into += n
-		}
-	}
-	return d, nil
-}
-
-func faults(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-	miner, key, err := subject(cmd)
-	if err != nil {
-		return err
-	}
-	faulty, err := c.StateMinerFaults(ctx, miner, key)
-	if err != nil {
-		return err
-	}
-	recovering, err := c.StateMinerRecoveries(ctx, miner, key)
-	if err != nil {
-		return err
-	}
-	return p.Result(map[string]any{"faulty": faulty, "recovering": recovering}, func() {
-		p.Fields("Faulty", runsOf(faulty), "Recovering", runsOf(recovering))
-	})
-}
-
-// maxRuns is how many runs of sector numbers one line shows.
-const maxRuns = 64
-
-// runsOf is a set of sectors as people read it: 0-4,7.
-func runsOf(b bitfield.BitField) string {
-	it, err := b.RunIterator()
-	if err != nil {
-		return err.Error()
-	}
-	out, at := "", uint64(0)
-	for shown := 0; it.HasNext(); {
-		r, err := it.NextRun()
-		if err != nil {
-			return err.Error()
-		}
-		if r.Val {
-			if shown++; shown > maxRuns {
-				return out + ",..."
-			}
-			if out != "" {
-				out += ","
-			}
-			out += fmt.Sprint(at)
-			if r.Len > 1 {
-				out += fmt.Sprintf("-%d", at+r.Len-1)
-			}
-		}
-		at += r.Len
-	}
-	if out == "" {
-		return "none"
-	}
-	return out
-}
-
-// chainReading are the commands of chain that read messages and prices.
-func chainReading() []*cli.Command {
-	return []*cli.Command{
-		call(&cli.Command{Name: "messages", Usage: "print the messages of a block, or of all blocks of the head", Flags: []cli.Flag{atFlag()}}, []string{"[BLOCK]"}, chainMessages),
-		call(&cli.Command{Name: "gas-price", Usage: "print the base fee, and the premium that gets a message in within some blocks"}, nil, gasPrice),
-	}
-}
-
-func chainMessages(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-	var blocks []cid.Cid
-	if cmd.Args().Len() > 0 {
-		k, err := parseCid(cmd.Args().First())
-		if err != nil {
-			return err
-		}
-		blocks = []cid.Cid{k}
-	} else {
-		key, err := at(cmd)
-		if err != nil {
-			return err
-		}
-		if key.IsEmpty() {
-			head, err := c.ChainHead(ctx)
-			if err != nil {
-				return err
-			}
-			key = head.Key()
-		}
-		blocks = key.Cids()
-	}
-	type row struct {
-		Cid     cid.Cid
-		Message *types.Message
-	}
-	var rows []row
-	seen := map[cid.Cid]bool{} // blocks of one tipset share messages
-	for _, b := range blocks {
-		list, err := c.ChainGetBlockMessages(ctx, b)
-		if err != nil {
-			return err
-		}
-		all := list.BlsMessages
-		for _, m := range list.SecpkMessages {
-			all = append(all, &m.Message)
-		}
-		for i, m := range all {
-			if !seen[list.Cids[i]] {
-				seen[list.Cids[i]] = true
-				rows = append(rows, row{list.Cids[i], m})
-			}
-		}
-	}
-	return p.Result(rows, func() {
-		t := render.NewTable("cid", "from", ">nonce", "to", ">method", "value", ">gas limit")
-		for _, r := range rows {
-			t.Row(r.Cid, r.Message.From, r.Message.Nonce, r.Message.To, r.Message.Method, render.FIL(r.Message.Value), r.Message.GasLimit)
-		}
-		p.Table(t)
-	})
-}
-
-func gasPrice(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
-	head, err := c.ChainHead(ctx)
-	if err != nil {
-		return err
-	}
-	type price struct {
-		Blocks  uint64
-		Premium abi.TokenAmount
-	}
-	out := struct {
-		BaseFee  abi.TokenAmount
-		Premiums []price
-	}{BaseFee: head.ParentBaseFee()}
-	const someGas = 10_000_000 // the answer does not depend on it
-	for _, n := range []uint64{1, 2, 3, 5, 10, 20} {
-		v, err := c.GasEstimateGasPremium(ctx, n, builtin.SystemActorAddr, someGas, head.Key())
-		if err != nil {
-			return err
-		}
-		out.Premiums = append(out.Premiums, price{n, v})
-	}
-	return p.Result(out, func() {
-		p.Fields("Base fee", out.BaseFee)
-		t := render.NewTable(">within blocks", ">premium (attoFIL per gas)")
-		for _, x := range out.Premiums {
-			t.Row(x.Blocks, x.Premium)
-		}
-		p.Table(t)
-	})
 }

@@ -129,7 +129,7 @@ func TestDeadlinesCountSectors(t *testing.T) {
 			{LiveSectors: set(9), ActiveSectors: set(), FaultySectors: set(9), RecoveringSectors: set(9)},
 		}, nil
 	}
-	out, err := run(t, c, callCommands(), "deadlines", deadlines, "t01000")
+	out, err := run(t, c, provingCommands(), "deadlines", deadlines, "t01000")
 	require.NoError(t, err)
 	require.Regexp(t, `0 +0 +0 +0 +0 +0 +0`, out)
 	require.Regexp(t, `1 +open +2 +1 +4 +2 +2 +1`, out)
@@ -161,12 +161,12 @@ func TestMpoolFind(t *testing.T) {
 	c := new(client)
 	list := []*types.SignedMessage{pending(t, 100, 1, 0, 1), pending(t, 100, 2, 1, 1), pending(t, 101, 2, 0, 1)}
 	c.Internal.MpoolPending = func(context.Context, types.TipSetKey) ([]*types.SignedMessage, error) { return list, nil }
-	out, err := run(t, c, poolReading(), "find", mpoolFind, "--from", "t0100", "--to", "t02")
+	out, err := run(t, c, mpoolCommands().Commands, "find", mpoolFind, "--from", "t0100", "--to", "t02")
 	require.NoError(t, err)
 	require.Contains(t, out, list[1].Cid().String())
 	require.NotContains(t, out, list[0].Cid().String())
 	require.NotContains(t, out, list[2].Cid().String())
-	_, err = run(t, c, poolReading(), "find", mpoolFind)
+	_, err = run(t, c, mpoolCommands().Commands, "find", mpoolFind)
 	require.ErrorContains(t, err, "say what to find")
 }
 

@@ -15,9 +15,11 @@ import (
 	"github.com/filecoin-venus/venus/types"
 )
 
-// poolReading are the commands that look at the pool as a whole.
-func poolReading() []*cli.Command {
-	return []*cli.Command{
+func mpoolCommands() *cli.Command {
+	return &cli.Command{Name: "mpool", Usage: "look at messages that wait for a block", Commands: []*cli.Command{
+		call(&cli.Command{Name: "pending", Usage: "print pending messages", Flags: []cli.Flag{&cli.StringFlag{Name: "from", Usage: "of this sender only"}}}, nil, mpoolPending),
+		call(&cli.Command{Name: "nonce", Usage: "print a sender's next free nonce"}, []string{"ADDRESS"}, mpoolNonce),
+		call(&cli.Command{Name: "config", Usage: "print the pool's limits"}, nil, mpoolConfig),
 		call(&cli.Command{Name: "stat", Usage: "count each sender's pending messages: those next in line, behind a gap, below the base fee"}, nil, mpoolStat),
 		call(&cli.Command{Name: "find", Usage: "print pending messages that match all that is given", Flags: []cli.Flag{
 			&cli.StringFlag{Name: "from", Usage: "of this sender"},
@@ -25,7 +27,48 @@ func poolReading() []*cli.Command {
 			&cli.Int64Flag{Name: "method", Value: -1, Usage: "of this method"},
 		}}, nil, mpoolFind),
 		call(&cli.Command{Name: "sub", Usage: "print messages as they enter and leave the pool, until interrupted"}, nil, mpoolSub),
+	}}
+}
+
+func mpoolPending(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+	list, err := c.MpoolPending(ctx, types.EmptyTSK)
+	if err != nil {
+		return err
 	}
+	if from := cmd.String("from"); from != "" {
+		a, err := connect.Address(from)
+		if err != nil {
+			return err
+		}
+		kept := list[:0]
+		for _, m := range list {
+			if m.Message.From == a {
+				kept = append(kept, m)
+			}
+		}
+		list = kept
+	}
+	return printPending(p, list)
+}
+
+func mpoolNonce(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+	a, err := connect.Address(cmd.Args().First())
+	if err != nil {
+		return err
+	}
+	n, err := c.MpoolGetNonce(ctx, a)
+	if err != nil {
+		return err
+	}
+	return p.Result(n, func() { p.Line("%d", n) })
+}
+
+func mpoolConfig(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
+	cfg, err := c.MpoolGetConfig(ctx)
+	if err != nil {
+		return err
+	}
+	return p.Value(cfg)
 }
 
 // senderStat is the pool's view of one sender.

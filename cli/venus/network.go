@@ -15,55 +15,6 @@ import (
 	"github.com/filecoin-venus/venus/types"
 )
 
-func mpoolCommands() *cli.Command {
-	return &cli.Command{Name: "mpool", Usage: "look at messages that wait for a block", Commands: append(poolReading(),
-		call(&cli.Command{Name: "pending", Usage: "print pending messages", Flags: []cli.Flag{&cli.StringFlag{Name: "from", Usage: "of this sender only"}}}, nil, mpoolPending),
-		call(&cli.Command{Name: "nonce", Usage: "print a sender's next free nonce"}, []string{"ADDRESS"}, mpoolNonce),
-		call(&cli.Command{Name: "config", Usage: "print the pool's limits"}, nil, mpoolConfig),
-	)}
-}
-
-func mpoolPending(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-	list, err := c.MpoolPending(ctx, types.EmptyTSK)
-	if err != nil {
-		return err
-	}
-	if from := cmd.String("from"); from != "" {
-		a, err := connect.Address(from)
-		if err != nil {
-			return err
-		}
-		kept := list[:0]
-		for _, m := range list {
-			if m.Message.From == a {
-				kept = append(kept, m)
-			}
-		}
-		list = kept
-	}
-	return printPending(p, list)
-}
-
-func mpoolNonce(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-	a, err := connect.Address(cmd.Args().First())
-	if err != nil {
-		return err
-	}
-	n, err := c.MpoolGetNonce(ctx, a)
-	if err != nil {
-		return err
-	}
-	return p.Result(n, func() { p.Line("%d", n) })
-}
-
-func mpoolConfig(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
-	cfg, err := c.MpoolGetConfig(ctx)
-	if err != nil {
-		return err
-	}
-	return p.Value(cfg)
-}
-
 func syncCommands() *cli.Command {
 	return &cli.Command{Name: "sync", Usage: "how far this node is behind the network", Commands: []*cli.Command{
 		call(&cli.Command{Name: "status", Usage: "print head, lag and the last catch-up"}, nil, syncStatus),

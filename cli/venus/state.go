@@ -2,6 +2,7 @@ package venus
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/filecoin-project/go-address"
@@ -17,7 +18,7 @@ import (
 
 func stateCommands() *cli.Command {
 	tip := []cli.Flag{atFlag()}
-	return &cli.Command{Name: "state", Usage: "look at actors and miners, run messages on their state", Commands: append(callCommands(),
+	return &cli.Command{Name: "state", Usage: "look at actors and miners, run messages on their state", Commands: slices.Concat(callCommands(), provingCommands(), []*cli.Command{
 		call(&cli.Command{Name: "network-name", Usage: "print the network's name"}, nil, networkName),
 		call(&cli.Command{Name: "get-actor", Usage: "print an actor's record", Flags: tip}, []string{"ADDRESS"}, getActor),
 		call(&cli.Command{Name: "read-state", Usage: "print an actor's decoded state", Flags: tip}, []string{"ADDRESS"}, readState),
@@ -34,7 +35,7 @@ func stateCommands() *cli.Command {
 			&cli.Uint64Flag{Name: "confidence", Value: 2, Usage: "epochs on top of the execution"},
 			&cli.DurationFlag{Name: "timeout", Value: 10 * time.Minute, Usage: "give up after"},
 		}}, []string{"CID"}, waitMsg),
-	)}
+	})}
 }
 
 func networkName(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
