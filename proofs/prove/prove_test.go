@@ -251,6 +251,9 @@ func TestGenesisWinningPoSt(t *testing.T) {
 		ok, err := v.VerifyWinningPoSt(ctx, bad)
 		require.NoError(t, err, name)
 		require.False(t, ok, name)
+		all, err := v.VerifyWinningPoStBatch(ctx, []proof.WinningPoStVerifyInfo{good(), bad, good()})
+		require.NoError(t, err, name)
+		require.Equal(t, []bool{true, false, true}, all, "a batch with another "+name)
 	}
 }
 

@@ -178,44 +178,38 @@ func (v *Verifier) VerifySealBatch(ctx context.Context, infos []proof.SealVerify
 
 // VerifyWindowPoSt checks a window PoSt of one proof type: the partitions' proofs one after the other.
 func (v *Verifier) VerifyWindowPoSt(ctx context.Context, info proof.WindowPoStVerifyInfo) (bool, error) {
-	return v.verifyPoSt(ctx, false, info.Prover, info.Randomness, info.Proofs, info.ChallengedSectors)
+	verdicts, err := v.verifyPoSts(ctx, false, proof.WinningPoStVerifyInfo(info))
+	return err == nil && verdicts[0], err
 }
 
 // VerifyWinningPoSt checks the proof in a block header over the sectors that were to be proven.
 func (v *Verifier) VerifyWinningPoSt(ctx context.Context, info proof.WinningPoStVerifyInfo) (bool, error) {
-	return v.verifyPoSt(ctx, true, info.Prover, info.Randomness, info.Proofs, info.ChallengedSectors)
+	verdicts, err := v.verifyPoSts(ctx, true, info)
+	return err == nil && verdicts[0], err
 }
 
 // VerifyWinningPoStBatch answers for each info in order; those of one circuit are verified together.
 func (v *Verifier) VerifyWinningPoStBatch(ctx context.Context, infos []proof.WinningPoStVerifyInfo) ([]bool, error) {
+	return v.verifyPoSts(ctx, true, infos...)
+}
+
+// verifyPoSts takes statements of either kind; their types have the same fields.
+func (v *Verifier) verifyPoSts(ctx context.Context, winning bool, infos ...proof.WinningPoStVerifyInfo) ([]bool, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	claims := make([]*claim, len(infos))
 	for i, info := range infos {
 		c, err := guard(func() (*claim, error) {
-			return postClaim(true, info.Randomness, info.Proofs, info.ChallengedSectors)
+			return postClaim(winning, info.Randomness, info.Proofs, info.ChallengedSectors)
 		})
 		if err != nil {
-			log.Debugw("PoSt refused", "miner", info.Prover, "winning", true, "reason", err)
+			log.Debugw("PoSt refused", "miner", info.Prover, "winning", winning, "reason", err)
 			continue
 		}
 		claims[i] = c
 	}
 	return v.judge(ctx, claims)
-}
-
-func (v *Verifier) verifyPoSt(ctx context.Context, winning bool, prover abi.ActorID, r abi.PoStRandomness, proofs []proof.PoStProof, sectors []proof.SectorInfo) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	c, err := guard(func() (*claim, error) { return postClaim(winning, r, proofs, sectors) })
-	if err != nil {
-		log.Debugw("PoSt refused", "miner", prover, "winning", winning, "reason", err)
-		return false, nil
-	}
-	verdicts, err := v.judge(ctx, []*claim{c})
-	if err != nil {
-		return false, err
-	}
-	return verdicts[0], nil
 }
 
 // VerifyReplicaUpdate checks the proof that a sector's replica took new data in.
