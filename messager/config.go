@@ -24,6 +24,7 @@ const (
 	configName   = "config.toml"
 	holderName   = "instance"
 	databaseName = "message.db"
+	keyName      = "database-key" // in the keystore
 )
 
 // Config is the file config.toml. Flags win over it.

@@ -2,6 +2,7 @@ package messager
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -82,7 +83,11 @@ func (d *Daemon) start(ctx context.Context, o DaemonOptions) error {
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, store.Config{Type: cfg.DB.Type, Path: d.repo.Path(databaseName), DSN: cfg.DB.DSN})
+	key, err := databaseKey(d.repo)
+	if err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, store.Config{Type: cfg.DB.Type, Path: d.repo.Path(databaseName), DSN: cfg.DB.DSN, Key: key})
 	if err != nil {
 		return err
 	}
@@ -153,6 +158,19 @@ func (d *Daemon) verifier(authURL string, tokens *localtoken.Issuer, clk clock.C
 	}
 	d.opened.Then(stop)
 	return rpc.FirstOf(tokens.Verifier, judge), nil
+}
+
+// databaseKey seals the tokens in the database. It is made at the first start, before the database has anything sealed with it.
+func databaseKey(r *repo.Repo) (key store.Key, err error) {
+	raw, err := r.Keystore().GetOrMake(keyName, func() ([]byte, error) {
+		b := make([]byte, len(key))
+		_, err := rand.Read(b)
+		return b, err
+	})
+	if err == nil && copy(key[:], raw) != len(key) {
+		err = fmt.Errorf("secret %s has %d bytes, not %d", keyName, len(raw), len(key))
+	}
+	return key, err
 }
 
 // instance is this messager's name in the lease on nonces: the same after every

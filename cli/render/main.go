@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/internal/argv"
 )
 
 // Exit codes of every program.
@@ -47,15 +48,17 @@ func ExitCode(c api.ErrorCode) int {
 	return ExitInternal
 }
 
-// Main runs a program with the process's arguments and exits. The context that
-// actions get ends at the first interrupt; a second one kills.
+// Main runs a program with the process's arguments and exits. Secrets among them
+// are not seen in the process list. The context that actions get ends at the
+// first interrupt; a second one kills.
 //
 // Addresses print with the test networks' prefix until a program knows better.
 func Main(app *cli.Command) {
+	args := argv.Hide()
 	address.CurrentNetwork = address.Testnet
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	code := Run(ctx, app, os.Args, os.Stdout, os.Stderr)
+	code := Run(ctx, app, args, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }

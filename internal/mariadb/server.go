@@ -331,11 +331,21 @@ var shared struct {
 }
 
 // Database makes an empty database on the server that all tests of a package share, which starts with the first that
-// asks, and returns its connection string. The package's TestMain calls Run.
+// asks, and returns its connection string. The package's TestMain calls Run. Where there is no server the test skips.
 func Database(t testing.TB) string {
 	t.Helper()
+	dsn, err := TryDatabase(t)
+	if err != nil {
+		t.Skip(err)
+	}
+	return dsn
+}
+
+// TryDatabase is Database for tests that have something to do without a server as well: the error says why there is none.
+func TryDatabase(t testing.TB) (string, error) {
+	t.Helper()
 	if dsn := os.Getenv("VENUS_TEST_MYSQL_DSN"); dsn != "" {
-		return database(t, dsn, nil)
+		return database(t, dsn, nil), nil
 	}
 	shared.Lock()
 	defer shared.Unlock()
@@ -343,12 +353,59 @@ func Database(t testing.TB) string {
 		shared.server, shared.err = newServer(context.Background(), nil)
 	}
 	if errors.Is(shared.err, errAbsent) {
-		t.Skip(shared.err)
+		return "", shared.err
 	}
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
-	return shared.server.Database(t)
+	return shared.server.Database(t), nil
+}
+
+// Dump returns the rows of all tables of a database, one a line.
+func Dump(t testing.TB, dsn string) string {
+	t.Helper()
+	db, err := sql.Open("mysql", dsn)
+	if err != nil {
+		t.Fatal("the connection string cannot be read") // it holds a password
+	}
+	defer db.Close()
+	var all strings.Builder
+	for _, table := range rows(t, db, "SHOW TABLES") {
+		for _, row := range rows(t, db, "SELECT * FROM `"+strings.TrimSpace(table)+"`") {
+			all.WriteString(table + row + "\n")
+		}
+	}
+	return all.String()
+}
+
+// rows returns the rows of a query, a blank after each column.
+func rows(t testing.TB, db *sql.DB, query string) (out []string) {
+	t.Helper()
+	fail := func(err error) {
+		if err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+	}
+	found, err := db.QueryContext(t.Context(), query)
+	fail(err)
+	defer found.Close()
+	columns, err := found.Columns()
+	fail(err)
+	for found.Next() {
+		raw, into := make([]sql.RawBytes, len(columns)), make([]any, len(columns))
+		for i := range raw {
+			into[i] = &raw[i]
+		}
+		fail(found.Scan(into...))
+		var line strings.Builder
+		for _, b := range raw {
+			line.Write(b)
+			line.WriteByte(' ')
+		}
+		out = append(out, line.String())
+	}
+	fail(found.Err())
+	return out
 }
 
 // Run runs the tests of a package, ends the server that they shared and returns the program's exit code.

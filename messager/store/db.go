@@ -46,6 +46,8 @@ type Config struct {
 	Path string
 	// DSN is a go-sql-driver connection string.
 	DSN string
+	// Key seals the tokens; all who open the database have the same.
+	Key Key
 	// NoSync gives up durability over a power cut (SQLite): for tests and simulations.
 	NoSync bool
 }
@@ -56,12 +58,13 @@ type DB struct {
 	// other; r reads beside it. With MySQL both are the same.
 	w, r *sql.DB
 	kind string
+	key  Key
 }
 
 // Open opens the database and brings its tables up to date. A SQLite file is made
 // readable by its owner only.
 func Open(ctx context.Context, c Config) (*DB, error) {
-	db := &DB{kind: c.Type}
+	db := &DB{kind: c.Type, key: c.Key}
 	var err error
 	switch c.Type {
 	case SQLite:
@@ -74,7 +77,11 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := db.migrate(ctx); err != nil {
+	err = db.migrate(ctx)
+	if err == nil {
+		err = db.checkKey(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
@@ -179,6 +186,7 @@ type Tx struct {
 	tx  *sql.Tx
 	ctx context.Context
 	my  bool
+	key Key
 	// notes and attempts are written together, at the end.
 	notes, attempts []any
 }
@@ -204,7 +212,7 @@ func (db *DB) once(ctx context.Context, fn func(*Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
-	t := &Tx{tx: tx, ctx: ctx, my: db.kind == MySQL}
+	t := &Tx{tx: tx, ctx: ctx, my: db.kind == MySQL, key: db.key}
 	err = fn(t)
 	if err == nil {
 		err = t.flush()

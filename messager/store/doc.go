@@ -11,7 +11,8 @@
 //   - a message is only written over the revision that was read (ErrStale), and a
 //     nonce only given out over the nonce that was read, in one transaction with
 //     the signed bytes;
-//   - (sender, nonce) is unique in the database itself.
+//   - (sender, nonce) is unique in the database itself;
+//   - tokens of wallets and nodes are sealed with a key that is not in the database.
 //
 // Sources: auth-wallet-messager.md C4, E16; reliability.md 3.5 and 5.
 package store

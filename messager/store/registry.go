@@ -227,6 +227,7 @@ func (db *DB) Wallets(ctx context.Context) ([]Wallet, error) {
 		if err := rows.Scan(&w.Name, &w.URL, &w.Token, &removing, &created, &updated); err != nil {
 			return nil, fmt.Errorf("list wallets: %w", err)
 		}
+		w.Token = db.key.open(walletPlace(w.Name), w.Token)
 		w.Removing, w.Created, w.Updated = removing != 0, fromNanos(created), fromNanos(updated)
 		out = append(out, w)
 	}
@@ -236,7 +237,7 @@ func (db *DB) Wallets(ctx context.Context) ([]Wallet, error) {
 // AddWallet stores a new wallet; a taken name is ErrExists.
 func (t *Tx) AddWallet(w Wallet) error {
 	_, err := t.exec("INSERT INTO wallets (name, url, token, removing, created_at, updated_at) VALUES (?,?,?,0,?,?)",
-		w.Name, w.URL, w.Token, nanos(w.Created), nanos(w.Updated))
+		w.Name, w.URL, t.key.seal(walletPlace(w.Name), w.Token), nanos(w.Created), nanos(w.Updated))
 	if err != nil {
 		return fmt.Errorf("store wallet %s: %w", w.Name, err)
 	}
@@ -308,6 +309,7 @@ func (db *DB) Nodes(ctx context.Context) ([]Node, error) {
 		if err := rows.Scan(&n.Name, &n.URL, &n.Token, &gossip); err != nil {
 			return nil, fmt.Errorf("list nodes: %w", err)
 		}
+		n.Token = db.key.open(nodePlace(n.Name), n.Token)
 		n.Gossip = gossip != 0
 		out = append(out, n)
 	}
@@ -320,7 +322,7 @@ func (t *Tx) AddNode(n Node) error {
 	if n.Gossip {
 		gossip = 1
 	}
-	_, err := t.exec("INSERT INTO nodes (name, url, token, gossip) VALUES (?,?,?,?)", n.Name, n.URL, n.Token, gossip)
+	_, err := t.exec("INSERT INTO nodes (name, url, token, gossip) VALUES (?,?,?,?)", n.Name, n.URL, t.key.seal(nodePlace(n.Name), n.Token), gossip)
 	return err
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/cluster"
+	"github.com/filecoin-venus/venus/internal/mariadb"
 )
 
 // The guide's commands, as it writes them, in its order.
@@ -51,8 +52,8 @@ const (
 	listMiners   = `./venus-miner address list`
 )
 
-// mysqlEnv is a MySQL that the messager may use; without it SQLite is used.
-const mysqlEnv = "VENUS_E2E_MYSQL_DSN"
+// walletPassword is the one that the guide has people think of.
+const walletPassword = "canary correct horse"
 
 // guideWalk is one walk through the guide.
 type guideWalk struct {
@@ -61,6 +62,9 @@ type guideWalk struct {
 	state   *cluster.State
 	ports   cluster.Ports
 	sealer  *daemon
+	// dsn is the messager's database, "" where there is no MySQL: then it is SQLite.
+	dsn    string
+	influx *influxServer
 }
 
 // TestGuide follows the deployment guide from its first command to its last. The
@@ -83,6 +87,7 @@ func TestGuide(t *testing.T) {
 		t.Logf("%s: %s", step.name, time.Since(began).Round(100*time.Millisecond))
 	}
 	g.compareWithGuide(t)
+	g.secretsStayInside(t)
 }
 
 // choosePorts takes the guide's ports, or others where they are taken.
@@ -97,9 +102,10 @@ func (g *guideWalk) choosePorts() {
 	} {
 		g.fill[from] = to
 	}
-	if dsn := os.Getenv(mysqlEnv); dsn != "" {
-		g.fill[mysqlFlag] = "--mysql-dsn '" + dsn + "'"
+	if g.dsn, err = mariadb.TryDatabase(g.t); err == nil {
+		g.fill[mysqlFlag] = "--mysql-dsn '" + g.dsn + "'"
 	} else {
+		g.t.Log(err)
 		g.fill["--db-type mysql"], g.fill[mysqlFlag] = "--db-type sqlite", ""
 	}
 	for port, where := range map[*int]struct{ command, flag string }{
@@ -138,7 +144,9 @@ func (g *guideWalk) auth(t *testing.T) {
 	require.NoError(t, os.WriteFile(config, []byte(strings.Replace(string(text), `"badger"`, `"mysql"`, 1)), 0o600))
 	d = g.background(g.filled(startAuth))
 	require.Contains(t, d.ends(time.Minute), "DSN is missing")
-	require.NoError(t, os.WriteFile(config, text, 0o600))
+	// The other optional part: the log goes to InfluxDB.
+	g.influx = newInflux(t)
+	require.NoError(t, os.WriteFile(config, []byte(g.influx.configured(string(text))), 0o600))
 	g.starts(startAuth).answers(health)
 	for command, name := range map[string]string{genMiner: "miner", genMessager: "messager", genSealer: "sealer"} {
 		g.fill["<auth token "+name+">"] = g.token(t, command)
@@ -206,9 +214,9 @@ var blsAddress = regexp.MustCompile(`^[tf]3[a-z2-7]{84}\n$`)
 
 func (g *guideWalk) wallet(t *testing.T) {
 	g.starts(startWallet).answers(fmt.Sprintf("http://127.0.0.1:%d/livez", g.ports.Wallet))
-	shown := g.dialogue(setPassword, [2]string{"Password:", "correct horse"}, [2]string{"Enter Password again:", "correct horse"})
-	require.Contains(t, shown, strings.Repeat("*", len("correct horse")))
-	require.NotContains(t, shown, "correct horse")
+	shown := g.dialogue(setPassword, [2]string{"Password:", walletPassword}, [2]string{"Enter Password again:", walletPassword})
+	require.Contains(t, shown, strings.Repeat("*", len(walletPassword)))
+	require.NotContains(t, shown, walletPassword)
 	require.Contains(t, shown, "Password set successfully")
 	for i := range 2 {
 		out := g.gets(newBLS)
@@ -357,9 +365,12 @@ func (g *guideWalk) miner(t *testing.T) {
 	}
 }
 
+// otherHome is the folder in the reader's home that is the home of a second sealer.
+const otherHome = "other"
+
 // existing is the guide's other way to set a sealer up, in a home of its own.
 func (g *guideWalk) existing(t *testing.T) {
-	home := filepath.Join(g.home, "other")
+	home := filepath.Join(g.home, otherHome)
 	require.NoError(t, os.MkdirAll(home, 0o700))
 	other := newReader(t, shared, home)
 	other.fill = g.fill

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/filecoin-project/go-address"
+
+	"github.com/filecoin-venus/venus/internal/mariadb"
 )
 
 // world is what all tests share.
@@ -71,7 +73,7 @@ func run(m *testing.M) int {
 	}
 	shared = w
 	address.CurrentNetwork = address.Testnet
-	code := m.Run()
+	code := mariadb.Run(m)
 	if err := w.watch.finish(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e: clean up:", err)
 		return max(code, 1)

@@ -27,6 +27,8 @@ type reader struct {
 	fill      map[string]string
 	// typed are the guide's commands, as the guide writes them, in order.
 	typed []string
+	// daemons are the programs that were started in the background.
+	daemons []*daemon
 }
 
 func newReader(t *testing.T, w *world, home string) *reader {
@@ -105,6 +107,7 @@ func (r *reader) background(line string) *daemon {
 	require.NoError(r.t, err, "%s: %s", line, got.all())
 	require.NoError(r.t, shared.watch.tell("process", strconv.Itoa(pid)))
 	d := &daemon{r: r, name: programName.FindStringSubmatch(line)[1], pid: pid, log: filepath.Join(r.dir, logName.FindStringSubmatch(line)[1])}
+	r.daemons = append(r.daemons, d)
 	r.t.Cleanup(func() {
 		if r.t.Failed() {
 			r.t.Logf("log of %s:\n%s", d.name, tailOf(d.log, 25))
