@@ -86,12 +86,21 @@ type Sectors interface {
 	// SectorsUpdate forces a sector into a state.
 	//perm:admin
 	SectorsUpdate(ctx context.Context, number abi.SectorNumber, state string) error
+	// SectorWhy explains a sector: what it waits for, since when, what comes next and when, what the operator can do.
+	//perm:read
+	SectorWhy(ctx context.Context, number abi.SectorNumber) (SectorWhy, error)
 	// SectorRetry takes a failed sector up again where it failed.
 	//perm:admin
 	SectorRetry(ctx context.Context, number abi.SectorNumber) error
 	// SectorRemove deletes the files of a sector that is not on the chain, or ended there.
 	//perm:admin
 	SectorRemove(ctx context.Context, number abi.SectorNumber) error
+	// SectorAbandon deletes the files of a sector that is committed to and not proven, and gives up its deposit.
+	//perm:admin
+	SectorAbandon(ctx context.Context, number abi.SectorNumber) error
+	// SectorRedo makes the files of a proven sector anew, from the ticket it was sealed with.
+	//perm:admin
+	SectorRedo(ctx context.Context, number abi.SectorNumber) error
 	// SectorTerminate ends a sector on the chain, at a fee, and removes it.
 	//perm:admin
 	SectorTerminate(ctx context.Context, number abi.SectorNumber) error

@@ -35,9 +35,12 @@ type SealerProxy struct {
 		ProvingInfo         func(p0 context.Context) (*ProvingInfo, error)                                                            `perm:"read" doc:"ProvingInfo returns the current deadline and the miner's faults."`
 		SealingAbort        func(p0 context.Context, p1 string) error                                                                 `perm:"admin" args:"jobID" doc:"SealingAbort gives a running job up."`
 		SealingSchedDiag    func(p0 context.Context) (any, error)                                                                     `perm:"admin" doc:"SealingSchedDiag returns the inner state of the scheduler."`
+		SectorAbandon       func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorAbandon deletes the files of a sector that is committed to and not proven, and gives up its deposit."`
+		SectorRedo          func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRedo makes the files of a proven sector anew, from the ticket it was sealed with."`
 		SectorRemove        func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRemove deletes the files of a sector that is not on the chain, or ended there."`
 		SectorRetry         func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRetry takes a failed sector up again where it failed."`
 		SectorTerminate     func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorTerminate ends a sector on the chain, at a fee, and removes it."`
+		SectorWhy           func(p0 context.Context, p1 abi.SectorNumber) (SectorWhy, error)                                          `perm:"read" args:"number" doc:"SectorWhy explains a sector: what it waits for, since when, what comes next and when, what the operator can do."`
 		SectorsList         func(p0 context.Context) ([]abi.SectorNumber, error)                                                      `perm:"read" doc:"SectorsList returns the numbers of all sectors."`
 		SectorsListInStates func(p0 context.Context, p1 []string) ([]abi.SectorNumber, error)                                         `perm:"read" args:"states" doc:"SectorsListInStates returns the numbers of the sectors in the named states."`
 		SectorsStatus       func(p0 context.Context, p1 abi.SectorNumber, p2 bool) (SectorInfo, error)                                `perm:"read" args:"number,showOnChain" doc:"SectorsStatus returns the record of one sector, with what the chain knows when showOnChain."`
@@ -219,6 +222,22 @@ func (s *SealerProxy) SealingSchedDiag(p0 context.Context) (r any, err error) {
 	return s.Internal.SealingSchedDiag(p0)
 }
 
+// SectorAbandon forwards to the function of the same name.
+func (s *SealerProxy) SectorAbandon(p0 context.Context, p1 abi.SectorNumber) error {
+	if s.Internal.SectorAbandon == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.SectorAbandon(p0, p1)
+}
+
+// SectorRedo forwards to the function of the same name.
+func (s *SealerProxy) SectorRedo(p0 context.Context, p1 abi.SectorNumber) error {
+	if s.Internal.SectorRedo == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.SectorRedo(p0, p1)
+}
+
 // SectorRemove forwards to the function of the same name.
 func (s *SealerProxy) SectorRemove(p0 context.Context, p1 abi.SectorNumber) error {
 	if s.Internal.SectorRemove == nil {
@@ -241,6 +260,14 @@ func (s *SealerProxy) SectorTerminate(p0 context.Context, p1 abi.SectorNumber) e
 		return api.ErrNotSupported
 	}
 	return s.Internal.SectorTerminate(p0, p1)
+}
+
+// SectorWhy forwards to the function of the same name.
+func (s *SealerProxy) SectorWhy(p0 context.Context, p1 abi.SectorNumber) (r SectorWhy, err error) {
+	if s.Internal.SectorWhy == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.SectorWhy(p0, p1)
 }
 
 // SectorsList forwards to the function of the same name.

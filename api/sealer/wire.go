@@ -69,6 +69,30 @@ type SectorInfo struct {
 	Early              abi.ChainEpoch
 }
 
+// SectorWhy explains a sector. Times and epochs that are not known are zero.
+type SectorWhy struct {
+	SectorID   abi.SectorNumber
+	State      string
+	Means      string // what the state is about
+	Waits      string // what would end it
+	Since      time.Time
+	Next       string // what happens next by itself
+	NextAt     time.Time
+	NextEpoch  abi.ChainEpoch
+	Limit      string // what is over from LimitEpoch on
+	LimitEpoch abi.ChainEpoch
+	Retries    int
+	LastErr    string
+	ErrClass   string // transient, operator, chain: who can mend LastErr
+	Options    []SectorOption
+
+	Epoch      abi.ChainEpoch // the head's, for comparison
+	BlockDelay time.Duration
+}
+
+// SectorOption is a command that the operator can give, and what comes of it.
+type SectorOption struct{ Do, Then string }
+
 // Balance is an address with what it holds, in attoFIL.
 type Balance struct {
 	Address address.Address

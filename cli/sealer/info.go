@@ -104,8 +104,10 @@ func baseFee(p *render.Printer, fee abi.TokenAmount) string {
 
 // stateOrder is the order in which states are listed.
 var stateOrder = map[string]int{
-	"Packing": 1, "GetTicket": 2, "PreCommit1": 3, "PreCommit2": 4, "PreCommitting": 5, "PreCommitWait": 6, "WaitSeed": 7,
-	"Committing": 8, "SubmitCommit": 9, "CommitWait": 10, "FinalizeSector": 11, "Proving": 12,
+	"Packing": 1, "GetTicket": 2, "PreCommit1": 3, "PreCommit2": 4, "PreCommitting": 5, "SubmitPreCommitBatch": 6, "PreCommitWait": 7,
+	"PreCommitBatchWait": 8, "WaitSeed": 9, "Committing": 10, "SubmitCommit": 11, "SubmitCommitAggregate": 12, "CommitWait": 13,
+	"CommitAggregateWait": 14, "FinalizeSector": 15, "Proving": 16,
+	"Terminating": 17, "TerminateWait": 18, "TerminateFinality": 19, "Expired": 20, "Removing": 21, "Removed": 22,
 }
 
 func orderOf(state string) int {

@@ -161,3 +161,28 @@ func TestAttachWithoutASealer(t *testing.T) {
 	require.NotZero(t, code)
 	require.Contains(t, errOut, "disk on fire")
 }
+
+func TestWhyText(t *testing.T) {
+	var out bytes.Buffer
+	printWhy(render.New(&out, &out), sealerapi.SectorWhy{
+		SectorID: 7, State: "PreCommitting", Means: "the pre-commit message is sent", Waits: "you: no funds", Since: now().Add(-time.Hour),
+		Next: "the next try", NextAt: time.Date(2022, 3, 1, 12, 0, 0, 0, time.UTC), Limit: "the ticket is too old", LimitEpoch: 220,
+		LastErr: "no funds", ErrClass: "operator", Retries: 3, Options: []sealerapi.SectorOption{{Do: "venus-sealer sectors retry 7", Then: "try now"}},
+		Epoch: 100, BlockDelay: 30 * time.Second,
+	})
+	for _, want := range []string{
+		"Sector 7 is in state PreCommitting: the pre-commit message is sent.\n", "(1 hour)", "Waits for:  you: no funds\n",
+		"Next:       the next try, at 2022-03-01 12:00:00 UTC\n", "from epoch 220 (in 1 hour) on, the ticket is too old\n",
+		"Last error: no funds (wants your hand; 3 in a row)\n", "  venus-sealer sectors retry 7", "try now\n",
+	} {
+		require.Contains(t, out.String(), want)
+	}
+}
+
+func TestDeedsWantConfirmation(t *testing.T) {
+	for _, args := range [][]string{{"sectors", "remove", "1"}, {"sectors", "redo", "1"}, {"sectors", "update-state", "1", "Proving"}, {"sectors", "why"}, {"sectors", "why", "x"}} {
+		code, _, errOut := run(t, Deps{}, args...)
+		require.Contains(t, []int{render.ExitUsage, render.ExitPrecondition}, code, args)
+		require.NotEmpty(t, errOut)
+	}
+}

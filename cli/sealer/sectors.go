@@ -47,6 +47,13 @@ func sectorsCommand(d Deps) *cli.Command {
 			p.Note("sector %d is tried again", n)
 			return nil
 		})},
+		{Name: "remove", Usage: "delete the files of a sector that the chain does not want proven", ArgsUsage: "NUMBER", Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "really-do-it", Usage: "confirm"},
+			&cli.BoolFlag{Name: "abandon", Usage: "also if a deposit is lost by it"},
+		}, Action: action(d, removeSector)},
+		{Name: "redo", Usage: "make the files of a proven sector anew, from the ticket it was sealed with", ArgsUsage: "NUMBER", Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "really-do-it", Usage: "confirm"},
+		}, Action: action(d, redoSector)},
 		{Name: "update-state", Usage: "force a sector into a state", ArgsUsage: "NUMBER STATE", Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "really-do-it", Usage: "confirm"},
 		}, Action: action(d, updateState)},
@@ -91,6 +98,40 @@ func updateState(ctx context.Context, cmd *cli.Command, c *client, p *render.Pri
 		return err
 	}
 	p.Note("sector %d is in state %s", n, cmd.Args().Get(1))
+	return nil
+}
+
+func removeSector(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+	n, err := oneNumber(cmd)
+	if err != nil {
+		return err
+	}
+	if !cmd.Bool("really-do-it") {
+		return render.Usage("this deletes the files of sector %d; pass --really-do-it", n)
+	}
+	remove := c.SectorRemove
+	if cmd.Bool("abandon") {
+		remove = c.SectorAbandon
+	}
+	if err := remove(ctx, n); err != nil {
+		return err
+	}
+	p.Note("the files of sector %d are being deleted; see 'sectors why %d'", n, n)
+	return nil
+}
+
+func redoSector(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+	n, err := oneNumber(cmd)
+	if err != nil {
+		return err
+	}
+	if !cmd.Bool("really-do-it") {
+		return render.Usage("this deletes what is left of the files of sector %d and seals it again, which takes as long as sealing; pass --really-do-it", n)
+	}
+	if err := c.SectorRedo(ctx, n); err != nil {
+		return err
+	}
+	p.Note("sector %d is sealed again from its old ticket; see 'sectors why %d'", n, n)
 	return nil
 }
 
@@ -275,16 +316,47 @@ func sectorWhy(ctx context.Context, cmd *cli.Command, c *client, p *render.Print
 	if err != nil {
 		return err
 	}
-	s, err := c.SectorsStatus(ctx, n, false)
+	w, err := c.SectorWhy(ctx, n)
 	if err != nil {
 		return err
 	}
-	out := map[string]any{"Sector": n, "State": s.State, "Next": s.NextAction, "Retries": s.Retries, "LastErr": s.LastErr}
-	return p.Result(out, func() {
-		p.Line("Sector %d is in state %s.", n, stateText(p, s.State))
-		p.Line("Next: %s", s.NextAction)
-		if s.LastErr != "" {
-			p.Line("Last trouble: %s", s.LastErr)
-		}
-	})
+	return p.Result(w, func() { printWhy(p, w) })
+}
+
+func printWhy(p *render.Printer, w sealerapi.SectorWhy) {
+	p.Line("Sector %d is in state %s: %s.", w.SectorID, stateText(p, w.State), w.Means)
+	p.Line("Since:      %s (%s)", w.Since.UTC().Format(time.DateTime), render.Span(now().Sub(w.Since)))
+	p.Line("Waits for:  %s", w.Waits)
+	next := w.Next
+	switch {
+	case !w.NextAt.IsZero():
+		next += fmt.Sprintf(", at %s UTC", w.NextAt.UTC().Format(time.DateTime))
+	case w.NextEpoch != 0:
+		next += fmt.Sprintf(", epoch %s", render.Epoch(w.NextEpoch, w.Epoch, w.BlockDelay))
+	}
+	p.Line("Next:       %s", next)
+	if w.Limit != "" {
+		p.Line("Limit:      from epoch %s on, %s", render.Epoch(w.LimitEpoch, w.Epoch, w.BlockDelay), w.Limit)
+	}
+	if w.LastErr != "" {
+		p.Line("Last error: %s (%s; %d in a row)", w.LastErr, whoMends(w.ErrClass), w.Retries)
+	}
+	if len(w.Options) == 0 {
+		return
+	}
+	p.Line("You can:")
+	for _, o := range w.Options {
+		p.Line("  %-40s  %s", o.Do, o.Then)
+	}
+}
+
+// whoMends says a class of errors in plain words.
+func whoMends(class string) string {
+	switch class {
+	case "operator":
+		return "wants your hand"
+	case "chain":
+		return "the chain has decided"
+	}
+	return "goes away by itself"
 }

@@ -181,7 +181,8 @@ func Policy(n params.Network) sector.Policy {
 		PreCommitChallengeDelay: n.PreCommitChallengeDelay, SeedConfidence: 6,
 		MaxTicketAge: n.MaxPreCommitRandLookback, TicketMargin: min(n.MaxPreCommitRandLookback/10, 120),
 		MaxProveCommitDuration: n.MaxProveCommitDuration,
-		BackoffBase:            max(2*n.BlockDelay, 2*time.Second), TaskBudget: 10,
+		BackoffBase:            max(2*n.BlockDelay, 2*time.Second), TaskBudget: 10, MessageBudget: 10, ResealBudget: 5,
+		Finality: n.Finality,
 	}
 	if n.Devnet {
 		p.SeedConfidence = 1

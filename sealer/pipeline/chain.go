@@ -32,10 +32,16 @@ type Sectors interface {
 	StateMinerInitialPledgeCollateral(ctx context.Context, miner address.Address, info node.SectorPreCommitInfo, tsk types.TipSetKey) (abi.TokenAmount, error)
 }
 
+// Partitions is the part of the node that knows which sectors must be proven.
+type Partitions interface {
+	StateMinerPartitions(ctx context.Context, miner address.Address, deadline uint64, tsk types.TipSetKey) ([]node.Partition, error)
+}
+
 // Chain is the part of the node that is used.
 type Chain interface {
 	Randomness
 	Sectors
+	Partitions
 }
 
 // Verifier checks a seal proof before it is sent.

@@ -74,6 +74,10 @@ func (p *Pipeline) awaitMessage(ctx context.Context, rec sector.Record, x sector
 	if fate.Waiting || (fate.Landed && p.parts.Heads.Latest().Epoch <= fate.Height) {
 		return nil, nil
 	}
+	landed := sector.Landed{ID: x.ID, Cid: fate.Cid, Exit: fate.Exit, Height: fate.Height}
+	if x.Kind == sector.KindTerminate && fate.Landed {
+		return landed, nil
+	}
 	fact, err := p.facts(ctx, rec.Number, p.parts.Heads.Latest().Key)
 	if err != nil {
 		return nil, err
@@ -81,14 +85,16 @@ func (p *Pipeline) awaitMessage(ctx context.Context, rec sector.Record, x sector
 	// Another message of ours may have done the work: only the chain's record counts.
 	switch fact.(type) {
 	case sector.OnChainProven:
-		return fact, nil
+		if x.Kind != sector.KindTerminate {
+			return fact, nil
+		}
 	case sector.OnChainPreCommitted:
 		if x.Kind == sector.KindPreCommit {
 			return fact, nil
 		}
 	}
 	if fate.Landed {
-		return sector.Landed{ID: x.ID, Cid: fate.Cid, Exit: fate.Exit}, nil
+		return landed, nil
 	}
 	return sector.Dropped{ID: x.ID, Err: fate.Why}, nil
 }

@@ -49,6 +49,8 @@ type Config struct {
 	Lifetime abi.ChainEpoch
 	// MaxSealing limits the sectors under way, 0 = no limit.
 	MaxSealing int
+	// WatchEvery is how many epochs lie between two comparisons of proven sectors with the chain.
+	WatchEvery abi.ChainEpoch
 }
 
 // Parts are what a pipeline works with.
@@ -71,9 +73,15 @@ type Pipeline struct {
 	poke  chan struct{} // holds a signal when something may be due
 	slots chan struct{} // bounds effects that run at once
 
+	standMu sync.Mutex // guards stand
+	stand   *Standings
+
 	mu      sync.Mutex // guards what follows
 	sectors map[abi.SectorNumber]*entry
 	taking  map[string]bool // ended tasks whose outcome is being taken
+	seen    heads.Head      // the head at which overdue sectors were looked for
+	looked  heads.Head      // the head at which proven sectors were compared with the chain
+	looking bool            // that comparison is under way
 }
 
 // entry is a sector with what its shell does now.
@@ -120,6 +128,7 @@ func (p *Pipeline) Run(ctx context.Context) {
 			log.Errorf("cannot look after the task queue: %v", err)
 		}
 		p.takeOutcomes(ctx, &wg)
+		p.newHead(ctx, &wg)
 		next := p.launch(ctx, &wg)
 		timer := p.parts.Clock.NewTimer(next)
 		select {
@@ -133,6 +142,41 @@ func (p *Pipeline) Run(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+}
+
+// newHead does what every head calls for: what became pointless is given up, and
+// now and then proven sectors are compared with the chain.
+func (p *Pipeline) newHead(ctx context.Context, wg *sync.WaitGroup) {
+	head := p.parts.Heads.Latest()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if head.Seq == 0 || head.Seq == p.seen.Seq {
+		return
+	}
+	p.seen = head
+	for _, e := range p.sectors {
+		if e.running == "" && sector.IsOverdue(p.cfg.Policy, e.rec, head.Epoch) {
+			if err := p.apply(ctx, e, sector.Overdue{}, nil); err != nil && !errors.Is(err, sector.ErrIgnored) {
+				log.Errorf("%v", err)
+			}
+		}
+	}
+	if p.looking || (p.looked.Seq != 0 && head.Epoch < p.looked.Epoch+p.cfg.WatchEvery && head.Epoch >= p.looked.Epoch) {
+		return
+	}
+	p.looking = true
+	wg.Go(func() {
+		err := p.watch(ctx)
+		if err != nil && ctx.Err() == nil {
+			log.Warnf("cannot compare sectors with the chain: %v", err)
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.looking = false
+		if err == nil {
+			p.looked = head
+		}
+	})
 }
 
 // idle is the longest pause between two looks at all sectors.
@@ -173,7 +217,7 @@ func (p *Pipeline) launch(ctx context.Context, wg *sync.WaitGroup) time.Duration
 func (p *Pipeline) ripe(e *entry, eff sector.Effect) bool {
 	head := p.parts.Heads.Latest()
 	switch x := eff.(type) {
-	case sector.Nothing:
+	case sector.Nothing, sector.AwaitBatch, sector.AwaitPush:
 		return false
 	case sector.RunTask:
 		return e.ensured != x.String()
@@ -183,6 +227,12 @@ func (p *Pipeline) ripe(e *entry, eff sector.Effect) bool {
 		if head.Epoch < x.ReadyAt {
 			return false
 		}
+	case sector.CheckLife:
+		if head.Epoch < x.ReadyAt {
+			return false
+		}
+	case sector.RemoveFiles:
+		return true
 	}
 	if head.Seq == 0 || e.polled == head.Seq {
 		return false
@@ -248,6 +298,10 @@ func (p *Pipeline) effect(ctx context.Context, rec sector.Record, eff sector.Eff
 		return p.pushCommit(ctx, rec)
 	case sector.CheckChain:
 		return p.facts(ctx, rec.Number, p.parts.Heads.Latest().Key)
+	case sector.CheckLife:
+		return p.checkLife(ctx, rec)
+	case sector.RemoveFiles:
+		return p.removeFiles(ctx, rec)
 	}
 	return nil, fmt.Errorf("effect %q is not known", eff)
 }
@@ -260,11 +314,19 @@ func (p *Pipeline) Apply(ctx context.Context, n abi.SectorNumber, ev sector.Even
 	if !ok {
 		return fmt.Errorf("sector %d: %w", n, db.ErrNotFound)
 	}
+	return p.apply(ctx, e, ev, artifacts)
+}
+
+// apply is Apply. Callers hold mu.
+func (p *Pipeline) apply(ctx context.Context, e *entry, ev sector.Event, artifacts map[string][]byte) error {
 	now := sector.Now{Time: p.parts.Clock.Now().UTC(), Epoch: p.parts.Heads.Latest().Epoch}
 	next, err := sector.Step(p.cfg.Policy, e.rec, now, ev)
 	if err != nil {
 		log.Debugf("%v", err)
 		return err
+	}
+	if next.State == sector.Removed {
+		artifacts = map[string][]byte{string(sector.TaskPreCommit1): nil, string(sector.TaskCommit1): nil}
 	}
 	change := db.Change{Record: next, Artifacts: artifacts}
 	if !quiet(ev) {
@@ -272,15 +334,15 @@ func (p *Pipeline) Apply(ctx context.Context, n abi.SectorNumber, ev sector.Even
 	}
 	if err := p.parts.DB.SaveSector(ctx, change); err != nil {
 		e.rest = now.Time.Add(storePause)
-		return fmt.Errorf("store sector %d: %w", n, err)
+		return fmt.Errorf("store sector %d: %w", next.Number, err)
 	}
 	if err := fault.Point("sealer/transition"); err != nil {
 		return err
 	}
 	if next.State != e.rec.State {
-		log.Infow("sector", "number", n, "from", e.rec.State, "to", next.State, "event", ev.String())
+		log.Infow("sector", "number", next.Number, "from", e.rec.State, "to", next.State, "event", ev.String())
 	} else if next.LastErr != "" && next.Tries > e.rec.Tries {
-		log.Warnw("sector waits", "number", n, "state", next.State, "tries", next.Tries, "err", next.LastErr)
+		log.Warnw("sector waits", "number", next.Number, "state", next.State, "tries", next.Tries, "err", next.LastErr)
 	}
 	e.rec = next
 	e.polled = 0
@@ -308,12 +370,7 @@ var ErrTooMany = errors.New("too many sectors sealing")
 // Pledge begins a sector without deals.
 func (p *Pipeline) Pledge(ctx context.Context) (abi.SectorID, error) {
 	if p.cfg.MaxSealing > 0 {
-		sealing := 0
-		for _, r := range p.List() {
-			if !r.State.Final() {
-				sealing++
-			}
-		}
+		sealing := p.Sealing()
 		if sealing >= p.cfg.MaxSealing {
 			return abi.SectorID{}, fmt.Errorf("%w (curSealing: %d, max: %d)", ErrTooMany, sealing, p.cfg.MaxSealing)
 		}
@@ -332,6 +389,19 @@ func (p *Pipeline) Pledge(ctx context.Context) (abi.SectorID, error) {
 	p.sectors[n] = &entry{rec: rec}
 	p.Poke()
 	return rec.ID(), nil
+}
+
+// Sealing counts the sectors under way.
+func (p *Pipeline) Sealing() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, e := range p.sectors {
+		if e.rec.State.Sealing() {
+			n++
+		}
+	}
+	return n
 }
 
 // takeNumber gives out a number that neither this database nor the chain has used.
@@ -395,10 +465,5 @@ func (p *Pipeline) Get(n abi.SectorNumber) (sector.Record, error) {
 	return e.rec, nil
 }
 
-// Next says in plain words what a sector waits for.
-func (p *Pipeline) Next(r sector.Record) string {
-	if r.Parked != "" {
-		return "waits for the operator: " + r.Parked
-	}
-	return sector.DueEffect(p.cfg.Policy, r).String()
-}
+// Why explains a sector.
+func (p *Pipeline) Why(r sector.Record) sector.Why { return sector.Explain(p.cfg.Policy, r) }

@@ -76,7 +76,7 @@ func (r *rig) up() error {
 	sender := messages.New(messages.Config{Miner: sealertest.Miner(), Wallet: "w", Confidence: 1}, r.chain.Messager(), r.chain)
 	p, err := pipeline.New(ctx, pipeline.Config{
 		Miner: sealertest.Miner(), ActorID: sealertest.MinerID, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, SectorSize: 2048,
-		Policy: config.Policy(r.net), TicketLookback: r.net.SealRandomnessLookback, Lifetime: 1549440,
+		Policy: config.Policy(r.net), TicketLookback: r.net.SealRandomnessLookback, Lifetime: 1549440, WatchEvery: r.net.ChallengeWindow,
 	}, pipeline.Parts{DB: d, Queue: q, Store: st, Messages: sender, Chain: r.chain, Verifier: r.prover, Heads: h, Clock: clk})
 	require.NoError(r.t, err)
 	var wg sync.WaitGroup
@@ -121,7 +121,7 @@ func (r *rig) until(n abi.SectorNumber, want sector.State, limit int) sector.Rec
 	}
 	rec, err := r.p.Get(n)
 	require.NoError(r.t, err)
-	r.t.Fatalf("sector %d is in %s, not %s, after %d epochs; last error: %s; next: %s", n, rec.State, want, limit, rec.LastErr, r.p.Next(rec))
+	r.t.Fatalf("sector %d is in %s, not %s, after %d epochs; last error: %s; next: %s", n, rec.State, want, limit, rec.LastErr, r.p.Why(rec).Next)
 	return rec
 }
 
@@ -395,5 +395,112 @@ func TestDeadWorker(t *testing.T) {
 		start := r.chain.Height()
 		r.until(n, sector.Proving, 120)
 		require.Less(t, r.chain.Height()-start, abi.ChainEpoch(90))
+	})
+}
+
+// proven brings a sector to Proving.
+func (r *rig) proven() abi.SectorNumber {
+	n := r.pledge()
+	r.until(n, sector.Proving, 60)
+	return n
+}
+
+func (r *rig) apply(n abi.SectorNumber, ev sector.Event) {
+	r.t.Helper()
+	require.NoError(r.t, r.p.Apply(r.t.Context(), n, ev, nil))
+}
+
+func TestFaultsAndEndsShow(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		n := r.proven()
+		r.chain.Fault(n, true)
+		r.until(n, sector.FaultReported, 30)
+		require.ErrorIs(t, r.p.Apply(t.Context(), n, sector.Remove{Abandon: true}, nil), sector.ErrIgnored, "the chain wants it")
+		r.chain.Fault(n, false)
+		r.until(n, sector.Proving, 30)
+		r.chain.End(n)
+		rec := r.until(n, sector.FaultedFinal, 30)
+		require.Equal(t, sector.ChainFact, rec.LastClass)
+		r.apply(n, sector.Remove{})
+		r.until(n, sector.Removed, 3)
+		require.NoFileExists(t, filepath.Join(r.dir, "store", "sealed", "s-t01000-1"))
+		require.NoDirExists(t, filepath.Join(r.dir, "store", "cache", "s-t01000-1"))
+	})
+}
+
+func TestRedo(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		n := r.proven()
+		want, err := r.p.Get(n)
+		require.NoError(t, err)
+		file := filepath.Join(r.dir, "store", "sealed", "s-t01000-1")
+		require.NoError(t, os.WriteFile(file, []byte("rubbish"), 0o644))
+		r.apply(n, sector.Redo{})
+		r.tick()
+		r.restart()
+		rec := r.until(n, sector.Proving, 30)
+		require.Equal(t, want.CommR, rec.CommR)
+		require.Equal(t, want.Ticket, rec.Ticket)
+		made, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.NotEqual(t, "rubbish", string(made))
+		r.oneMessageEach(1)
+	})
+}
+
+// TestRemoveWhileWorking removes a sector under a worker's hands: the worker is
+// told first, then the files go, and a late result changes nothing.
+func TestRemoveWhileWorking(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.idle = true
+		r.restart()
+		n := r.pledge()
+		r.tick()
+		l, err := r.q.TaskPull(t.Context(), worker.Info{ID: "w", Hostname: "h", Kinds: sector.TaskKinds()}, 0)
+		require.NoError(t, err)
+		require.NotNil(t, l)
+		require.NoError(t, os.WriteFile(l.Task.Files.Unsealed, []byte("zeros"), 0o644))
+		r.apply(n, sector.Remove{})
+		r.tick()
+		rec, err := r.p.Get(n)
+		require.NoError(t, err)
+		require.Equal(t, sector.Removing, rec.State)
+		require.Contains(t, rec.LastErr, "lets go")
+		require.FileExists(t, l.Task.Files.Unsealed)
+		require.True(t, worker.Lost(r.q.TaskHeartbeat(t.Context(), "w", l.Task.ID, l.Fence)))
+		require.True(t, worker.Lost(r.q.TaskComplete(t.Context(), "w", l.Task.ID, l.Fence, worker.Result{})))
+		r.until(n, sector.Removed, 90)
+		require.NoFileExists(t, l.Task.Files.Unsealed)
+		require.Empty(t, r.q.Entries())
+	})
+}
+
+// TestOverdueWhileQueued lets the ticket grow too old while no worker comes: the
+// next worker gets a task with a new one.
+func TestOverdueWhileQueued(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.prover.Change(func() {
+			r.prover.Fail = func(k worker.Task) error {
+				if k.Kind == sector.TaskPreCommit1 {
+					return errors.New("out of memory")
+				}
+				return nil
+			}
+		})
+		n := r.pledge()
+		first := r.until(n, sector.SealPreCommit1Failed, 20)
+		r.idle = true
+		r.restart()
+		r.prover.Change(func() { r.prover.Fail = nil })
+		for range int(r.net.MaxPreCommitRandLookback) {
+			_ = clock.Real().Sleep(context.Background(), r.net.BlockDelay)
+			r.chain.Tick(time.Now())
+		}
+		synctest.Wait()
+		r.idle = false
+		r.restart()
+		rec := r.until(n, sector.Proving, 60)
+		require.NotEqual(t, first.Ticket.Epoch, rec.Ticket.Epoch)
+		r.oneMessageEach(1)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/filecoin-project/go-state-types/abi"
@@ -25,6 +26,12 @@ func (p *Pipeline) ensureTask(ctx context.Context, rec sector.Record, x sector.R
 		files store.Files
 		err   error
 	)
+	if rec.Redo && x.Kind == sector.TaskAddPiece && !p.queued(t.ID) {
+		// What is left of the old files must not be taken for finished work.
+		if err := p.parts.Store.Remove(rec.ID()); err != nil {
+			return err
+		}
+	}
 	switch x.Kind {
 	case sector.TaskCommit1, sector.TaskFinalize:
 		files, err = p.parts.Store.Find(rec.ID(), store.Sealed, store.Cache)
@@ -46,6 +53,11 @@ func (p *Pipeline) ensureTask(ctx context.Context, rec sector.Record, x sector.R
 		return err
 	}
 	return p.parts.Queue.Ensure(ctx, t)
+}
+
+// queued tells whether the queue knows a task.
+func (p *Pipeline) queued(id string) bool {
+	return slices.ContainsFunc(p.parts.Queue.Entries(), func(e task.Entry) bool { return e.Task.ID == id })
 }
 
 // takeOutcomes applies the results of ended tasks.

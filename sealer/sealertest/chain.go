@@ -62,6 +62,7 @@ type state struct {
 	faulty    map[abi.SectorNumber]bool
 	recover   map[abi.SectorNumber]bool
 	active    map[abi.SectorNumber]bool
+	ended     map[abi.SectorNumber]bool
 	posted    map[uint64]map[uint64]bool
 	landed    map[string]receipt
 }
@@ -69,7 +70,7 @@ type state struct {
 func (s state) clone() state {
 	c := state{
 		pre: maps.Clone(s.pre), sectors: maps.Clone(s.sectors), place: maps.Clone(s.place), allocated: maps.Clone(s.allocated), faulty: maps.Clone(s.faulty),
-		recover: maps.Clone(s.recover), active: maps.Clone(s.active), landed: maps.Clone(s.landed), posted: map[uint64]map[uint64]bool{},
+		recover: maps.Clone(s.recover), active: maps.Clone(s.active), ended: maps.Clone(s.ended), landed: maps.Clone(s.landed), posted: map[uint64]map[uint64]bool{},
 	}
 	for d, p := range s.posted {
 		c.posted[d] = maps.Clone(p)
@@ -102,7 +103,7 @@ type Chain struct {
 func NewChain(n params.Network, height abi.ChainEpoch, at time.Time) *Chain {
 	c := &Chain{Network: n, Balance: types.NewFIL(100).Atto(), now: state{
 		pre: map[abi.SectorNumber]node.SectorPreCommitOnChainInfo{}, sectors: map[abi.SectorNumber]node.SectorOnChainInfo{}, place: map[abi.SectorNumber]node.SectorLocation{},
-		allocated: map[abi.SectorNumber]bool{}, faulty: map[abi.SectorNumber]bool{}, recover: map[abi.SectorNumber]bool{}, active: map[abi.SectorNumber]bool{},
+		allocated: map[abi.SectorNumber]bool{}, faulty: map[abi.SectorNumber]bool{}, recover: map[abi.SectorNumber]bool{}, active: map[abi.SectorNumber]bool{}, ended: map[abi.SectorNumber]bool{},
 		posted: map[uint64]map[uint64]bool{}, landed: map[string]receipt{},
 	}}
 	c.msgs = &Messager{chain: c, by: map[string]*queued{}}
@@ -206,12 +207,20 @@ func (c *Chain) cron(h abi.ChainEpoch) {
 	if d.Last() != h {
 		return
 	}
+	for n, s := range c.now.sectors {
+		if c.now.place[n].Deadline == d.Index && s.Expiration <= h {
+			c.end(n)
+		}
+	}
 	for p, list := range c.partitions(d.Index) {
 		if c.now.posted[d.Index][uint64(p)] {
 			continue
 		}
 		lost := false
 		for _, n := range list {
+			if c.now.ended[n] {
+				continue
+			}
 			if !c.now.faulty[n] || c.now.recover[n] {
 				lost = true
 			}
@@ -414,6 +423,9 @@ func (c *Chain) StateMinerPartitions(_ context.Context, _ address.Address, deadl
 		p := node.Partition{AllSectors: bitfield.New(), LiveSectors: bitfield.New(), FaultySectors: bitfield.New(), RecoveringSectors: bitfield.New(), ActiveSectors: bitfield.New()}
 		for _, n := range list {
 			p.AllSectors.Set(uint64(n))
+			if c.now.ended[n] {
+				continue
+			}
 			p.LiveSectors.Set(uint64(n))
 			if c.now.faulty[n] {
 				p.FaultySectors.Set(uint64(n))
@@ -461,6 +473,39 @@ func (c *Chain) Active() int {
 		}
 	}
 	return n
+}
+
+// end takes a sector out of what must be proven.
+func (c *Chain) end(n abi.SectorNumber) {
+	c.now.ended[n] = true
+	delete(c.now.active, n)
+	delete(c.now.faulty, n)
+	delete(c.now.recover, n)
+}
+
+// End ends a sector before its time.
+func (c *Chain) End(n abi.SectorNumber) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.end(n)
+}
+
+// Fault makes a sector faulty, or well again.
+func (c *Chain) Fault(n abi.SectorNumber, faulty bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.now.faulty, n)
+	if faulty {
+		c.now.faulty[n] = true
+	}
+	c.now.active[n] = !faulty
+}
+
+// Info is the chain's record of a sector.
+func (c *Chain) Info(n abi.SectorNumber) node.SectorOnChainInfo {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now.sectors[n]
 }
 
 // AddSector puts a proven sector of another origin on the chain.

@@ -10,7 +10,6 @@ import (
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/exitcode"
-	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/miner"
 
 	"github.com/filecoin-venus/venus/api"
@@ -173,51 +172,6 @@ func (m *Messager) execute(c *Chain, h abi.ChainEpoch) {
 		}
 		c.now.landed[q.id] = receipt{exit: exit, height: h}
 	}
-}
-
-// run executes a message of the miner actor by the model's rules.
-func (c *Chain) run(m *types.Message, h abi.ChainEpoch) error {
-	r := bytes.NewReader(m.Params)
-	switch m.Method {
-	case builtin.MethodsMiner.PreCommitSector:
-		var p miner.PreCommitSectorParams
-		if err := p.UnmarshalCBOR(r); err != nil {
-			return err
-		}
-		return c.preCommit(p, h)
-	case builtin.MethodsMiner.ProveCommitSector:
-		var p miner.ProveCommitSectorParams
-		if err := p.UnmarshalCBOR(r); err != nil {
-			return err
-		}
-		return c.proveCommit(p, h)
-	case builtin.MethodsMiner.SubmitWindowedPoSt:
-		var p miner.SubmitWindowedPoStParams
-		if err := p.UnmarshalCBOR(r); err != nil {
-			return err
-		}
-		return c.submit(p, h)
-	case builtin.MethodsMiner.DeclareFaultsRecovered:
-		var p miner.DeclareFaultsRecoveredParams
-		if err := p.UnmarshalCBOR(r); err != nil {
-			return err
-		}
-		for _, d := range p.Recoveries {
-			if err := c.cutoff(d.Deadline, h); err != nil {
-				return err
-			}
-			if err := d.Sectors.ForEach(func(n uint64) error {
-				if c.now.faulty[abi.SectorNumber(n)] {
-					c.now.recover[abi.SectorNumber(n)] = true
-				}
-				return nil
-			}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return fmt.Errorf("method %d: %w", m.Method, errIllegal)
 }
 
 func (c *Chain) preCommit(p miner.PreCommitSectorParams, h abi.ChainEpoch) error {

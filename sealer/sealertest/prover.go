@@ -138,6 +138,11 @@ func (p *Prover) VerifySeal(_ context.Context, i proof.SealVerifyInfo) (bool, er
 	return !p.Reject && bytes.Equal(i.Proof, SealProof(i.SealedCID, i.InteractiveRandomness)), nil
 }
 
+// AggregateSeals implements pipeline.Aggregator.
+func (p *Prover) AggregateSeals(_ context.Context, _ proof.AggregateSealVerifyProofAndInfos, proofs [][]byte) ([]byte, error) {
+	return AggregateProof(proofs), nil
+}
+
 // VerifyWindowPoSt implements wdpost.Verifier.
 func (p *Prover) VerifyWindowPoSt(_ context.Context, i proof.WindowPoStVerifyInfo) (bool, error) {
 	p.mu.Lock()

@@ -1,7 +1,7 @@
 // Package sector is the life of one sector as a pure machine: a record and an
 // event give the next record, and a record alone says which side effect is due.
 //
-// Start at Step, then read DueEffect: the shell (sealer/service) persists the
+// Start at Step, then read DueEffect: the shell (sealer/pipeline) persists the
 // record that Step returns, then carries out DueEffect(record) and feeds what
 // happened back as the next event. Because the due effect is a function of the
 // stored record, a process that dies anywhere resumes by asking DueEffect again.

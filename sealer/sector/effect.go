@@ -42,6 +42,14 @@ type (
 	PushCommit struct{ ID string }
 	// CheckChain asks what the chain knows of the sector.
 	CheckChain struct{}
+	// AwaitBatch waits until the sender of batches decides (see Plan).
+	AwaitBatch struct{ Kind Kind }
+	// AwaitPush waits until a message that is shared with others is pushed.
+	AwaitPush struct{ ID string }
+	// CheckLife asks, once the head is at least ReadyAt, whether the chain still has the sector.
+	CheckLife struct{ ReadyAt abi.ChainEpoch }
+	// RemoveFiles asks for the end of all work on the sector, then of its files.
+	RemoveFiles struct{}
 )
 
 func (Nothing) isEffect()       {}
@@ -53,6 +61,10 @@ func (AwaitMessage) isEffect()  {}
 func (ReadSeed) isEffect()      {}
 func (PushCommit) isEffect()    {}
 func (CheckChain) isEffect()    {}
+func (AwaitBatch) isEffect()    {}
+func (AwaitPush) isEffect()     {}
+func (CheckLife) isEffect()     {}
+func (RemoveFiles) isEffect()   {}
 
 func (Nothing) String() string         { return "nothing" }
 func (e Wait) String() string          { return "wait until " + e.Until.UTC().Format(time.TimeOnly) }
@@ -65,6 +77,10 @@ func (e ReadSeed) String() string {
 }
 func (e PushCommit) String() string { return "push provecommit " + e.ID }
 func (CheckChain) String() string   { return "check chain" }
+func (e AwaitBatch) String() string { return fmt.Sprintf("await %s batch", e.Kind) }
+func (e AwaitPush) String() string  { return "await push of " + e.ID }
+func (e CheckLife) String() string  { return fmt.Sprintf("check life at head %d", e.ReadyAt) }
+func (RemoveFiles) String() string  { return "remove files" }
 
 // DueEffect derives the due side effect from the record alone. Failure states
 // always wait out a back-off first, so one without RetryAt is at its check.
@@ -83,22 +99,53 @@ func DueEffect(p Policy, r Record) Effect {
 		return ReadTicket{}
 	case PreCommitting:
 		return PushPreCommit{ID: r.PreCommit.ID}
-	case PreCommitWait:
+	case SubmitPreCommitBatch:
+		return shared(KindPreCommit, r.PreCommit)
+	case PreCommitWait, PreCommitBatchWait:
 		return AwaitMessage{ID: r.PreCommit.ID, Kind: KindPreCommit}
 	case WaitSeed:
-		seed := r.PreCommitEpoch + p.PreCommitChallengeDelay
-		return ReadSeed{Epoch: seed, ReadyAt: seed + p.SeedConfidence}
+		return p.readSeed(r)
+	case Committing:
+		if r.HasC1 && !r.SeedChecked {
+			return p.readSeed(r)
+		}
 	case SubmitCommit:
 		return PushCommit{ID: r.Commit.ID}
-	case CommitWait:
+	case SubmitCommitAggregate:
+		return shared(KindCommit, r.Commit)
+	case CommitWait, CommitAggregateWait:
 		return AwaitMessage{ID: r.Commit.ID, Kind: KindCommit}
 	case PreCommitFailed, CommitFailed:
 		return CheckChain{}
+	case Terminating:
+		return shared(KindTerminate, r.Terminate)
+	case TerminateWait:
+		return AwaitMessage{ID: r.Terminate.ID, Kind: KindTerminate}
+	case TerminateFinality:
+		return CheckLife{ReadyAt: r.TerminatedAt + p.Finality}
+	case TerminateFailed:
+		return CheckLife{}
+	case Removing:
+		return RemoveFiles{}
 	}
 	if kind, ok := taskOf(r); ok {
 		return RunTask{Kind: kind, Attempt: r.TaskAttempt}
 	}
 	return Nothing{}
+}
+
+func (p Policy) readSeed(r Record) Effect {
+	seed := r.PreCommitEpoch + p.PreCommitChallengeDelay
+	return ReadSeed{Epoch: seed, ReadyAt: seed + p.SeedConfidence}
+}
+
+// shared is the effect of a state in which a message is shared with others: it
+// has no id until the batch is made.
+func shared(kind Kind, m Message) Effect {
+	if m.ID == "" {
+		return AwaitBatch{Kind: kind}
+	}
+	return AwaitPush{ID: m.ID}
 }
 
 // taskOf is the proof work that the record waits for.

@@ -2,6 +2,7 @@ package sector
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
@@ -59,11 +60,16 @@ type (
 		ID    string
 		Value big.Int
 	}
+	// Joined tells that the sector's message is one it shares with others.
+	Joined struct{ ID string }
+	// Alone tells that nothing is won by waiting for others to share a message with.
+	Alone struct{}
 	// Landed tells that the message landed with enough confidence.
 	Landed struct {
-		ID   string
-		Cid  cid.Cid
-		Exit exitcode.ExitCode
+		ID     string
+		Cid    cid.Cid
+		Exit   exitcode.ExitCode
+		Height abi.ChainEpoch
 	}
 	// Dropped tells that the messager gave the message up: it can never land.
 	Dropped struct {
@@ -80,6 +86,13 @@ type (
 	// OnChainAbsent is a chain fact: neither pre-commit nor sector exists.
 	// Allocated tells whether the number is used up.
 	OnChainAbsent struct{ Allocated bool }
+	// OnChainLive is a chain fact: the sector must be proven.
+	OnChainLive struct{ Faulty bool }
+	// OnChainEnded is a chain fact: the sector is no longer the miner's. Early tells that it did not expire on time.
+	OnChainEnded struct {
+		At    abi.ChainEpoch
+		Early bool
+	}
 	// ProofInvalid tells that our own check refused the proof.
 	ProofInvalid struct{ Err string }
 	// Failed tells that carrying out the due effect gave an error.
@@ -87,12 +100,31 @@ type (
 		Class Class
 		Err   string
 	}
+	// Overdue tells that the head's height makes the present step pointless (see IsOverdue).
+	Overdue struct{}
+	// Later puts the due effect off without counting a failure.
+	Later struct {
+		Until time.Time
+		Why   string
+	}
+	// FoundBad tells that our own look at the sector's files found them bad.
+	FoundBad struct{ Err string }
+	// FoundGood tells that it found them good.
+	FoundGood struct{}
+	// FilesRemoved tells that no file of the sector is left.
+	FilesRemoved struct{}
 	// Due tells that the back-off is over.
 	Due struct{}
 	// Retry is the operator's wish to try now.
 	Retry struct{}
 	// Force is the operator's wish for a state.
 	Force struct{ To State }
+	// Terminate is the operator's wish to end the sector on the chain, at a fee.
+	Terminate struct{}
+	// Remove is the operator's wish to delete the sector's files; with Abandon also when a deposit is lost by it.
+	Remove struct{ Abandon bool }
+	// Redo is the operator's wish to make the files of a proven sector anew.
+	Redo struct{}
 )
 
 func (TaskDone) isEvent()            {}
@@ -110,6 +142,18 @@ func (Failed) isEvent()              {}
 func (Due) isEvent()                 {}
 func (Retry) isEvent()               {}
 func (Force) isEvent()               {}
+func (Joined) isEvent()              {}
+func (Alone) isEvent()               {}
+func (OnChainLive) isEvent()         {}
+func (OnChainEnded) isEvent()        {}
+func (Overdue) isEvent()             {}
+func (Later) isEvent()               {}
+func (FoundBad) isEvent()            {}
+func (FoundGood) isEvent()           {}
+func (FilesRemoved) isEvent()        {}
+func (Terminate) isEvent()           {}
+func (Remove) isEvent()              {}
+func (Redo) isEvent()                {}
 
 func (e TaskDone) String() string { return fmt.Sprintf("TaskDone %s #%d", e.Kind, e.Attempt) }
 func (e TaskFailed) String() string {
@@ -130,3 +174,17 @@ func (e Failed) String() string        { return fmt.Sprintf("Failed (%s): %s", e
 func (e Due) String() string           { return "Due" }
 func (e Retry) String() string         { return "Retry" }
 func (e Force) String() string         { return "Force " + string(e.To) }
+func (e Joined) String() string        { return "Joined " + e.ID }
+func (e Alone) String() string         { return "Alone" }
+func (e OnChainLive) String() string   { return fmt.Sprintf("OnChainLive faulty=%v", e.Faulty) }
+func (e OnChainEnded) String() string {
+	return fmt.Sprintf("OnChainEnded epoch %d early=%v", e.At, e.Early)
+}
+func (e Overdue) String() string      { return "Overdue" }
+func (e Later) String() string        { return "Later: " + e.Why }
+func (e FoundBad) String() string     { return "FoundBad: " + e.Err }
+func (e FoundGood) String() string    { return "FoundGood" }
+func (e FilesRemoved) String() string { return "FilesRemoved" }
+func (e Terminate) String() string    { return "Terminate" }
+func (e Remove) String() string       { return fmt.Sprintf("Remove abandon=%v", e.Abandon) }
+func (e Redo) String() string         { return "Redo" }

@@ -3,89 +3,177 @@ package sector
 import (
 	"bytes"
 	"fmt"
-	"time"
 
 	"github.com/filecoin-project/go-state-types/exitcode"
 )
 
-// preCommit fixes the id of the next PreCommitSector message. again keeps the
-// failure count of the step.
+// preCommit begins the next attempt at a PreCommitSector message. again keeps
+// the failure count of the step.
 func (s *step) preCommit(again bool) bool {
-	s.r.PreCommit.Attempt++
-	s.r.PreCommit.ID = s.r.messageID(KindPreCommit, s.r.PreCommit.Attempt)
-	s.r.PreCommit.Cid = nil
-	if again {
-		return s.retry(PreCommitting)
-	}
-	return s.to(PreCommitting)
+	return s.send(KindPreCommit, s.p.BatchPreCommits, PreCommitting, SubmitPreCommitBatch, again)
 }
 
-// submit fixes the id of the next ProveCommitSector message.
+// submit begins the next attempt at a ProveCommitSector message.
 func (s *step) submit(again bool) bool {
-	s.r.Commit.Attempt++
-	s.r.Commit.ID = s.r.messageID(KindCommit, s.r.Commit.Attempt)
-	s.r.Commit.Cid = nil
-	if again {
-		return s.retry(SubmitCommit)
+	return s.send(KindCommit, s.p.AggregateCommits, SubmitCommit, SubmitCommitAggregate, again)
+}
+
+// send fixes the id of a message of the sector's own, or leaves it open for a shared one.
+func (s *step) send(kind Kind, shared bool, alone, pool State, again bool) bool {
+	m, to := s.r.message(kind), pool
+	m.Attempt++
+	m.ID, m.Cid = "", nil
+	if !shared || s.r.Solo {
+		m.ID, to = s.r.messageID(kind, m.Attempt), alone
 	}
-	return s.to(SubmitCommit)
+	if again {
+		return s.retry(to)
+	}
+	return s.to(to)
+}
+
+// pool is the kind of message that the state waits to share, "" for none.
+func (r Record) pool() Kind {
+	switch r.State {
+	case SubmitPreCommitBatch:
+		return KindPreCommit
+	case SubmitCommitAggregate:
+		return KindCommit
+	case Terminating:
+		return KindTerminate
+	}
+	return ""
+}
+
+// joined fixes the id of the shared message; it is stored together with the message.
+func (s *step) joined(e Joined) bool {
+	kind := s.r.pool()
+	if kind == "" || s.r.message(kind).ID != "" {
+		return false
+	}
+	s.r.message(kind).ID = e.ID
+	return s.retry(s.r.State)
+}
+
+// alone goes on with a message of the sector's own.
+func (s *step) alone() bool {
+	kind := s.r.pool()
+	if kind == "" || kind == KindTerminate || s.r.message(kind).ID != "" {
+		return false
+	}
+	m := s.r.message(kind)
+	m.ID = s.r.messageID(kind, m.Attempt)
+	if kind == KindPreCommit {
+		return s.retry(PreCommitting)
+	}
+	return s.retry(SubmitCommit)
 }
 
 func (s *step) pushed(e Pushed) bool {
-	switch {
-	case s.r.State == PreCommitting && e.ID == s.r.PreCommit.ID:
-		s.r.PreCommit.Value = e.Value
-		return s.to(PreCommitWait)
-	case s.r.State == SubmitCommit && e.ID == s.r.Commit.ID:
-		s.r.Commit.Value = e.Value
-		return s.to(CommitWait)
+	next := map[State]State{
+		PreCommitting: PreCommitWait, SubmitPreCommitBatch: PreCommitBatchWait,
+		SubmitCommit: CommitWait, SubmitCommitAggregate: CommitAggregateWait, Terminating: TerminateWait,
+	}[s.r.State]
+	m := s.awaited(e.ID)
+	if next == "" || m == nil {
+		return false
 	}
-	return false
+	m.Value = e.Value
+	return s.to(next)
+}
+
+// awaited is the message with an id that the state pushes or waits for, nil when it is another's.
+func (s *step) awaited(id string) *Message {
+	var m *Message
+	switch s.r.State {
+	case PreCommitting, SubmitPreCommitBatch, PreCommitWait, PreCommitBatchWait:
+		m = &s.r.PreCommit
+	case SubmitCommit, SubmitCommitAggregate, CommitWait, CommitAggregateWait:
+		m = &s.r.Commit
+	case Terminating, TerminateWait:
+		m = &s.r.Terminate
+	default:
+		return nil
+	}
+	if id == "" || m.ID != id {
+		return nil
+	}
+	return m
 }
 
 // landed takes the fate of a message that did not do its work; success is told
 // by the chain fact that it made, not by the receipt.
 func (s *step) landed(e Landed) bool {
-	switch {
-	case s.r.State == PreCommitWait && e.ID == s.r.PreCommit.ID:
-		c := e.Cid
-		s.r.PreCommit.Cid = &c
-		return s.missed(PreCommitFailed, PreCommitting, e.Exit)
-	case s.r.State == CommitWait && e.ID == s.r.Commit.ID:
-		c := e.Cid
-		s.r.Commit.Cid = &c
-		if e.Exit == exitcode.Ok || e.Exit == exitcode.ErrIllegalArgument {
+	m := s.awaited(e.ID)
+	if m == nil {
+		return false
+	}
+	c := e.Cid
+	switch s.r.State {
+	case PreCommitWait, PreCommitBatchWait:
+		m.Cid = &c
+		return s.missed(PreCommitFailed, e.Exit)
+	case CommitWait, CommitAggregateWait:
+		m.Cid = &c
+		// A proof in a batch is not blamed for the batch: alone it is judged by itself.
+		if s.r.State == CommitWait && (e.Exit == exitcode.Ok || e.Exit == exitcode.ErrIllegalArgument) {
 			s.r.InvalidProofs++
 		}
-		return s.missed(CommitFailed, SubmitCommit, e.Exit)
+		return s.missed(CommitFailed, e.Exit)
+	case TerminateWait:
+		m.Cid = &c
+		if e.Exit != exitcode.Ok {
+			return s.spent(TerminateFailed, fmt.Sprintf("the termination landed with exit code %d", e.Exit))
+		}
+		s.r.TerminatedAt = e.Height
+		return s.to(TerminateFinality)
 	}
 	return false
 }
 
-// missed goes to the failure state; a want of gas or funds is the operator's matter.
-func (s *step) missed(failed, again State, x exitcode.ExitCode) bool {
+// missed goes to the failure state; a want of gas or funds is the operator's
+// matter. Whoever shared the message goes alone from here on.
+func (s *step) missed(failed State, x exitcode.ExitCode) bool {
+	s.r.Solo = s.r.Solo || s.r.State == PreCommitBatchWait || s.r.State == CommitAggregateWait
 	if !landedTransient(x) {
-		return s.trouble(failed, Transient, fmt.Sprintf("the message landed with exit code %d and the sector did not advance", x))
+		return s.spent(failed, fmt.Sprintf("the message landed with exit code %d and the sector did not advance", x))
 	}
-	if again == PreCommitting {
+	if failed == PreCommitFailed {
 		s.preCommit(true)
 	} else {
 		s.submit(true)
 	}
+	s.r.MessageFails++
+	s.r.Tries = max(s.r.Tries, s.r.MessageFails-1)
 	why := fmt.Sprintf("the message landed with exit code %d (gas or funds were short); it is sent again", x)
-	s.trouble(again, Operator, why)
+	s.trouble(s.r.State, Operator, why)
 	s.r.Parked = why
 	return true
 }
 
-func (s *step) dropped(e Dropped) bool {
-	switch {
-	case s.r.State == PreCommitWait && e.ID == s.r.PreCommit.ID:
-		return s.trouble(PreCommitFailed, Transient, e.Err)
-	case s.r.State == CommitWait && e.ID == s.r.Commit.ID:
-		return s.trouble(CommitFailed, Transient, e.Err)
+// spent goes to a failure state after a message that cost money or time for
+// nothing; a few in a row park the sector.
+func (s *step) spent(failed State, why string) bool {
+	s.r.MessageFails++
+	s.r.Tries = max(s.r.Tries, s.r.MessageFails-1)
+	s.trouble(failed, Transient, why)
+	if s.p.MessageBudget > 0 && s.r.MessageFails >= s.p.MessageBudget {
+		return s.park(fmt.Sprintf("%d messages in a row did not do their work, the last because: %s; mend the cause, then retry the sector", s.r.MessageFails, why))
 	}
-	return false
+	return true
+}
+
+func (s *step) dropped(e Dropped) bool {
+	if s.awaited(e.ID) == nil {
+		return false
+	}
+	switch s.r.State {
+	case PreCommitting, SubmitPreCommitBatch, PreCommitWait, PreCommitBatchWait:
+		return s.spent(PreCommitFailed, e.Err)
+	case Terminating, TerminateWait:
+		return s.spent(TerminateFailed, e.Err)
+	}
+	return s.spent(CommitFailed, e.Err)
 }
 
 // seedRead starts the proof, or, when a proof for this very seed exists, sends it.
@@ -99,7 +187,15 @@ func (s *step) seedRead(e SeedRead) bool {
 		if !changed && len(s.r.Proof) > 0 {
 			return s.submit(true)
 		}
-	case SubmitCommit, Committing:
+	case Committing:
+		if !changed && s.r.HasC1 && !s.r.SeedChecked {
+			s.r.SeedChecked = true
+			return s.retry(Committing)
+		}
+		if !changed {
+			return false
+		}
+	case SubmitCommit, SubmitCommitAggregate:
 		if !changed {
 			return false
 		}
@@ -113,29 +209,28 @@ func (s *step) seedRead(e SeedRead) bool {
 
 // proofInvalid throws the proof away; only a new vanilla proof can help.
 func (s *step) proofInvalid(e ProofInvalid) bool {
-	if s.r.State != SubmitCommit {
+	if s.r.State != SubmitCommit && s.r.State != SubmitCommitAggregate {
 		return false
 	}
 	s.r.InvalidProofs++
 	s.r.HasC1, s.r.Proof = false, nil
 	s.trouble(ComputeProofFailed, Transient, e.Err)
 	if s.r.InvalidProofs >= s.p.TaskBudget {
-		s.r.LastClass, s.r.RetryAt = Operator, time.Time{}
-		s.r.Parked = fmt.Sprintf("%d proofs in a row were invalid: the sector's files are damaged or the prover is broken", s.r.InvalidProofs)
+		return s.park(fmt.Sprintf("%d proofs in a row were invalid: the sector's files are damaged or the prover is broken", s.r.InvalidProofs))
 	}
 	return true
 }
 
 // onChainProven ends the wait for a commit wherever the machine believed to be.
 func (s *step) onChainProven(e OnChainProven) bool {
-	switch s.r.State {
-	case WaitSeed, Committing, SubmitCommit, CommitWait, CommitFailed, PreCommitFailed, PreCommitWait, PreCommitting, ComputeProofFailed:
-	default:
+	if o := s.r.State.Order(); s.r.State != PreCommitFailed && s.r.State != ComputeProofFailed && s.r.State != CommitFailed &&
+		(o < PreCommitting.Order() || o >= FinalizeSector.Order()) {
 		return false
 	}
 	if s.r.CommR == nil || !e.CommR.Equals(*s.r.CommR) {
 		return s.end(fmt.Sprintf("the chain holds another replica under this number (%s)", e.CommR))
 	}
+	s.r.Solo, s.r.InvalidProofs, s.r.MessageFails = false, 0, 0
 	s.newTask()
 	return s.to(FinalizeSector)
 }
@@ -144,7 +239,10 @@ func (s *step) onChainProven(e OnChainProven) bool {
 // epoch anew, because a reorg may have moved the pre-commit.
 func (s *step) onChainPreCommitted(e OnChainPreCommitted) bool {
 	switch s.r.State {
-	case PreCommitting, PreCommitWait, PreCommitFailed, WaitSeed, CommitFailed, SubmitCommit:
+	case PreCommitting, SubmitPreCommitBatch, PreCommitWait, PreCommitBatchWait, PreCommitFailed, WaitSeed, Committing,
+		CommitFailed, SubmitCommit, SubmitCommitAggregate:
+	case FinalizeSector, FinalizeFailed, Proving, Faulty, FaultReported:
+		return s.commitTakenBack(e)
 	default:
 		return false
 	}
@@ -152,12 +250,16 @@ func (s *step) onChainPreCommitted(e OnChainPreCommitted) bool {
 		return s.end(fmt.Sprintf("the chain holds a pre-commit of another replica under this number (%s)", e.CommR))
 	}
 	moved := e.Epoch != s.r.PreCommitEpoch
-	if (s.r.State == WaitSeed || s.r.State == SubmitCommit) && !moved {
-		return false
+	switch s.r.State {
+	case WaitSeed, Committing, SubmitCommit, SubmitCommitAggregate:
+		if !moved {
+			return false
+		}
 	}
 	s.r.PreCommitEpoch = e.Epoch
 	if moved {
 		s.r.HasC1, s.r.Proof = false, nil
+		s.newTask()
 	}
 	if s.p.preCommitExpired(s.r, s.now.Epoch) {
 		return s.end("the pre-commit expired before the proof could be sent")
@@ -165,16 +267,26 @@ func (s *step) onChainPreCommitted(e OnChainPreCommitted) bool {
 	if s.r.State == CommitFailed {
 		return s.afterCommitFailed()
 	}
+	s.r.Solo, s.r.MessageFails = false, 0
 	return s.to(WaitSeed)
+}
+
+// commitTakenBack is a reorg deeper than our confidence: the sector is only
+// pre-committed again. The messager lands the same message once more.
+func (s *step) commitTakenBack(e OnChainPreCommitted) bool {
+	if s.r.CommR == nil || !e.CommR.Equals(*s.r.CommR) || s.r.Commit.ID == "" || s.r.Redo {
+		return false
+	}
+	s.r.LastErr, s.r.LastClass = "a reorg took the proof out of the chain", Transient
+	s.newTask()
+	return s.retry(CommitWait)
 }
 
 // afterCommitFailed sends the proof again, or makes a new one when the chain
 // did not accept it.
 func (s *step) afterCommitFailed() bool {
 	if s.r.InvalidProofs > 0 && s.r.InvalidProofs >= s.p.TaskBudget {
-		s.r.Parked = fmt.Sprintf("the chain refused %d proofs", s.r.InvalidProofs)
-		s.r.LastClass, s.r.RetryAt = Operator, time.Time{}
-		return true
+		return s.park(fmt.Sprintf("the chain refused %d proofs", s.r.InvalidProofs))
 	}
 	if s.r.InvalidProofs > 0 {
 		s.r.HasC1, s.r.Proof = false, nil
@@ -186,29 +298,22 @@ func (s *step) afterCommitFailed() bool {
 // that is the normal case, later it is a reorg or an expiry.
 func (s *step) onChainAbsent(e OnChainAbsent) bool {
 	switch s.r.State {
-	case PreCommitFailed:
-		if e.Allocated {
-			return s.lost()
-		}
-		if s.p.TicketExpired(s.r, s.now.Epoch) {
-			return s.reseal()
-		}
-		return s.preCommit(true)
-	case PreCommitting:
+	case PreCommitFailed, PreCommitting, SubmitPreCommitBatch:
 		switch {
 		case e.Allocated:
 			return s.lost()
 		case s.p.TicketExpired(s.r, s.now.Epoch):
 			return s.reseal()
 		}
-		return false
+		return s.r.State == PreCommitFailed && s.preCommit(true)
 	case GetTicket:
 		return e.Allocated && s.end("the chain says that this sector number is used up")
-	case WaitSeed, SubmitCommit, CommitFailed:
+	case WaitSeed, Committing, SubmitCommit, SubmitCommitAggregate, CommitFailed:
 		if e.Allocated {
 			return s.lost()
 		}
 		// A reorg took the pre-commit out; the messager lands the same message again.
+		s.newTask()
 		return s.retry(PreCommitWait)
 	}
 	return false

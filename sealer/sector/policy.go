@@ -21,9 +21,17 @@ type Policy struct {
 	MaxProveCommitDuration abi.ChainEpoch
 	// BackoffBase doubles with every failure in a row up to BackoffMax.
 	BackoffBase, BackoffMax time.Duration
+	// Finality is the depth below which nothing is taken back.
+	Finality abi.ChainEpoch
+	// BatchPreCommits and AggregateCommits make sectors wait for company before their messages are sent (see Plan).
+	BatchPreCommits, AggregateCommits bool
 	// TaskBudget is how many failures in a row of one proof step are retried
 	// before the sector parks and asks for the operator.
 	TaskBudget int
+	// MessageBudget is how many failed messages in a row are sent again before the sector parks.
+	MessageBudget int
+	// ResealBudget is how often sealing begins again for a ticket that grew too old before the sector parks.
+	ResealBudget int
 }
 
 // backoff is the pause after the given number of failures in a row. The sector

@@ -49,6 +49,16 @@ type Record struct {
 	Proof  []byte
 	Commit Message
 
+	// SeedChecked is set once the seed was read again after C1, so that no C2 is made for one that a reorg changed.
+	SeedChecked bool
+	// Solo sends the sector's messages alone: a batch with it failed.
+	Solo bool
+	// Redo marks a proven sector whose files are made anew from its old ticket.
+	Redo bool
+
+	Terminate    Message
+	TerminatedAt abi.ChainEpoch
+
 	// TaskAttempt numbers the runs of proof work, so that a result of an
 	// abandoned run is told apart from the awaited one.
 	TaskAttempt int
@@ -57,6 +67,8 @@ type Record struct {
 	// PC2Fails and InvalidProofs count what makes the machine go back further.
 	PC2Fails      int
 	InvalidProofs int
+	// MessageFails counts messages in a row that did not do their work.
+	MessageFails int
 	// Restarts counts how often sealing began again from the ticket.
 	Restarts int
 	// RetryAt is set while the step waits out a back-off.
@@ -69,6 +81,18 @@ type Record struct {
 
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	// Since is when the present state was entered.
+	Since time.Time
+}
+
+// Proven tells whether the chain counts the sector among the miner's, so that it
+// must be proven in its window.
+func (r Record) Proven() bool {
+	switch r.State {
+	case FinalizeSector, FinalizeFailed, Proving, Faulty, FaultReported, Terminating, TerminateFailed:
+		return true
+	}
+	return r.Redo
 }
 
 // Class tells who can mend a failure.
@@ -97,6 +121,9 @@ const (
 	KindWindowPoSt Kind = "wdpost"
 	KindRecover    Kind = "recover"
 	KindFault      Kind = "fault"
+	KindTerminate  Kind = "terminate"
+	KindExtend     Kind = "extend"
+	KindCompact    Kind = "compact"
 )
 
 // messageSpace is the namespace of derived message ids (version 5 UUIDs).
@@ -107,6 +134,28 @@ var messageSpace = uuid.MustParse("5d0a9f7e-3c58-5f6b-9d3a-6f2f7c1f9b15")
 // give the same id in every process at every time.
 func MessageID(miner abi.ActorID, key string, kind Kind, attempt int) string {
 	return uuid.NewSHA1(messageSpace, fmt.Appendf(nil, "f0%d/%s/%s/%d", miner, kind, key, attempt)).String()
+}
+
+// BatchID derives the id of a message that several sectors share from who they
+// are and how often each of them has tried.
+func BatchID(miner abi.ActorID, kind Kind, members []Record) string {
+	key := "batch"
+	for _, r := range members {
+		key += fmt.Sprintf("/%d.%d", r.Number, r.message(kind).Attempt)
+	}
+	return MessageID(miner, key, kind, 1)
+}
+
+// message is the record's message of a kind.
+func (r *Record) message(kind Kind) *Message {
+	switch kind {
+	case KindPreCommit:
+		return &r.PreCommit
+	case KindCommit:
+		return &r.Commit
+	default: // KindTerminate
+		return &r.Terminate
+	}
 }
 
 func (r Record) messageID(kind Kind, attempt int) string {
@@ -123,7 +172,7 @@ func (r Record) clone() Record {
 func New(miner abi.ActorID, n abi.SectorNumber, spt abi.RegisteredSealProof, at time.Time) Record {
 	return Record{
 		Miner: miner, Number: n, SealProof: spt, State: Packing, TaskAttempt: 1,
-		PreCommit: Message{Value: big.Zero()}, Commit: Message{Value: big.Zero()},
-		CreatedAt: at, UpdatedAt: at,
+		PreCommit: Message{Value: big.Zero()}, Commit: Message{Value: big.Zero()}, Terminate: Message{Value: big.Zero()},
+		CreatedAt: at, UpdatedAt: at, Since: at,
 	}
 }

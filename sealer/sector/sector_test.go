@@ -1,12 +1,15 @@
 package sector
 
 import (
-	"bytes"
-	"errors"
-	"flag"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,14 +22,14 @@ import (
 	"github.com/multiformats/go-multihash"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
-)
 
-var rewrite = flag.Bool("rewrite", false, "write the transcripts that the scripts produce")
+	"github.com/filecoin-venus/venus/internal/golden"
+)
 
 func testPolicy() Policy {
 	return Policy{
 		PreCommitChallengeDelay: 10, SeedConfidence: 2, MaxTicketAge: 1080, TicketMargin: 60, MaxProveCommitDuration: 28810,
-		BackoffBase: 2 * time.Second, BackoffMax: time.Minute, TaskBudget: 6,
+		BackoffBase: 2 * time.Second, BackoffMax: time.Minute, TaskBudget: 6, MessageBudget: 4, ResealBudget: 3, Finality: 900,
 	}
 }
 
@@ -53,6 +56,9 @@ func (s *script) run(t *testing.T, line string) {
 	f := strings.Fields(line)
 	fmt.Fprintf(&s.out, "> %s\n", line)
 	switch f[0] {
+	case "policy": // policy batching
+		s.p.BatchPreCommits, s.p.AggregateCommits = true, true
+		return
 	case "new":
 		s.now = Now{Time: t0, Epoch: 1000}
 		s.r = New(1000, 7, abi.RegisteredSealProof_StackedDrg2KiBV1_1, t0)
@@ -72,6 +78,12 @@ func (s *script) run(t *testing.T, line string) {
 	fmt.Fprintf(&s.out, "  %s", s.r.State)
 	if s.r.Tries > 0 {
 		fmt.Fprintf(&s.out, " tries=%d", s.r.Tries)
+	}
+	if s.r.Redo {
+		s.out.WriteString(" redo")
+	}
+	if s.r.Solo {
+		s.out.WriteString(" solo")
 	}
 	if s.r.Restarts > 0 {
 		fmt.Fprintf(&s.out, " restarts=%d", s.r.Restarts)
@@ -93,9 +105,12 @@ func (s *script) short(line string) string {
 	for i := 1; i < 9; i++ {
 		line = strings.ReplaceAll(line, s.r.messageID(KindPreCommit, i), fmt.Sprintf("P%d", i))
 		line = strings.ReplaceAll(line, s.r.messageID(KindCommit, i), fmt.Sprintf("C%d", i))
+		line = strings.ReplaceAll(line, batchID(i), fmt.Sprintf("B%d", i))
 	}
 	return line
 }
+
+func batchID(i int) string { return MessageID(1000, "batch", KindPreCommit, i) }
 
 func num(t *testing.T, s string) int {
 	n, err := strconv.Atoi(s)
@@ -108,6 +123,9 @@ func parseEvent(t *testing.T, s *script, f []string) Event {
 	rest := func(i int) string { return strings.Join(f[i:], " ") }
 	msg := func(i int) string {
 		a := arg(i)
+		if a[0] == 'B' {
+			return batchID(num(t, a[1:]))
+		}
 		kind := KindPreCommit
 		if a[0] == 'C' {
 			kind = KindCommit
@@ -115,7 +133,7 @@ func parseEvent(t *testing.T, s *script, f []string) Event {
 		return s.r.messageID(kind, num(t, a[1:]))
 	}
 	attempt := func(i int) int {
-		if len(f) > i {
+		if len(f) > i && f[i] != "." {
 			return num(t, f[i])
 		}
 		return s.r.TaskAttempt
@@ -123,7 +141,11 @@ func parseEvent(t *testing.T, s *script, f []string) Event {
 	switch f[0] {
 	case "done":
 		k := TaskKind(arg(1))
-		return TaskDone{Kind: k, Attempt: attempt(2), CommD: testCid("d"), CommR: testCid("r"), Proof: []byte("proof"), Pieces: []abi.PieceInfo{{Size: 2048, PieceCID: testCid("d")}}}
+		commR := testCid("r")
+		if len(f) > 3 {
+			commR = testCid(f[3])
+		}
+		return TaskDone{Kind: k, Attempt: attempt(2), CommD: testCid("d"), CommR: commR, Proof: []byte("proof"), Pieces: []abi.PieceInfo{{Size: 2048, PieceCID: testCid("d")}}}
 	case "fail":
 		return TaskFailed{Kind: TaskKind(arg(1)), Attempt: s.r.TaskAttempt, Err: rest(2)}
 	case "ticket":
@@ -133,7 +155,7 @@ func parseEvent(t *testing.T, s *script, f []string) Event {
 	case "pushed":
 		return Pushed{ID: msg(1), Value: big.NewInt(5)}
 	case "landed":
-		return Landed{ID: msg(1), Cid: testCid("m"), Exit: exitcode.ExitCode(num(t, arg(2)))}
+		return Landed{ID: msg(1), Cid: testCid("m"), Exit: exitcode.ExitCode(num(t, arg(2))), Height: s.now.Epoch}
 	case "dropped":
 		return Dropped{ID: msg(1), Err: rest(2)}
 	case "precommitted":
@@ -150,6 +172,30 @@ func parseEvent(t *testing.T, s *script, f []string) Event {
 		return ProofInvalid{Err: rest(1)}
 	case "failed":
 		return Failed{Class: Class(arg(1)), Err: rest(2)}
+	case "joined":
+		return Joined{ID: msg(1)}
+	case "alone":
+		return Alone{}
+	case "live":
+		return OnChainLive{Faulty: len(f) > 1}
+	case "ended":
+		return OnChainEnded{At: s.now.Epoch, Early: len(f) > 1}
+	case "overdue":
+		return Overdue{}
+	case "later":
+		return Later{Until: s.now.Time.Add(time.Minute), Why: rest(1)}
+	case "bad":
+		return FoundBad{Err: rest(1)}
+	case "good":
+		return FoundGood{}
+	case "files-removed":
+		return FilesRemoved{}
+	case "terminate":
+		return Terminate{}
+	case "remove":
+		return Remove{Abandon: len(f) > 1}
+	case "redo":
+		return Redo{}
 	case "due":
 		return Due{}
 	case "retry":
@@ -178,11 +224,7 @@ func TestScripts(t *testing.T) {
 					s.run(t, strings.TrimPrefix(line, "> "))
 				}
 			}
-			if *rewrite {
-				require.NoError(t, os.WriteFile(file, []byte(s.out.String()), 0o644))
-				return
-			}
-			require.Equal(t, string(want), s.out.String())
+			golden.Equal(t, file, s.out.String())
 		})
 	}
 }
@@ -196,6 +238,11 @@ func allEvents(r Record) []Event {
 		Dropped{ID: r.PreCommit.ID, Err: "x"}, Dropped{ID: r.Commit.ID, Err: "x"},
 		OnChainPreCommitted{Epoch: 1011, CommR: testCid("r")}, OnChainPreCommitted{Epoch: 1010, CommR: testCid("other")},
 		OnChainProven{CommR: testCid("r")}, OnChainProven{CommR: testCid("other")}, OnChainAbsent{}, OnChainAbsent{Allocated: true},
+		Joined{ID: "B"}, Alone{}, OnChainLive{}, OnChainLive{Faulty: true}, OnChainEnded{At: 1029}, OnChainEnded{At: 1029, Early: true},
+		Landed{ID: r.Terminate.ID, Cid: testCid("m"), Exit: 0, Height: 1029}, Landed{ID: r.Terminate.ID, Cid: testCid("m"), Exit: 16},
+		Pushed{ID: r.Terminate.ID, Value: big.Zero()}, Dropped{ID: r.Terminate.ID, Err: "x"},
+		Overdue{}, Later{Until: t0.Add(2 * time.Hour), Why: "x"}, FoundBad{Err: "x"}, FoundGood{}, FilesRemoved{},
+		Terminate{}, Remove{}, Remove{Abandon: true}, Redo{},
 		ProofInvalid{Err: "x"}, Failed{Class: Transient, Err: "x"}, Failed{Class: Operator, Err: "x"}, Failed{Class: ChainFact, Err: "x"},
 		Due{}, Retry{}, Force{To: PreCommit1}, Force{To: State("Nonsense")},
 	}
@@ -212,11 +259,18 @@ func recordIn(st State) Record {
 	r.State, r.CommD, r.CommR, r.Ticket = st, &d, &c, Randomness{[]byte("t"), 940}
 	r.PreCommit = Message{ID: r.messageID(KindPreCommit, 1), Attempt: 1, Value: big.Zero()}
 	r.Commit = Message{ID: r.messageID(KindCommit, 1), Attempt: 1, Value: big.Zero()}
-	r.PreCommitEpoch, r.Seed, r.TaskAttempt = 1010, Randomness{[]byte("s"), 1020}, 5
-	if st.Failed() && st != FailedUnrecoverable {
+	r.Terminate = Message{ID: r.messageID(KindTerminate, 1), Attempt: 1, Value: big.Zero()}
+	r.PreCommitEpoch, r.Seed, r.TaskAttempt, r.TerminatedAt = 1010, Randomness{[]byte("s"), 1020}, 5, 1025
+	if st.Failed() && !st.Final() {
 		r.RetryAt, r.Tries = t0, 1
 	}
-	if st == SubmitCommit || st == CommitWait {
+	if k := r.pool(); k != "" {
+		r.message(k).ID = ""
+	}
+	if st.Order() < PreCommitting.Order() || st == PackingFailed || st == SealPreCommit1Failed || st == SealPreCommit2Failed {
+		r.PreCommit.Attempt = 0
+	}
+	if st == SubmitCommit || st == SubmitCommitAggregate || st == CommitWait || st == CommitAggregateWait {
 		r.Proof = []byte("p")
 	}
 	return r
@@ -225,43 +279,121 @@ func recordIn(st State) Record {
 // TestEveryPair fixes the outcome of every (state, event) pair in one table, so
 // that a change of the machine shows as a change of the table.
 func TestEveryPair(t *testing.T) {
-	var out bytes.Buffer
+	var out strings.Builder
 	now := Now{Time: t0.Add(time.Hour), Epoch: 1030}
 	for _, st := range States() {
 		fmt.Fprintf(&out, "%s\n", st)
+		ignored := map[string]bool{}
 		for _, ev := range allEvents(recordIn(st)) {
 			r := recordIn(st)
 			next, err := Step(testPolicy(), r, now, ev)
-			if err != nil {
-				require.True(t, errors.Is(err, ErrIgnored))
-				require.Equal(t, r, next)
-				continue
-			}
 			name := ev.String()
-			for from, to := range map[string]string{r.PreCommit.ID: "P1", r.Commit.ID: "C1"} {
+			for from, to := range map[string]string{r.messageID(KindPreCommit, 1): "P1", r.messageID(KindCommit, 1): "C1", r.messageID(KindTerminate, 1): "T1"} {
 				name = strings.ReplaceAll(name, from, to)
 			}
-			fmt.Fprintf(&out, "  %-40s -> %-20s", name, next.State)
-			if next.PreCommit.Attempt > 1 {
-				fmt.Fprintf(&out, " new precommit message")
+			if err != nil {
+				require.ErrorIs(t, err, ErrIgnored)
+				require.Equal(t, r, next)
+				ignored[strings.Fields(name)[0]] = true
+				continue
 			}
-			if next.Commit.Attempt > 1 {
-				fmt.Fprintf(&out, " new commit message")
-			}
-			if !next.RetryAt.IsZero() {
-				fmt.Fprintf(&out, " after back-off")
-			}
-			out.WriteByte('\n')
+			require.True(t, next.State.Known())
+			line := fmt.Sprintf("  %-40s -> %-20s%s", name, next.State, changes(r, next))
+			out.WriteString(strings.TrimRight(line, " ") + "\n")
+		}
+		names := slices.Sorted(maps.Keys(ignored))
+		fmt.Fprintf(&out, "  ignored: %s\n", strings.Join(names, " "))
+	}
+	golden.Equal(t, filepath.Join("testdata", "pairs.table"), out.String())
+}
+
+// changes says what else than the state a step changed.
+func changes(r, next Record) string {
+	var out string
+	for _, x := range []struct {
+		say string
+		is  bool
+	}{
+		{"new precommit message", next.PreCommit.Attempt > r.PreCommit.Attempt},
+		{"new commit message", next.Commit.Attempt > r.Commit.Attempt},
+		{"new termination", next.Terminate.Attempt > r.Terminate.Attempt},
+		{"redo", next.Redo && !r.Redo},
+		{"after back-off", !next.RetryAt.IsZero()},
+		{"parked", next.Parked != "" && next.RetryAt.IsZero()},
+	} {
+		if x.is {
+			out += " " + x.say
 		}
 	}
-	file := filepath.Join("testdata", "pairs.table")
-	text := strings.ReplaceAll(out.String(), " \n", "\n")
-	if *rewrite {
-		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
-	}
-	want, err := os.ReadFile(file)
+	return out
+}
+
+// TestNothingIsLeftOut reads the package: the table above must have every state
+// and every event.
+func TestNothingIsLeftOut(t *testing.T) {
+	events, states := map[string]bool{}, map[string]bool{}
+	fset := token.NewFileSet()
+	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)
-	require.Equal(t, string(want), text)
+	for _, file := range files {
+		f, err := parser.ParseFile(fset, file, nil, 0)
+		require.NoError(t, err)
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch x := n.(type) {
+			case *ast.FuncDecl:
+				if x.Name.Name == "isEvent" {
+					events[x.Recv.List[0].Type.(*ast.Ident).Name] = true
+				}
+			case *ast.ValueSpec:
+				if id, ok := x.Type.(*ast.Ident); ok && id.Name == "State" && len(x.Values) == 1 {
+					if lit, ok := x.Values[0].(*ast.BasicLit); ok {
+						states[strings.Trim(lit.Value, `"`)] = true
+					}
+				}
+			}
+			return true
+		})
+	}
+	have := map[string]bool{}
+	for _, ev := range allEvents(recordIn(Proving)) {
+		have[reflect.TypeOf(ev).Name()] = true
+	}
+	require.Equal(t, events, have)
+	known := map[string]bool{}
+	for _, s := range States() {
+		known[string(s)] = true
+		require.NotEmpty(t, meanings[s][0], "state %s is not explained", s)
+	}
+	require.Equal(t, states, known)
+}
+
+// TestExplain fixes what the operator is told in every state.
+func TestExplain(t *testing.T) {
+	var out strings.Builder
+	for _, st := range States() {
+		r := recordIn(st)
+		w := Explain(testPolicy(), r)
+		require.NotEmpty(t, w.Next)
+		fmt.Fprintf(&out, "%s: %s\n  waits for: %s\n  next: %s", st, w.Means, w.Waits, (&script{r: r}).short(w.Next))
+		if !w.NextAt.IsZero() {
+			fmt.Fprintf(&out, " at %s", w.NextAt.Format(time.TimeOnly))
+		}
+		out.WriteByte('\n')
+		if w.Limit != "" {
+			fmt.Fprintf(&out, "  from epoch %d on: %s\n", w.LimitEpoch, w.Limit)
+		}
+		for _, o := range w.Options {
+			fmt.Fprintf(&out, "  - %s: %s\n", (&script{r: r}).short(o.Do), o.Then)
+		}
+	}
+	golden.Equal(t, filepath.Join("testdata", "why.table"), out.String())
+	r := recordIn(PreCommitting)
+	r, err := Step(testPolicy(), r, Now{Time: t0}, Failed{Class: Operator, Err: "no funds"})
+	require.NoError(t, err)
+	w := Explain(testPolicy(), r)
+	require.Equal(t, "you: no funds", w.Waits)
+	require.Equal(t, t0.Add(2*time.Second+437500*time.Microsecond), w.NextAt)
+	require.Equal(t, Option{Do: "venus-sealer sectors retry 7", Then: "try now"}, w.Options[0])
 }
 
 // TestRandomLives throws random events at the machine: no sector that the chain
@@ -280,7 +412,8 @@ func TestRandomLives(t *testing.T) {
 				evs = append(evs, TaskDone{Kind: k, Attempt: r.TaskAttempt, CommD: testCid("d"), CommR: testCid("r"), Proof: []byte("p")})
 			}
 			ev := rapid.SampledFrom(evs).Draw(rt, "event")
-			if _, forced := ev.(Force); forced {
+			switch ev.(type) {
+			case Force, Remove, Terminate:
 				continue
 			}
 			now.Time, now.Epoch = now.Time.Add(time.Second), now.Epoch+abi.ChainEpoch(rapid.IntRange(0, 30).Draw(rt, "epochs"))
@@ -291,7 +424,7 @@ func TestRandomLives(t *testing.T) {
 			if c, ok := ev.(OnChainPreCommitted); ok && next.State == WaitSeed {
 				committed = committed || c.CommR.Equals(*next.CommR)
 			}
-			if committed && (next.State == PreCommit1 || next.State == GetTicket) {
+			if committed && !next.Redo && (next.State == PreCommit1 || next.State == GetTicket) {
 				rt.Fatalf("a committed sector went back to %s on %s from %s", next.State, ev, r.State)
 			}
 			if next.PreCommit.Attempt < r.PreCommit.Attempt || next.Commit.Attempt < r.Commit.Attempt {

@@ -3,7 +3,8 @@ package sector
 import "sort"
 
 // State names where a sector stands. The names are those operators know from
-// the field's other sealing programs.
+// the field's other sealing programs. States of deals are missing: this sealer
+// takes none.
 type State string
 
 // The states of a sector, in the order of a healthy life.
@@ -16,26 +17,51 @@ const (
 	PreCommit1 State = "PreCommit1"
 	// PreCommit2 builds the trees and CommR (task PC2).
 	PreCommit2 State = "PreCommit2"
-	// PreCommitting pushes the PreCommitSector message.
+	// PreCommitting pushes a PreCommitSector message of its own.
 	PreCommitting State = "PreCommitting"
-	// PreCommitWait waits for that message to land.
+	// SubmitPreCommitBatch waits for others to share a PreCommitSectorBatch message with, then for its push.
+	SubmitPreCommitBatch State = "SubmitPreCommitBatch"
+	// PreCommitWait waits for the sector's own message to land.
 	PreCommitWait State = "PreCommitWait"
+	// PreCommitBatchWait waits for the shared message to land.
+	PreCommitBatchWait State = "PreCommitBatchWait"
 	// WaitSeed waits for the interactive challenge's epoch.
 	WaitSeed State = "WaitSeed"
 	// Committing makes the proof (tasks C1, then C2).
 	Committing State = "Committing"
-	// SubmitCommit pushes the ProveCommitSector message.
+	// SubmitCommit pushes a ProveCommitSector message of its own.
 	SubmitCommit State = "SubmitCommit"
-	// CommitWait waits for that message to land and the chain to accept the proof.
+	// SubmitCommitAggregate waits for others to share a ProveCommitAggregate message with, then for its push.
+	SubmitCommitAggregate State = "SubmitCommitAggregate"
+	// CommitWait waits for the sector's own message to land and the chain to accept the proof.
 	CommitWait State = "CommitWait"
+	// CommitAggregateWait waits for the shared message to land.
+	CommitAggregateWait State = "CommitAggregateWait"
 	// FinalizeSector drops what only sealing needed and moves the rest to a store path.
 	FinalizeSector State = "FinalizeSector"
 	// Proving is the goal: window proofs keep the sector's power.
 	Proving State = "Proving"
 )
 
-// The states of a sector in trouble. Each retries after a back-off, except
-// FailedUnrecoverable, which a chain fact makes final.
+// The states of a sector on its way out.
+const (
+	// Terminating waits for a TerminateSectors message, which sectors of several deadlines share.
+	Terminating State = "Terminating"
+	// TerminateWait waits for that message to land.
+	TerminateWait State = "TerminateWait"
+	// TerminateFinality waits until no reorg can bring the sector back; then its files go.
+	TerminateFinality State = "TerminateFinality"
+	// Expired is a sector whose life on the chain ended on time. Its files stay until the operator removes it.
+	Expired State = "Expired"
+	// Removing deletes the sector's files.
+	Removing State = "Removing"
+	// Removed is a sector without files; only its record and log are left.
+	Removed State = "Removed"
+)
+
+// The states of a sector in trouble. Those named Failed retry after a back-off,
+// except FailedUnrecoverable, which a chain fact makes final. The Fault states
+// are of proven sectors whose proofs fail.
 const (
 	PackingFailed        State = "PackingFailed"
 	SealPreCommit1Failed State = "SealPreCommit1Failed"
@@ -44,15 +70,29 @@ const (
 	ComputeProofFailed   State = "ComputeProofFailed"
 	CommitFailed         State = "CommitFailed"
 	FinalizeFailed       State = "FinalizeFailed"
-	FailedUnrecoverable  State = "FailedUnrecoverable"
+	TerminateFailed      State = "TerminateFailed"
+	RemoveFailed         State = "RemoveFailed"
+	// Faulty is a proven sector whose files we found bad; the chain does not know yet.
+	Faulty State = "Faulty"
+	// FaultReported is a sector that the chain counts as faulty.
+	FaultReported State = "FaultReported"
+	// FaultedFinal is a sector that the chain ended before its time: faulty for too long, or terminated elsewhere.
+	FaultedFinal        State = "FaultedFinal"
+	FailedUnrecoverable State = "FailedUnrecoverable"
 )
+
+// firstFailed is the order of the first state of trouble.
+const firstFailed = 40
 
 // order is the place of a state in lists and summaries.
 var order = map[State]int{
-	Packing: 1, GetTicket: 2, PreCommit1: 3, PreCommit2: 4, PreCommitting: 5, PreCommitWait: 6, WaitSeed: 7,
-	Committing: 8, SubmitCommit: 9, CommitWait: 10, FinalizeSector: 11, Proving: 12,
-	PackingFailed: 20, SealPreCommit1Failed: 21, SealPreCommit2Failed: 22, PreCommitFailed: 23,
-	ComputeProofFailed: 24, CommitFailed: 25, FinalizeFailed: 26, FailedUnrecoverable: 27,
+	Packing: 1, GetTicket: 2, PreCommit1: 3, PreCommit2: 4, PreCommitting: 5, SubmitPreCommitBatch: 6, PreCommitWait: 7,
+	PreCommitBatchWait: 8, WaitSeed: 9, Committing: 10, SubmitCommit: 11, SubmitCommitAggregate: 12, CommitWait: 13,
+	CommitAggregateWait: 14, FinalizeSector: 15, Proving: 16,
+	Terminating: 20, TerminateWait: 21, TerminateFinality: 22, Expired: 23, Removing: 24, Removed: 25,
+	PackingFailed: firstFailed, SealPreCommit1Failed: 41, SealPreCommit2Failed: 42, PreCommitFailed: 43, ComputeProofFailed: 44,
+	CommitFailed: 45, FinalizeFailed: 46, TerminateFailed: 47, RemoveFailed: 48,
+	Faulty: 50, FaultReported: 51, FaultedFinal: 52, FailedUnrecoverable: 53,
 }
 
 // States lists every state in pipeline order.
@@ -77,7 +117,19 @@ func (s State) Order() int {
 func (s State) Known() bool { _, ok := order[s]; return ok }
 
 // Failed tells whether the state is one of the states of trouble.
-func (s State) Failed() bool { return s.Order() >= 20 }
+func (s State) Failed() bool { return s.Order() >= firstFailed }
 
 // Final tells whether the machine does nothing more by itself.
-func (s State) Final() bool { return s == Proving || s == FailedUnrecoverable }
+func (s State) Final() bool {
+	switch s {
+	case Proving, Expired, Removed, Faulty, FaultReported, FaultedFinal, FailedUnrecoverable:
+		return true
+	}
+	return false
+}
+
+// Sealing tells whether the state is before Proving, in trouble or not: whether
+// the sector takes up room in the pipeline.
+func (s State) Sealing() bool {
+	return s.Order() < Proving.Order() || s.Failed() && s.Order() <= FinalizeFailed.Order()
+}

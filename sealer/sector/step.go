@@ -36,6 +36,9 @@ func Step(p Policy, r Record, now Now, ev Event) (Record, error) {
 		return r, fmt.Errorf("sector %d in %s: %s: %w", r.Number, r.State, ev, ErrIgnored)
 	}
 	s.r.UpdatedAt = now.Time
+	if s.r.State != r.State {
+		s.r.Since = now.Time
+	}
 	return s.r, nil
 }
 
@@ -43,10 +46,14 @@ func Step(p Policy, r Record, now Now, ev Event) (Record, error) {
 // facts that mean the same in many states, then the state's own.
 func (s *step) apply(ev Event) bool {
 	switch e := ev.(type) {
-	case Force:
-		return s.force(e)
+	case Force, Terminate, Remove, Redo:
+		return s.wish(ev)
 	case Retry, Due:
 		return s.resume(ev)
+	case Later:
+		return s.later(e)
+	case Overdue:
+		return s.overdue()
 	case Failed:
 		return s.failed(e)
 	case TaskDone:
@@ -59,6 +66,18 @@ func (s *step) apply(ev Event) bool {
 		return s.onChainPreCommitted(e)
 	case OnChainAbsent:
 		return s.onChainAbsent(e)
+	case OnChainLive:
+		return s.onChainLive(e)
+	case OnChainEnded:
+		return s.onChainEnded(e)
+	case FoundBad, FoundGood:
+		return s.found(ev)
+	case Pushed:
+		return s.pushed(e)
+	case Landed:
+		return s.landed(e)
+	case Dropped:
+		return s.dropped(e)
 	}
 	if !s.r.RetryAt.IsZero() {
 		return false // an answer to an effect that was given up
@@ -66,16 +85,16 @@ func (s *step) apply(ev Event) bool {
 	switch e := ev.(type) {
 	case TicketRead:
 		return s.ticketRead(e)
-	case Pushed:
-		return s.pushed(e)
-	case Landed:
-		return s.landed(e)
-	case Dropped:
-		return s.dropped(e)
+	case Joined:
+		return s.joined(e)
+	case Alone:
+		return s.alone()
 	case SeedRead:
 		return s.seedRead(e)
 	case ProofInvalid:
 		return s.proofInvalid(e)
+	case FilesRemoved:
+		return s.r.State == Removing && s.to(Removed)
 	}
 	return false
 }
@@ -104,6 +123,12 @@ func (s *step) trouble(st State, class Class, err string) bool {
 	return true
 }
 
+// park stops until the operator acts.
+func (s *step) park(why string) bool {
+	s.r.LastClass, s.r.Parked, s.r.RetryAt = Operator, why, time.Time{}
+	return true
+}
+
 // end makes the sector unrecoverable by a chain fact.
 func (s *step) end(err string) bool {
 	s.to(FailedUnrecoverable)
@@ -117,10 +142,16 @@ func (s *step) newTask() { s.r.TaskAttempt++ }
 // reseal begins again from the ticket. The number stays: it was never used on chain.
 func (s *step) reseal() bool {
 	s.r.Restarts++
+	s.r.Solo = false
 	s.r.Ticket = Randomness{}
 	s.r.CommD, s.r.CommR, s.r.HasC1, s.r.Proof, s.r.PC2Fails = nil, nil, false, nil, 0
 	s.newTask()
-	return s.retry(GetTicket)
+	s.retry(GetTicket)
+	if s.p.ResealBudget > 0 && s.r.Restarts%s.p.ResealBudget == 0 {
+		s.r.LastErr = fmt.Sprintf("the ticket grew too old %d times before the pre-commit could land", s.r.Restarts)
+		return s.park(s.r.LastErr + "; sealing is slower than a ticket lives: seal fewer sectors at once or add workers, then retry the sector")
+	}
+	return true
 }
 
 func (s *step) ticketRead(e TicketRead) bool {
@@ -142,29 +173,40 @@ func (s *step) taskDone(e TaskDone) bool {
 	switch e.Kind {
 	case TaskAddPiece:
 		s.r.Pieces = append([]abi.PieceInfo(nil), e.Pieces...)
+		if s.r.Redo {
+			return s.to(PreCommit1) // from the ticket that the replica on the chain is bound to
+		}
 		return s.to(GetTicket)
 	case TaskPreCommit1:
-		if s.p.TicketExpired(s.r, s.now.Epoch) {
+		if s.ticketExpired() {
 			return s.reseal()
 		}
 		return s.to(PreCommit2)
 	case TaskPreCommit2:
+		if s.r.Redo {
+			return s.redone(e)
+		}
 		d, r := e.CommD, e.CommR
 		s.r.CommD, s.r.CommR = &d, &r
-		if s.p.TicketExpired(s.r, s.now.Epoch) {
+		if s.ticketExpired() {
 			return s.reseal()
 		}
 		return s.preCommit(false)
 	case TaskCommit1:
-		s.r.HasC1 = true
+		s.r.HasC1, s.r.SeedChecked = true, false
 		return s.to(Committing)
 	case TaskCommit2:
 		s.r.Proof = bytes.Clone(e.Proof)
 		return s.submit(false)
 	default: // TaskFinalize
+		s.r.Redo = false
 		return s.to(Proving)
 	}
 }
+
+// ticketExpired tells whether the replica cannot be committed to any more; a
+// replica made anew is committed already.
+func (s *step) ticketExpired() bool { return !s.r.Redo && s.p.TicketExpired(s.r, s.now.Epoch) }
 
 var failedState = map[TaskKind]State{
 	TaskAddPiece: PackingFailed, TaskPreCommit1: SealPreCommit1Failed, TaskPreCommit2: SealPreCommit2Failed,
@@ -182,9 +224,7 @@ func (s *step) taskFailed(e TaskFailed) bool {
 	s.newTask()
 	s.trouble(failedState[e.Kind], Transient, e.Err)
 	if s.r.Tries >= s.p.TaskBudget {
-		s.r.LastClass = Operator
-		s.r.Parked = fmt.Sprintf("%s failed %d times in a row; mend the cause, then retry the sector", e.Kind, s.r.Tries)
-		s.r.RetryAt = time.Time{}
+		return s.park(fmt.Sprintf("%s failed %d times in a row; mend the cause, then retry the sector", e.Kind, s.r.Tries))
 	}
 	return true
 }
@@ -197,11 +237,60 @@ func (s *step) failed(e Failed) bool {
 	if e.Class == ChainFact {
 		return s.end(e.Err)
 	}
-	s.trouble(s.r.State, e.Class, e.Err)
+	at := s.r.State
+	if at == Removing {
+		at = RemoveFailed
+	}
+	s.trouble(at, e.Class, e.Err)
 	if e.Class == Operator {
 		s.r.Parked = e.Err
 	}
 	return true
+}
+
+// later puts the due effect off; nothing failed.
+func (s *step) later(e Later) bool {
+	if s.r.State.Final() || !s.r.RetryAt.IsZero() || s.r.Parked != "" || !e.Until.After(s.now.Time) {
+		return false
+	}
+	s.r.RetryAt, s.r.LastErr, s.r.LastClass = e.Until, e.Why, Transient
+	return true
+}
+
+// IsOverdue tells whether what the record does or waits for is pointless at a
+// height: sealing for a ticket that the chain will not take any more, proving
+// for a pre-commit that it has dropped. The shell asks at every head.
+func IsOverdue(p Policy, r Record, epoch abi.ChainEpoch) bool {
+	switch r.State {
+	case PreCommit1, PreCommit2:
+		return !r.Redo && p.TicketExpired(r, epoch)
+	case SubmitPreCommitBatch:
+		return r.PreCommit.ID == "" && p.TicketExpired(r, epoch)
+	case WaitSeed, Committing, ComputeProofFailed, SubmitCommit:
+		return p.preCommitExpired(r, epoch)
+	case SubmitCommitAggregate:
+		return r.Commit.ID == "" && p.preCommitExpired(r, epoch)
+	case CommitFailed:
+		return (r.Parked != "" || !r.RetryAt.IsZero()) && p.preCommitExpired(r, epoch)
+	}
+	return false
+}
+
+// overdue gives the step up. Where a message may be under way, the chain is asked first.
+func (s *step) overdue() bool {
+	if !IsOverdue(s.p, s.r, s.now.Epoch) {
+		return false
+	}
+	switch s.r.State {
+	case PreCommit1, PreCommit2:
+		return s.reseal()
+	case SubmitPreCommitBatch:
+		s.r.LastErr, s.r.LastClass = "the ticket grew too old while the sector waited for company", Transient
+		return s.retry(PreCommitFailed)
+	}
+	s.r.LastErr, s.r.LastClass = "the time for the proof is over", Transient
+	s.newTask()
+	return s.retry(CommitFailed)
 }
 
 // resume ends a back-off: work states do their effect again, failure states go
@@ -212,14 +301,14 @@ func (s *step) resume(ev Event) bool {
 		return false
 	}
 	if wished && s.r.RetryAt.IsZero() {
-		s.r.Tries, s.r.InvalidProofs = 0, 0
+		s.r.Tries, s.r.InvalidProofs, s.r.MessageFails = 0, 0, 0
 	}
 	s.r.RetryAt, s.r.Parked = time.Time{}, ""
 	switch s.r.State {
 	case PackingFailed:
 		return s.retry(Packing)
 	case SealPreCommit1Failed:
-		if s.p.TicketExpired(s.r, s.now.Epoch) {
+		if s.ticketExpired() {
 			return s.reseal()
 		}
 		return s.retry(PreCommit1)
@@ -229,8 +318,10 @@ func (s *step) resume(ev Event) bool {
 		return s.resumeProof()
 	case FinalizeFailed:
 		return s.retry(FinalizeSector)
-	case PreCommit1, PreCommit2, PreCommitting:
-		if s.r.State != PreCommitting && s.p.TicketExpired(s.r, s.now.Epoch) {
+	case RemoveFailed:
+		return s.retry(Removing)
+	case PreCommit1, PreCommit2:
+		if s.ticketExpired() {
 			return s.reseal()
 		}
 	}
@@ -239,7 +330,7 @@ func (s *step) resume(ev Event) bool {
 
 // resumePreCommit2 tries again, and from the labels on when three tries failed.
 func (s *step) resumePreCommit2() bool {
-	if s.p.TicketExpired(s.r, s.now.Epoch) {
+	if s.ticketExpired() {
 		return s.reseal()
 	}
 	if s.r.PC2Fails > 3 {
@@ -267,14 +358,18 @@ func (s *step) force(e Force) bool {
 	s.newTask()
 	s.to(e.To)
 	switch e.To {
-	case PreCommitting:
+	case PreCommitting, SubmitPreCommitBatch:
+		s.r.Solo = e.To == PreCommitting
 		return s.preCommit(true)
-	case SubmitCommit:
+	case SubmitCommit, SubmitCommitAggregate:
+		s.r.Solo = e.To == SubmitCommit
 		return s.submit(true)
+	case Terminating:
+		return s.terminate()
 	case Committing:
 		s.r.HasC1 = false
 	}
-	if e.To.Failed() && e.To != FailedUnrecoverable {
+	if e.To.Failed() && !e.To.Final() {
 		s.r.RetryAt = s.now.Time
 	}
 	return true

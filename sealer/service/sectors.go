@@ -99,7 +99,7 @@ func (s *Service) SectorsStatus(ctx context.Context, n abi.SectorNumber, onChain
 		Ticket:       sealerapi.SealTicket{Value: r.Ticket.Value, Epoch: r.Ticket.Epoch},
 		Seed:         sealerapi.SealSeed{Value: r.Seed.Value, Epoch: r.Seed.Epoch},
 		PreCommitMsg: r.PreCommit.ID, CommitMsg: r.Commit.ID, Retries: uint64(r.Tries), LastErr: r.LastErr,
-		CreatedAt: r.CreatedAt, NextAction: s.pipeline.Next(r), SealProof: r.SealProof,
+		CreatedAt: r.CreatedAt, NextAction: s.pipeline.Why(r).Next, SealProof: r.SealProof,
 		DealWeight: big.Zero(), VerifiedDealWeight: big.Zero(), InitialPledge: big.Zero(),
 	}
 	for _, l := range log {
@@ -166,6 +166,24 @@ func (s *Service) SectorsUpdate(ctx context.Context, n abi.SectorNumber, state s
 	return s.wish(ctx, n, sector.Force{To: sector.State(state)})
 }
 
+// SectorWhy explains a sector.
+func (s *Service) SectorWhy(_ context.Context, n abi.SectorNumber) (sealerapi.SectorWhy, error) {
+	r, err := s.pipeline.Get(n)
+	if err != nil {
+		return sealerapi.SectorWhy{}, missing(err)
+	}
+	w := s.pipeline.Why(r)
+	out := sealerapi.SectorWhy{
+		SectorID: n, State: string(w.State), Means: w.Means, Waits: w.Waits, Since: w.Since, Next: w.Next, NextAt: w.NextAt, NextEpoch: w.NextEpoch,
+		Limit: w.Limit, LimitEpoch: w.LimitEpoch, Retries: w.Tries, LastErr: w.LastErr, ErrClass: string(w.Class), Options: []sealerapi.SectorOption{},
+		Epoch: s.heads.Latest().Epoch, BlockDelay: s.network.BlockDelay,
+	}
+	for _, o := range w.Options {
+		out.Options = append(out.Options, sealerapi.SectorOption(o))
+	}
+	return out, nil
+}
+
 // SectorRetry takes a waiting or failed sector up at once.
 func (s *Service) SectorRetry(ctx context.Context, n abi.SectorNumber) error {
 	return s.wish(ctx, n, sector.Retry{})
@@ -184,9 +202,37 @@ func notYet(what string) error {
 	return api.Errorf(api.CodePrecondition, "%s is not possible with this release", what)
 }
 
-// SectorRemove is refused: this release never deletes sector files by itself.
-func (s *Service) SectorRemove(context.Context, abi.SectorNumber) error {
-	return notYet("removing sectors")
+// SectorRemove deletes the files of a sector under whose number the chain holds nothing of value.
+func (s *Service) SectorRemove(ctx context.Context, n abi.SectorNumber) error {
+	return s.remove(ctx, n, false)
+}
+
+// SectorAbandon also gives up a deposit.
+func (s *Service) SectorAbandon(ctx context.Context, n abi.SectorNumber) error {
+	return s.remove(ctx, n, true)
+}
+
+func (s *Service) remove(ctx context.Context, n abi.SectorNumber, abandon bool) error {
+	r, err := s.pipeline.Get(n)
+	if err != nil {
+		return missing(err)
+	}
+	switch what := sector.RemovalOf(r); {
+	case what == sector.RemoveRefused && r.State == sector.Removed:
+		return api.Errorf(api.CodePrecondition, "sector %d is removed already", n)
+	case what == sector.RemoveRefused:
+		return api.Errorf(api.CodePrecondition, "sector %d is in state %s: the chain wants it proven", n, r.State).
+			WithHint("end it on the chain first: venus-sealer sectors terminate %d", n)
+	case what == sector.RemoveLosesDeposit && !abandon:
+		return api.Errorf(api.CodePrecondition, "sector %d is committed to on the chain, or a message of it may still land; removing it loses %s", n, types.FIL(orZero(r.PreCommit.Value))).
+			WithHint("if that is what you want: venus-sealer sectors remove --abandon %d", n)
+	}
+	return s.wish(ctx, n, sector.Remove{Abandon: abandon})
+}
+
+// SectorRedo makes the files of a proven sector anew.
+func (s *Service) SectorRedo(ctx context.Context, n abi.SectorNumber) error {
+	return s.wish(ctx, n, sector.Redo{})
 }
 
 // SectorTerminate is refused.

@@ -272,6 +272,7 @@ func (s *Service) assemble(ctx context.Context) error {
 	s.pipeline, err = pipeline.New(ctx, pipeline.Config{
 		Miner: s.miner, ActorID: s.actorID, SealProof: proofType, SectorSize: s.size, Policy: config.Policy(s.network),
 		TicketLookback: s.network.SealRandomnessLookback, Lifetime: s.cfg.Sealing.Lifetime(), MaxSealing: s.cfg.Sealing.MaxSealingSectors,
+		WatchEvery: s.network.ChallengeWindow,
 	}, pipeline.Parts{
 		DB: s.db, Queue: s.queue, Store: s.store, Messages: s.sender, Chain: s.node, Verifier: s.verifier, Heads: s.heads, Clock: s.opts.Clock,
 	})

@@ -146,8 +146,19 @@ func TestDaemon(t *testing.T) {
 	_, err = c.SectorsStatus(ctx, 99, false)
 	require.Equal(t, api.CodeNotFound, api.Explain(err).Code)
 	require.Equal(t, api.CodeInvalid, api.Explain(c.SectorsUpdate(ctx, id.Number, "Nonsense")).Code)
+	why, err := c.SectorWhy(ctx, id.Number)
+	require.NoError(t, err)
+	require.Equal(t, status.State, why.State)
+	require.NotEmpty(t, why.Means)
+	_, err = c.SectorWhy(ctx, 99)
+	require.Equal(t, api.CodeNotFound, api.Explain(err).Code)
+	err = c.SectorRemove(ctx, id.Number)
+	require.Equal(t, api.CodePrecondition, api.Explain(err).Code)
+	require.Contains(t, api.Explain(err).Hint, "--abandon")
+	require.Equal(t, api.CodePrecondition, api.Explain(c.SectorRedo(ctx, id.Number)).Code, "only what is proven is made anew")
 	checkWinning(t, c, status)
 	checkWorkers(t, s, c, string(token))
+	require.NoError(t, c.SectorAbandon(ctx, id.Number))
 }
 
 // sealUntilCommitted lets epochs pass until the real sealing code is done and

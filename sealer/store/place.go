@@ -185,6 +185,22 @@ func (s *Store) DropUnsealed(id abi.SectorID) error {
 	return nil
 }
 
+// Remove deletes all files of a sector on the attached paths. It may be repeated
+// after a crash at any point.
+func (s *Store) Remove(id abi.SectorID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.paths {
+		for _, t := range FileTypes() {
+			if err := os.RemoveAll(filesIn(p.Dir, id).of(t)); err != nil {
+				return fmt.Errorf("remove %s of sector %d: %w", t, id.Number, err)
+			}
+			delete(s.index[Decl{id, t}], p.ID)
+		}
+	}
+	return nil
+}
+
 // move copies src to a temporary name beside dst, syncs and renames it. The
 // source stays; on one file system a hard link saves the copy of files.
 func move(src, dst string) error {

@@ -1,0 +1,205 @@
+package sector
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/filecoin-project/go-state-types/abi"
+)
+
+// Why explains a sector to its operator.
+type Why struct {
+	State State
+	// Means says what the state is about, Waits what would end it.
+	Means, Waits string
+	Since        time.Time
+	// Next says what happens next by itself. NextAt and NextEpoch say when, if that is known (zero if not).
+	Next      string
+	NextAt    time.Time
+	NextEpoch abi.ChainEpoch
+	// LimitEpoch is the epoch after which the chain will not take what the sector works for, Limit says what that is; 0 when there is none.
+	Limit      string
+	LimitEpoch abi.ChainEpoch
+	Tries      int
+	LastErr    string
+	Class      Class
+	// Options are what the operator can do.
+	Options []Option
+}
+
+// Option is something an operator can do: a command line, and what comes of it.
+type Option struct{ Do, Then string }
+
+// meanings tells what each state is about and what ends it.
+var meanings = map[State][2]string{
+	Packing:               {"the sector is filled with zeros", "a worker for task AP"},
+	GetTicket:             {"the ticket that the replica is bound to is read from the chain", "the node"},
+	PreCommit1:            {"the replica's labels are made, the longest part of sealing", "a worker for task PC1"},
+	PreCommit2:            {"the replica's trees and its commitment are made", "a worker for task PC2"},
+	PreCommitting:         {"the pre-commit message is sent", "node and messager, and funds for the deposit"},
+	SubmitPreCommitBatch:  {"the pre-commit waits for others to share a message with", "company, or the end of the longest wait"},
+	PreCommitWait:         {"the pre-commit message is on its way", "the message to land"},
+	PreCommitBatchWait:    {"the message with this and other pre-commits is on its way", "the message to land"},
+	WaitSeed:              {"the pre-commit is on the chain; its challenge is not drawn yet", "the epoch of the challenge"},
+	Committing:            {"the proof is made", "a worker for tasks C1 and C2"},
+	SubmitCommit:          {"the proof is checked and sent", "node and messager, and funds for the pledge"},
+	SubmitCommitAggregate: {"the proof waits for others to be aggregated with", "company, or the end of the longest wait"},
+	CommitWait:            {"the message with the proof is on its way", "the message to land and the chain to accept the proof"},
+	CommitAggregateWait:   {"the message with the aggregated proof is on its way", "the message to land"},
+	FinalizeSector:        {"the sector is proven; its files are trimmed and moved to a storing path", "a worker for task FIN"},
+	Proving:               {"the sector is sealed and proven in its window once a proving period", "nothing"},
+	Terminating:           {"the sector is to be ended on the chain", "its deadline to be far enough from its window, then the push of a message that all waiting terminations share"},
+	TerminateWait:         {"the termination message is on its way", "the message to land"},
+	TerminateFinality:     {"the sector is ended on the chain", "finality: until then a reorg could bring it back, so its files are kept"},
+	Expired:               {"the sector's life on the chain ended on time", "nothing"},
+	Removing:              {"the sector's files are deleted", "workers to let go of them"},
+	Removed:               {"the sector's files are deleted; this record is all that is left", "nothing"},
+	PackingFailed:         {"filling the sector failed", "the next try"},
+	SealPreCommit1Failed:  {"making the labels failed", "the next try"},
+	SealPreCommit2Failed:  {"making the trees failed", "the next try"},
+	PreCommitFailed:       {"the pre-commit message did not do its work", "a look at the chain, then the next try"},
+	ComputeProofFailed:    {"making the proof failed", "the next try"},
+	CommitFailed:          {"the message with the proof did not do its work", "a look at the chain, then the next try"},
+	FinalizeFailed:        {"trimming or moving the files failed; the sector is proven all the same", "the next try"},
+	TerminateFailed:       {"the termination message did not do its work", "a look at the chain, then the next try"},
+	RemoveFailed:          {"deleting the files failed", "the next try"},
+	Faulty:                {"the sector's files are bad or missing; the chain does not know yet and will at its next window", "the files to be good again"},
+	FaultReported:         {"the chain counts the sector as faulty: it has no power and costs a fee every day", "the files to be good again; recovery is then declared and proven by itself"},
+	FaultedFinal:          {"the chain ended the sector early: it was faulty for too long, or was terminated elsewhere", "nothing"},
+	FailedUnrecoverable:   {"nothing can become of this sector any more: the chain has decided", "nothing"},
+}
+
+// Explain tells what a sector waits for, since when, what comes next and when,
+// and what the operator can do.
+func Explain(p Policy, r Record) Why {
+	m := meanings[r.State]
+	w := Why{
+		State: r.State, Means: m[0], Waits: m[1], Since: r.Since, Tries: r.Tries,
+		LastErr: r.LastErr, Class: r.LastClass,
+	}
+	if w.Since.IsZero() {
+		w.Since = r.UpdatedAt // a record of an earlier release
+	}
+	if r.Redo {
+		w.Means += " (the files of a proven sector are made anew)"
+	}
+	w.next(p, r)
+	w.limit(p, r)
+	w.Options = options(r)
+	return w
+}
+
+func (w *Why) next(p Policy, r Record) {
+	switch {
+	case r.Parked != "" && r.RetryAt.IsZero():
+		w.Waits, w.Next = "you: "+r.Parked, "nothing until the sector is retried"
+	case r.Parked != "":
+		w.Waits, w.Next, w.NextAt = "you: "+r.Parked, "it is tried again by itself, and goes on once the cause is gone", r.RetryAt
+	case !r.RetryAt.IsZero():
+		w.Next, w.NextAt = "the next try", r.RetryAt
+	default:
+		w.Next = plain(DueEffect(p, r))
+	}
+	if e, ok := DueEffect(p, r).(ReadSeed); ok {
+		w.NextEpoch = e.ReadyAt
+	}
+	if e, ok := DueEffect(p, r).(CheckLife); ok {
+		w.NextEpoch = e.ReadyAt
+	}
+}
+
+// plain says an effect in plain words.
+func plain(e Effect) string {
+	switch x := e.(type) {
+	case RunTask:
+		return fmt.Sprintf("task %s, run %d", x.Kind, x.Attempt)
+	case ReadTicket:
+		return "the ticket is read"
+	case PushPreCommit:
+		return "the pre-commit message " + x.ID + " is pushed"
+	case PushCommit:
+		return "the message with the proof, " + x.ID + ", is pushed"
+	case AwaitMessage:
+		return "the fate of message " + x.ID + " is looked up at every head"
+	case ReadSeed:
+		return fmt.Sprintf("the challenge of epoch %d is read once the head is at %d", x.Epoch, x.ReadyAt)
+	case CheckChain:
+		return "the chain is asked what it knows of the sector"
+	case AwaitBatch:
+		return "the batch policy decides at every head"
+	case AwaitPush:
+		return "the shared message " + x.ID + " is pushed"
+	case CheckLife:
+		if x.ReadyAt == 0 {
+			return "the chain is asked whether it still has the sector"
+		}
+		return fmt.Sprintf("once the head is at %d and the sector is still ended, its files are deleted", x.ReadyAt)
+	case RemoveFiles:
+		return "the files are deleted"
+	}
+	return "nothing"
+}
+
+func (w *Why) limit(p Policy, r Record) {
+	switch r.State {
+	case PreCommit1, PreCommit2, PreCommitting, SubmitPreCommitBatch, PreCommitWait, PreCommitBatchWait,
+		SealPreCommit1Failed, SealPreCommit2Failed, PreCommitFailed:
+		if !r.Redo && len(r.Ticket.Value) > 0 {
+			w.Limit, w.LimitEpoch = "the ticket is too old; sealing begins again with a new one", r.Ticket.Epoch+p.MaxTicketAge
+		}
+	case WaitSeed, Committing, SubmitCommit, SubmitCommitAggregate, CommitWait, CommitAggregateWait, ComputeProofFailed, CommitFailed:
+		w.Limit, w.LimitEpoch = "the pre-commit expires; its deposit is lost and the sector is over", r.PreCommitEpoch+p.MaxProveCommitDuration
+	}
+}
+
+// options lists what the operator can do, the mildest first.
+func options(r Record) []Option {
+	var out []Option
+	add := func(then, do string, args ...any) {
+		out = append(out, Option{Do: fmt.Sprintf(do, args...), Then: then})
+	}
+	n := r.Number
+	if r.Parked != "" || !r.RetryAt.IsZero() {
+		add("try now", "venus-sealer sectors retry %d", n)
+	}
+	if kind, ok := taskOf(r); ok && r.Parked == "" && r.RetryAt.IsZero() {
+		add(fmt.Sprintf("see whether a worker has task %s, or why none takes it", kind), "venus-sealer sealing jobs")
+	}
+	switch r.pool() {
+	case KindPreCommit, KindCommit, KindTerminate:
+		add("send what waits now", "venus-sealer sectors batching --flush")
+	}
+	if m := r.underWay(); m != "" {
+		add("see how the message fares", "venus-messager msg search --id %s", m)
+	}
+	switch r.State {
+	case Proving:
+		add("let the sector live longer", "venus-sealer sectors extend %d", n)
+		add("end it on the chain, at a fee", "venus-sealer sectors terminate %d", n)
+	case Faulty, FaultReported:
+		add("look at the files again", "venus-sealer proving check --slow %d", n)
+		add("see where its files should be; once they are back, recovery follows by itself", "venus-sealer storage find %d", n)
+		add("make the files anew, as long as sealing a sector takes", "venus-sealer sectors redo %d", n)
+		add("end it on the chain, at a fee", "venus-sealer sectors terminate %d", n)
+	}
+	switch RemovalOf(r) {
+	case RemoveFree:
+		add("delete its files", "venus-sealer sectors remove %d", n)
+	case RemoveLosesDeposit:
+		add("give it up, with its deposit", "venus-sealer sectors remove --abandon %d", n)
+	}
+	return out
+}
+
+// underWay is the id of the message that the sector waits for.
+func (r Record) underWay() string {
+	switch r.State {
+	case PreCommitWait, PreCommitBatchWait:
+		return r.PreCommit.ID
+	case CommitWait, CommitAggregateWait:
+		return r.Commit.ID
+	case TerminateWait:
+		return r.Terminate.ID
+	}
+	return ""
+}
