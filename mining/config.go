@@ -13,6 +13,7 @@ import (
 	"github.com/filecoin-venus/venus/api"
 	nodeapi "github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/internal/fsutil"
+	"github.com/filecoin-venus/venus/internal/sqldb"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
@@ -54,6 +55,8 @@ type config struct {
 	API struct {
 		ListenAddress string
 	}
+	// DB is where the records of signed and won blocks lie.
+	DB      struct{ Type, Path, DSN string }
 	Network struct {
 		Name             string
 		BlockDelay       duration
@@ -72,6 +75,14 @@ Token = %q
 [API]
 ListenAddress = %q
 
+# Where it is recorded what was signed and won: a file ("sqlite", Path; empty means mining.db here), or "mysql" with
+# DSN = "user:password@tcp(host:3306)/database". Several venus-miners may share a MySQL database: whatever they do, no
+# miner signs two blocks of one epoch.
+[DB]
+Type = %q
+Path = %q
+DSN = %q
+
 # What the node said of its network when this was set up. A block of an epoch is begun PropagationDelay after the epoch
 # before it began.
 [Network]
@@ -81,7 +92,8 @@ PropagationDelay = %q
 `
 
 func (c *config) write(r *repo.Repo) error {
-	text := fmt.Appendf(nil, configText, c.FullNode.ListenAPI, c.FullNode.Token, c.API.ListenAddress, c.Network.Name,
+	text := fmt.Appendf(nil, configText, c.FullNode.ListenAPI, c.FullNode.Token, c.API.ListenAddress,
+		c.DB.Type, c.DB.Path, c.DB.DSN, c.Network.Name,
 		c.Network.BlockDelay.String(), c.Network.PropagationDelay.String())
 	return fsutil.WriteFileAtomic(r.Path(configName), text, 0o600)
 }
@@ -100,6 +112,15 @@ func readConfig(d repo.Dir) (config, error) {
 		return c, api.Errorf(api.CodeInvalid, "configuration %s: PropagationDelay must be shorter than BlockDelay", d.Path(configName)).WithHint("correct the file")
 	}
 	return c, nil
+}
+
+// database is where the records lie.
+func (c *config) database(r *repo.Repo) sqldb.Config {
+	path := c.DB.Path
+	if path == "" {
+		path = r.Path("mining.db")
+	}
+	return sqldb.Config{Type: c.DB.Type, Path: path, DSN: c.DB.DSN}
 }
 
 func errNotInitialised(dir string) error {
@@ -208,6 +229,7 @@ func Init(ctx context.Context, o InitOptions) error {
 	}
 	var c config
 	c.FullNode.ListenAPI, c.FullNode.Token, c.API.ListenAddress = o.API, rpc.CleanToken(o.Token), o.Listen
+	c.DB.Type = sqldb.SQLite
 	c.Network.Name, c.Network.BlockDelay.Duration, c.Network.PropagationDelay.Duration = name, delay, propagation(name, delay)
 	if err := errors.Join(c.write(r), r.Close()); err != nil {
 		return fmt.Errorf("write configuration: %w", err)

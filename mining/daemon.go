@@ -11,6 +11,7 @@ import (
 	walletapi "github.com/filecoin-venus/venus/api/wallet"
 	"github.com/filecoin-venus/venus/auth/localtoken"
 	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/mining/record"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/rpc/daemon"
@@ -83,10 +84,15 @@ func (d *Daemon) start(ctx context.Context, o Options, cfg config) error {
 			name, delay, cfg.Network.Name, cfg.Network.BlockDelay).
 			WithHint("point [FullNode] in %s to the right node, or use another directory for the other network", d.repo.Path(configName))
 	}
+	records, err := record.Open(ctx, cfg.database(d.repo))
+	if err != nil {
+		return err
+	}
+	d.opened.Add(records.Close)
 	d.Service, err = NewService(Parts{
 		Node: n, Timing: Timing{BlockDelay: cfg.Network.BlockDelay.Duration, Propagation: cfg.Network.PropagationDelay.Duration},
 		Connect: connect, Tokens: tokens, Clock: o.Clock, Version: o.Version,
-		MinersFile: d.repo.Path("miners.json"), GuardDir: d.repo.Path("guard"),
+		MinersFile: d.repo.Path("miners.json"), Records: records, Network: cfg.Network.Name,
 	})
 	if err != nil {
 		return err

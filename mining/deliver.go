@@ -9,12 +9,12 @@ import (
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
-	"github.com/ipfs/go-cid"
 
 	"github.com/filecoin-venus/venus/api"
 	walletapi "github.com/filecoin-venus/venus/api/wallet"
 	"github.com/filecoin-venus/venus/internal/fault"
 	"github.com/filecoin-venus/venus/mining/guard"
+	"github.com/filecoin-venus/venus/mining/record"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -23,9 +23,12 @@ const (
 	settleDepth = 5
 	// reconcileDepth is how many tipsets back the chain is searched for own blocks that the record lacks.
 	reconcileDepth = 120
-	// floorMargin is how many epochs above the head nothing is signed when the record lacks own blocks: another
-	// process may have signed there lately.
+	// floorMargin is how many epochs above the present nothing is signed when the record may have holes.
 	floorMargin = 5
+	// liveEvery is how often a record is told that it is in use; one unused for longer than trustGap may be an old copy.
+	liveEvery, trustGap = time.Minute, 5 * time.Minute
+	// settleTimeout bounds the questions about an old block.
+	settleTimeout = 5 * time.Second
 	// submitTries is how often a block is sent to a node that cannot be reached.
 	submitTries = 3
 	// maxFailures is how often a node may fail at a block, for a reason of its own, until it counts as refused.
@@ -44,7 +47,7 @@ func (m *runner) bringOut(ctx context.Context, round abi.ChainEpoch, block *type
 	if err != nil {
 		return m.fail(ctx, round, "%w", err)
 	}
-	verdict, why, err := m.guard.Propose(guard.Proposal{
+	verdict, why, err := m.record.Propose(ctx, guard.Proposal{
 		Epoch: round, Parents: m.base.Key(), ParentEpoch: m.base.Height(), Grandparents: m.base.Parents(), Digest: digest,
 	}, wins, template)
 	if err != nil {
@@ -73,11 +76,11 @@ func (m *runner) deliver(ctx context.Context, round abi.ChainEpoch, block *types
 	sig, err := m.services.Wallet.WalletSign(ctx, worker, raw, walletapi.MsgMeta{Type: walletapi.TypeBlock})
 	if err != nil {
 		// It stays to be signed: the same bytes are tried again while the head is the same.
-		m.outcome(round, guard.Signing, "not signed: "+err.Error(), false)
+		m.outcome(ctx, round, record.Signing, "not signed: "+err.Error(), false)
 		return fmt.Errorf("block signature from the wallet: %w", err)
 	}
 	block.Header.BlockSig = sig
-	if err := m.guard.Signed(round, block.Header.Cid()); err != nil {
+	if err := m.record.Signed(ctx, round, block.Header.Cid()); err != nil {
 		return err
 	}
 	if err := fault.Point("mining/submit"); err != nil {
@@ -88,15 +91,15 @@ func (m *runner) deliver(ctx context.Context, round abi.ChainEpoch, block *types
 		return perr
 	}
 	if err == nil {
-		m.outcome(round, guard.Submitted, "", false)
+		m.outcome(ctx, round, record.Submitted, "", false)
 		return nil
 	}
 	// A node that refused the block for good has shown it to nobody. Otherwise it may be out: then the same bytes are
 	// sent again while the head is the same.
 	if m.refusedForGood(round, err) {
-		m.outcome(round, guard.Failed, err.Error(), true)
+		m.outcome(ctx, round, record.Failed, err.Error(), true)
 	} else {
-		m.outcome(round, guard.Signing, "not submitted: "+err.Error(), false)
+		m.outcome(ctx, round, record.Signing, "not submitted: "+err.Error(), false)
 	}
 	return fmt.Errorf("submit block: %w", err)
 }
@@ -132,8 +135,8 @@ func (m *runner) submit(ctx context.Context, block *types.BlockMsg) error {
 	}
 }
 
-func (m *runner) outcome(round abi.ChainEpoch, s guard.State, reason string, void bool) {
-	if err := m.guard.Outcome(round, s, reason, void); err != nil {
+func (m *runner) outcome(ctx context.Context, round abi.ChainEpoch, s record.State, reason string, void bool) {
+	if err := m.record.Outcome(ctx, round, s, reason, void); err != nil {
 		log.Errorf("%s: %s", m.addr, err)
 	}
 }
@@ -141,11 +144,15 @@ func (m *runner) outcome(round abi.ChainEpoch, s guard.State, reason string, voi
 // refused handles a block that must not be signed. When an own block with these parents stands in the way and the chain
 // does not have it, that block is sent again, bit for bit: a crash or a node that lost its last blocks is healed so.
 func (m *runner) refused(ctx context.Context, round abi.ChainEpoch, v guard.Verdict, why string, worker address.Address) outcome {
-	for _, r := range m.guard.Records(reconcileDepth) {
-		if r.Parents != m.base.Key() || r.Template == nil || r.Void || m.resent[r.Epoch] >= resendTries {
+	own, err := m.record.On(ctx, m.base.Key(), m.base.Height())
+	if err != nil {
+		return m.fail(ctx, round, "%w", err)
+	}
+	for _, r := range own {
+		if r.Template == nil || r.Void || m.resent[r.Epoch] >= resendTries {
 			continue
 		}
-		if r.State == guard.Submitted {
+		if r.State == record.Submitted {
 			m.resent[r.Epoch]++
 		}
 		if err := m.resend(ctx, r, worker); err != nil {
@@ -158,7 +165,7 @@ func (m *runner) refused(ctx context.Context, round abi.ChainEpoch, v guard.Verd
 	return m.fail(ctx, round, "won, but must not sign (%s): %s", v, why)
 }
 
-func (m *runner) resend(ctx context.Context, r guard.Record, worker address.Address) error {
+func (m *runner) resend(ctx context.Context, r record.Block, worker address.Address) error {
 	block, err := types.DecodeBlockMsg(r.Template)
 	if err != nil {
 		return err
@@ -187,54 +194,133 @@ func (m *runner) settle(ctx context.Context, head *types.TipSet) {
 	if head.Height() < epoch+settleDepth {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	ts, err := m.past.ChainGetTipSetByHeight(ctx, epoch, head.Key())
 	if err != nil {
 		log.Debugf("%s: look for the block of epoch %d: %s", m.addr, epoch, err)
 		return
 	}
-	m.open = m.open[1:]
-	for _, r := range m.guard.Records(reconcileDepth) {
-		if r.Epoch != epoch || r.State == guard.Landed {
-			continue
-		}
-		if ts.Height() == epoch && r.Block.Defined() && slices.Contains(ts.Cids(), r.Block) {
-			m.outcome(epoch, guard.Landed, "", false)
-		} else if r.State != guard.Failed {
-			m.outcome(epoch, guard.Lost, "the chain went on without the block", false)
-		}
+	b, ok, err := m.record.At(ctx, epoch)
+	if err != nil {
+		log.Warnf("%s: %s", m.addr, err)
 		return
+	}
+	m.open = m.open[1:]
+	if !ok || b.State == record.Landed || b.State == record.Failed {
+		return
+	}
+	state, why := fate(b, ts)
+	m.outcome(ctx, epoch, state, why, false)
+	if state != record.Landed {
+		log.Warnf("%s: the block of epoch %d is %s: %s", m.addr, epoch, state, why)
 	}
 }
 
-// reconcile compares the chain behind the head with the record. Own blocks that the record lacks mean that it was lost,
-// restored from an old backup, or that another process mines: then nothing is signed until a little above the head.
-func (m *runner) reconcile(ctx context.Context, head *types.TipSet) error {
-	var unknown []cid.Cid
-	ts := head
-	for range reconcileDepth {
-		for _, b := range ts.Blocks() {
-			if b.Miner == m.addr && !m.guard.Knows(b.Height, b.Cid()) {
-				unknown = append(unknown, b.Cid())
-			}
-		}
-		if ts.Height() == 0 || ts.Parents().IsEmpty() {
-			break
-		}
-		parent, err := m.past.ChainGetTipSet(ctx, ts.Parents())
-		if err != nil {
-			return err
-		}
-		ts = parent
+// fate tells what became of a block, given the chain's tipset at its height or, in a null round, the one before.
+func fate(b record.Block, ts *types.TipSet) (record.State, string) {
+	there := ts.Height() == b.Epoch
+	before := ""
+	if b.Reason != "" {
+		before = " (" + b.Reason + ")"
 	}
-	if len(unknown) > 0 && head.Height() > 0 {
-		floor := head.Height() + floorMargin
-		log.Warnf("%s: the chain holds %d own blocks that the record lacks (%s, …): nothing is signed up to epoch %d", m.addr, len(unknown), unknown[0], floor)
-		if err := m.guard.RaiseFloor(floor, fmt.Sprintf("own block %s is on the chain and not in the record", unknown[0])); err != nil {
+	switch {
+	case !b.Block.Defined():
+		return record.Failed, "it was never signed" + before
+	case there && ts.Contains(b.Block):
+		return record.Landed, ""
+	case there && ts.Parents() == b.Parents:
+		return record.Orphaned, fmt.Sprintf("the next miners built on %d other blocks of the epoch and not on this one: it reached them too late%s", len(ts.Blocks()), before)
+	case there:
+		return record.Orphaned, fmt.Sprintf("the chain's %d blocks of the epoch stand on another base than the %d blocks of ours%s", len(ts.Blocks()), len(b.Parents.Cids()), before)
+	case ts.Key() == b.Parents:
+		return record.Orphaned, "the chain has no block at this epoch: nobody heard of ours in time" + before
+	}
+	return record.Orphaned, "the chain has no block at this epoch and left our base" + before
+}
+
+// reconcile compares the chain behind the head with the record. A record that may have holes, because it is new, was not
+// written for long, or lacks own blocks that the chain has, lets nothing be signed until a little above the head:
+// another program or an earlier life of this one may have signed up to there.
+func (m *runner) reconcile(ctx context.Context, head *types.TipSet) error {
+	if err := m.held(ctx); err != nil {
+		return err
+	}
+	why, err := m.doubt(ctx, head)
+	if err != nil {
+		return fmt.Errorf("compare the record of signed blocks with the chain: %w", err)
+	}
+	if why != "" && head.Height() > 0 {
+		floor := present(head, m.clock.Now(), m.timing.BlockDelay) + floorMargin
+		log.Warnf("%s: %s: nothing is signed up to epoch %d", m.addr, why, floor)
+		if err := m.record.RaiseFloor(ctx, floor, why); err != nil {
 			return err
+		}
+	}
+	open, err := m.record.Unsettled(ctx)
+	if err != nil {
+		return err
+	}
+	for _, b := range open {
+		if !slices.Contains(m.open, b.Epoch) {
+			m.open = append(m.open, b.Epoch)
 		}
 	}
 	m.reconciled = true
 	return nil
+}
+
+// doubt says why the record may lack own blocks, "" when nothing speaks for it.
+func (m *runner) doubt(ctx context.Context, head *types.TipSet) (string, error) {
+	st, err := m.record.Status(ctx)
+	if err != nil {
+		return "", err
+	}
+	idle := m.clock.Now().Sub(st.Alive)
+	switch {
+	case st.Alive.IsZero():
+		return "the record of signed blocks is new", nil
+	case idle > trustGap:
+		return fmt.Sprintf("the record of signed blocks was last used %s ago and may be an old copy", idle.Round(time.Second)), nil
+	}
+	ts := head
+	for range reconcileDepth {
+		for _, b := range ts.Blocks() {
+			if b.Miner != m.addr {
+				continue
+			}
+			if known, err := m.record.Knows(ctx, b.Height, b.Cid()); err != nil || !known {
+				return fmt.Sprintf("the chain holds the own block %s of epoch %d that the record lacks", b.Cid(), b.Height), err
+			}
+		}
+		if ts.Height() == 0 || ts.Parents().IsEmpty() {
+			return "", nil
+		}
+		if ts, err = m.past.ChainGetTipSet(ctx, ts.Parents()); err != nil {
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+// present is the epoch it is, by the clock, or by the head of a chain that stands still.
+func present(head *types.TipSet, now time.Time, delay time.Duration) abi.ChainEpoch {
+	past := now.Sub(time.Unix(int64(head.MinTimestamp()), 0))
+	if past < 0 || past >= oldHead*delay {
+		return head.Height()
+	}
+	return head.Height() + abi.ChainEpoch(past/delay)
+}
+
+// live tells the record now and then that it is in use.
+func (m *runner) live(ctx context.Context) {
+	now := m.clock.Now()
+	if now.Sub(m.lived) < liveEvery {
+		return
+	}
+	if err := m.record.Live(ctx, now); err != nil {
+		log.Warnf("%s: %s", m.addr, err)
+		return
+	}
+	m.lived = now
 }

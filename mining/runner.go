@@ -12,7 +12,7 @@ import (
 
 	nodeapi "github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/internal/clock"
-	"github.com/filecoin-venus/venus/mining/guard"
+	"github.com/filecoin-venus/venus/mining/record"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -41,7 +41,7 @@ type runner struct {
 	producer Producer
 	past     Past
 	services Services
-	guard    *guard.Guard
+	record   *record.Miner
 	selects  *selects
 	clock    clock.Clock
 	state    *state
@@ -62,20 +62,15 @@ type runner struct {
 	failures   map[abi.ChainEpoch]int
 	said       string // the last trouble that was logged
 	reconciled bool
+	lived      time.Time // when the record was last told that it is in use
 	warmed     bool
 }
 
-func newRunner(addr address.Address, t Timing, h *heads, n Node, s Services, g *guard.Guard, sel *selects, c clock.Clock, st *state) *runner {
-	m := &runner{
-		addr: addr, timing: t, heads: h, producer: n, past: n, services: s, guard: g, selects: sel, clock: c, state: st,
+func newRunner(addr address.Address, t Timing, h *heads, n Node, s Services, rec *record.Miner, sel *selects, c clock.Clock, st *state) *runner {
+	return &runner{
+		addr: addr, timing: t, heads: h, producer: n, past: n, services: s, record: rec, selects: sel, clock: c, state: st,
 		lost: map[abi.ChainEpoch]bool{}, resent: map[abi.ChainEpoch]int{}, failures: map[abi.ChainEpoch]int{}, buildTime: t.BlockDelay / 20,
 	}
-	for _, r := range g.Records(settleDepth * 20) {
-		if r.State == guard.Signing || r.State == guard.Submitted {
-			m.open = append(m.open, r.Epoch)
-		}
-	}
-	return m
 }
 
 // run mines until ctx ends. A panic costs a round, not the miner.
@@ -115,16 +110,17 @@ func (m *runner) step(ctx context.Context) {
 		m.pause(ctx, changed, idlePause)
 		return
 	}
+	if m.base == nil || m.base.Key() != head.Key() {
+		m.rebase(head)
+	}
 	if !m.reconciled {
 		if err := m.reconcile(ctx, head); err != nil {
-			m.state.stuck("cannot compare the record of signed blocks with the chain: %v", err)
+			m.fail(ctx, head.Height()+1, "%w", err)
 			m.pause(ctx, changed, idlePause)
 			return
 		}
 	}
-	if m.base == nil || m.base.Key() != head.Key() {
-		m.rebase(head)
-	}
+	m.live(ctx)
 	m.settle(ctx, head)
 	round := m.base.Height() + m.nulls + 1
 	for m.skips(round) && !m.clock.Now().Before(m.startOf(round+1)) {

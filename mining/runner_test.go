@@ -17,7 +17,7 @@ import (
 	walletapi "github.com/filecoin-venus/venus/api/wallet"
 	"github.com/filecoin-venus/venus/internal/fault"
 	"github.com/filecoin-venus/venus/internal/golden"
-	"github.com/filecoin-venus/venus/mining/guard"
+	"github.com/filecoin-venus/venus/mining/record"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -38,8 +38,10 @@ func TestEveryBlockAtItsTime(t *testing.T) {
 	require.Equal(t, len(heights), w.wallet.onlyOnce(t))
 	require.Empty(t, w.states[first].show(first, true).Err)
 	landed := 0
-	for _, r := range w.guards[first].Records(1000) {
-		if r.State == guard.Landed {
+	blocks, err := w.db.Miner(first).Blocks(t.Context(), 1000)
+	require.NoError(t, err)
+	for _, b := range blocks {
+		if b.State == record.Landed {
 			landed++
 		}
 	}
@@ -281,7 +283,7 @@ func TestPoolFails(t *testing.T) {
 
 // Killed between any two steps and started again on the same record: never two signatures at a height, and the chain goes on.
 func TestCrashAtEveryStep(t *testing.T) {
-	for _, point := range []string{"mining/record", "mining/sign", "mining/submit", "mining/acked"} {
+	for _, point := range []string{"mining/propose", "mining/record", "mining/recorded", "mining/sign", "mining/submit", "mining/acked"} {
 		t.Run(point, func(t *testing.T) {
 			w := newTestWorld(t, 100)
 			for crash := range 6 {
@@ -337,7 +339,7 @@ func TestLostRecord(t *testing.T) {
 	w.advance(10*testDelay + time.Second)
 	w.stop[first]()
 	height := w.chain.head.Height()
-	w.dir = fastDir(t)
+	w.dir, w.db = fastDir(t), nil
 	w.start(first)
 	w.advance(30 * testDelay)
 	own := w.ownHeights(first)

@@ -2,7 +2,6 @@ package mining
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,7 +13,7 @@ import (
 	"github.com/filecoin-venus/venus/api"
 	miningapi "github.com/filecoin-venus/venus/api/mining"
 	"github.com/filecoin-venus/venus/internal/clock"
-	"github.com/filecoin-venus/venus/mining/guard"
+	"github.com/filecoin-venus/venus/mining/record"
 	"github.com/filecoin-venus/venus/rpc/daemon"
 	"github.com/filecoin-venus/venus/types"
 )
@@ -30,9 +29,13 @@ type Parts struct {
 	Connect func(miningapi.MinerSpec) (Services, error)
 	Tokens  daemon.Tokens
 	Clock   clock.Clock
-	// MinersFile and GuardDir are where the list of miners and the records of signed blocks lie.
-	MinersFile, GuardDir string
-	Version              string
+	// MinersFile is where the list of miners lies, with tokens.
+	MinersFile string
+	// Records is the database of what was signed and won. The service does not close it.
+	Records *record.DB
+	// Network names the network; exported records carry it.
+	Network string
+	Version string
 }
 
 // Service is the mining API: it keeps the miners and runs those that shall mine.
@@ -56,7 +59,6 @@ type member struct {
 	spec    miningapi.MinerSpec
 	stopped bool
 	state   *state
-	guard   *guard.Guard
 	cancel  context.CancelFunc // nil while not running
 	ended   chan struct{}
 }
@@ -100,15 +102,6 @@ func (s *Service) launch(m *member) {
 	if m.cancel != nil {
 		return
 	}
-	if m.guard == nil {
-		g, err := guard.Open(s.parts.GuardDir, m.spec.Addr)
-		if err != nil {
-			log.Errorf("%s does not mine: %s", m.spec.Addr, err)
-			m.state.stuck("%v", err)
-			return
-		}
-		m.guard = g
-	}
 	services, err := s.parts.Connect(m.spec)
 	if err != nil {
 		log.Errorf("%s does not mine: %s", m.spec.Addr, err)
@@ -117,7 +110,7 @@ func (s *Service) launch(m *member) {
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
 	m.cancel, m.ended = cancel, make(chan struct{})
-	r := newRunner(m.spec.Addr, s.parts.Timing, s.heads, s.parts.Node, services, m.guard, s.selects, s.parts.Clock, m.state)
+	r := newRunner(m.spec.Addr, s.parts.Timing, s.heads, s.parts.Node, services, s.parts.Records.Miner(m.spec.Addr), s.selects, s.parts.Clock, m.state)
 	ended := m.ended
 	s.tasks.Go(func() {
 		defer close(ended)
@@ -143,16 +136,7 @@ func (s *Service) Close() error {
 	_ = s.Shutdown(context.Background())
 	s.cancel()
 	s.tasks.Wait()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var errs []error
-	for _, m := range s.miners {
-		if m.guard != nil {
-			errs = append(errs, m.guard.Close())
-			m.guard = nil
-		}
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // AddAddress checks a miner and its services, keeps it and starts it.
@@ -266,11 +250,7 @@ func (s *Service) RemoveAddress(_ context.Context, addr address.Address) error {
 		return err
 	}
 	delete(s.miners, m.spec.Addr)
-	if m.guard != nil {
-		err = m.guard.Close()
-		m.guard = nil
-	}
-	return err
+	return nil
 }
 
 func (s *Service) find(addr address.Address) (*member, error) {
@@ -387,7 +367,7 @@ func (s *Service) toggle(addrs []address.Address, stopped bool) error {
 const maxRecords = 1000
 
 // Records lists the blocks that were made, newest first.
-func (s *Service) Records(_ context.Context, addr address.Address, limit int) ([]miningapi.Record, error) {
+func (s *Service) Records(ctx context.Context, addr address.Address, limit int) ([]miningapi.Record, error) {
 	var addrs []address.Address
 	if addr != address.Undef {
 		addrs = []address.Address{addr}
@@ -399,15 +379,13 @@ func (s *Service) Records(_ context.Context, addr address.Address, limit int) ([
 	limit = max(0, min(limit, maxRecords))
 	out := []miningapi.Record{}
 	for _, m := range members {
-		s.mu.Lock()
-		g := m.guard
-		s.mu.Unlock()
-		if g == nil {
-			continue
+		list, err := s.parts.Records.Miner(m.spec.Addr).Blocks(ctx, limit)
+		if err != nil {
+			return nil, err
 		}
-		for _, r := range g.Records(limit) {
+		for _, r := range list {
 			out = append(out, miningapi.Record{
-				Miner: m.spec.Addr, Epoch: r.Epoch, Parents: r.Parents.Cids(), Block: r.Block, WinCount: r.WinCount, State: string(r.State), Err: r.Err,
+				Miner: m.spec.Addr, Epoch: r.Epoch, Parents: r.Parents.Cids(), Block: r.Block, WinCount: r.WinCount, State: string(r.State), Err: r.Reason,
 			})
 		}
 	}

@@ -23,11 +23,15 @@ import (
 	nodeapi "github.com/filecoin-venus/venus/api/node"
 	walletapi "github.com/filecoin-venus/venus/api/wallet"
 	"github.com/filecoin-venus/venus/internal/clock"
-	"github.com/filecoin-venus/venus/mining/guard"
+	"github.com/filecoin-venus/venus/internal/sqldb"
+	"github.com/filecoin-venus/venus/mining/record"
 	"github.com/filecoin-venus/venus/types"
 )
 
 const testDelay = 10 * time.Second
+
+// For what happens beside the simulated clock.
+const waitLong, waitShort = 20 * time.Second, time.Millisecond
 
 var genesisTime = time.Unix(1_700_000_000, 0)
 
@@ -367,7 +371,7 @@ type world struct {
 	dir     string
 	selects *selects
 	states  map[address.Address]*state
-	guards  map[address.Address]*guard.Guard
+	db      *record.DB
 	stop    map[address.Address]func()
 }
 
@@ -375,7 +379,7 @@ func newTestWorld(t *testing.T, powers ...int64) *world {
 	c := clock.NewSim(genesisTime)
 	w := &world{
 		t: t, clock: c, chain: newChain(c), wallet: newSigner(), sealers: map[address.Address]*prover{}, dir: fastDir(t), selects: newSelects(),
-		states: map[address.Address]*state{}, guards: map[address.Address]*guard.Guard{}, stop: map[address.Address]func(){},
+		states: map[address.Address]*state{}, stop: map[address.Address]func(){},
 	}
 	for i, p := range powers {
 		a := idAddr(1000 + uint64(i))
@@ -391,11 +395,12 @@ func newTestWorld(t *testing.T, powers ...int64) *world {
 }
 
 func (w *world) runner(a address.Address) *runner {
-	g, err := guard.Open(w.dir, a)
-	require.NoError(w.t, err)
-	w.guards[a], w.states[a] = g, new(state)
+	if w.db == nil {
+		w.db = openRecords(w.t, w.dir)
+	}
+	w.states[a] = new(state)
 	return newRunner(a, Timing{BlockDelay: testDelay, Propagation: 2 * time.Second}, w.chain.heads, w.chain, Services{Wallet: w.wallet, Sealer: w.sealers[a]},
-		g, w.selects, w.clock, w.states[a])
+		w.db.Miner(a), w.selects, w.clock, w.states[a])
 }
 
 func (w *world) start(a address.Address) {
@@ -406,7 +411,6 @@ func (w *world) start(a address.Address) {
 	w.stop[a] = func() {
 		cancel()
 		wg.Wait()
-		_ = w.guards[a].Close()
 		delete(w.stop, a)
 	}
 }
@@ -457,4 +461,13 @@ func fastDir(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
+}
+
+// openRecords opens the database in a folder.
+func openRecords(t *testing.T, dir string) *record.DB {
+	t.Helper()
+	db, err := record.Open(t.Context(), sqldb.Config{Path: dir + "/mining.db", NoSync: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }

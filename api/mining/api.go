@@ -2,6 +2,8 @@ package mining
 
 import (
 	"context"
+	"encoding/json"
+	"time"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
@@ -23,6 +25,7 @@ type Mining interface {
 	api.Common
 	api.Auth
 	Miners
+	Guard
 }
 
 // Miners manages the miners that produce blocks.
@@ -52,6 +55,41 @@ type Miners interface {
 	// (undefined address).
 	//perm:read
 	Records(ctx context.Context, addr address.Address, limit int) ([]Record, error)
+}
+
+// Guard is the record of what was signed, which keeps a miner from being slashed.
+type Guard interface {
+	// GuardStatus tells of each named miner, or of all, up to where its record may have holes.
+	//perm:read
+	GuardStatus(ctx context.Context, addrs []address.Address) ([]GuardStatus, error)
+	// GuardExport returns the record of signed blocks of each named miner, or of all that
+	// the database knows: a JSON document with a checksum and without secrets.
+	//perm:read
+	GuardExport(ctx context.Context, addrs []address.Address) (json.RawMessage, error)
+	// GuardImport joins an exported record with the one here. Its miners sign nothing until a
+	// little above the present epoch; a record that contradicts the one here changes nothing.
+	//perm:admin
+	GuardImport(ctx context.Context, file json.RawMessage) (GuardImported, error)
+}
+
+// GuardStatus is how complete the record of a miner's signed blocks is. Nothing
+// new is signed at Floor or below, for the reason FloorWhy.
+type GuardStatus struct {
+	Addr     address.Address
+	Floor    abi.ChainEpoch
+	FloorWhy string
+	// Last is the highest epoch recorded, 0 when there is none.
+	Last abi.ChainEpoch
+	// Alive is when the miner last mined with this record; the zero time when
+	// it never did.
+	Alive time.Time
+}
+
+// GuardImported is what an import changed. Nothing is signed up to Floor.
+type GuardImported struct {
+	Miners []address.Address
+	Blocks int
+	Floor  abi.ChainEpoch
 }
 
 // Endpoint is where a service listens, with the token it wants. ListenAPI is a

@@ -4,6 +4,7 @@ package mining
 
 import (
 	"context"
+	"encoding/json"
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-venus/venus/api"
 )
@@ -12,23 +13,26 @@ import (
 // one function per method, filled in by package rpc.
 type MiningProxy struct {
 	Internal struct {
-		AddAddress      func(p0 context.Context, p1 MinerSpec) error                           `perm:"admin" args:"m" doc:"AddAddress adds a miner after a trial proof with its sealer, and starts it."`
-		AuthNew         func(p0 context.Context, p1 []api.Permission) ([]byte, error)          `perm:"admin" args:"perms" doc:"AuthNew makes a token that carries exactly the given permissions."`
-		AuthVerify      func(p0 context.Context, p1 string) ([]api.Permission, error)          `perm:"read" args:"token" doc:"AuthVerify returns the permissions of a token, or an error when it is not valid here."`
-		Closing         func(p0 context.Context) (<-chan struct{}, error)                      `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
-		Discover        func(p0 context.Context) (map[string]any, error)                       `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
-		ListAddress     func(p0 context.Context) ([]MinerInfo, error)                          `perm:"read" doc:"ListAddress lists the miners without their tokens."`
-		LogList         func(p0 context.Context) ([]string, error)                             `perm:"write" doc:"LogList names the log systems."`
-		LogSetLevel     func(p0 context.Context, p1 string, p2 string) error                   `perm:"write" args:"system,level" doc:"LogSetLevel sets the level (debug, info, warn, error) of one log system, or of all with \"*\"."`
-		Records         func(p0 context.Context, p1 address.Address, p2 int) ([]Record, error) `perm:"read" args:"addr,limit" doc:"Records lists the blocks that were made, newest first: at most limit, of one miner or of all (undefined address)."`
-		RemoveAddress   func(p0 context.Context, p1 address.Address) error                     `perm:"admin" args:"addr" doc:"RemoveAddress stops a miner and forgets it; its record of signed heights stays."`
-		Session         func(p0 context.Context) (string, error)                               `perm:"read" doc:"Session returns an id that is new at every start of the program."`
-		Shutdown        func(p0 context.Context) error                                         `perm:"admin" doc:"Shutdown stops the program in good order."`
-		Start           func(p0 context.Context, p1 []address.Address) error                   `perm:"write" args:"addrs" doc:"Start lets miners produce blocks."`
-		StatesForMining func(p0 context.Context, p1 []address.Address) ([]MinerState, error)   `perm:"read" args:"addrs" doc:"StatesForMining tells of each named miner, or of all, whether it mines and what went wrong last."`
-		Stop            func(p0 context.Context, p1 []address.Address) error                   `perm:"write" args:"addrs" doc:"Stop keeps miners from producing blocks."`
-		UpdateAddress   func(p0 context.Context, p1 MinerSpec) error                           `perm:"admin" args:"m" doc:"UpdateAddress replaces the endpoints of a miner; empty ones stay as they are."`
-		Version         func(p0 context.Context) (api.Version, error)                          `perm:"read" doc:"Version names the program and the API it speaks."`
+		AddAddress      func(p0 context.Context, p1 MinerSpec) error                            `perm:"admin" args:"m" doc:"AddAddress adds a miner after a trial proof with its sealer, and starts it."`
+		AuthNew         func(p0 context.Context, p1 []api.Permission) ([]byte, error)           `perm:"admin" args:"perms" doc:"AuthNew makes a token that carries exactly the given permissions."`
+		AuthVerify      func(p0 context.Context, p1 string) ([]api.Permission, error)           `perm:"read" args:"token" doc:"AuthVerify returns the permissions of a token, or an error when it is not valid here."`
+		Closing         func(p0 context.Context) (<-chan struct{}, error)                       `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
+		Discover        func(p0 context.Context) (map[string]any, error)                        `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
+		GuardExport     func(p0 context.Context, p1 []address.Address) (json.RawMessage, error) `perm:"read" args:"addrs" doc:"GuardExport returns the record of signed blocks of each named miner, or of all that the database knows: a JSON document with a checksum and without secrets."`
+		GuardImport     func(p0 context.Context, p1 json.RawMessage) (GuardImported, error)     `perm:"admin" args:"file" doc:"GuardImport joins an exported record with the one here. Its miners sign nothing until a little above the present epoch; a record that contradicts the one here changes nothing."`
+		GuardStatus     func(p0 context.Context, p1 []address.Address) ([]GuardStatus, error)   `perm:"read" args:"addrs" doc:"GuardStatus tells of each named miner, or of all, up to where its record may have holes."`
+		ListAddress     func(p0 context.Context) ([]MinerInfo, error)                           `perm:"read" doc:"ListAddress lists the miners without their tokens."`
+		LogList         func(p0 context.Context) ([]string, error)                              `perm:"write" doc:"LogList names the log systems."`
+		LogSetLevel     func(p0 context.Context, p1 string, p2 string) error                    `perm:"write" args:"system,level" doc:"LogSetLevel sets the level (debug, info, warn, error) of one log system, or of all with \"*\"."`
+		Records         func(p0 context.Context, p1 address.Address, p2 int) ([]Record, error)  `perm:"read" args:"addr,limit" doc:"Records lists the blocks that were made, newest first: at most limit, of one miner or of all (undefined address)."`
+		RemoveAddress   func(p0 context.Context, p1 address.Address) error                      `perm:"admin" args:"addr" doc:"RemoveAddress stops a miner and forgets it; its record of signed heights stays."`
+		Session         func(p0 context.Context) (string, error)                                `perm:"read" doc:"Session returns an id that is new at every start of the program."`
+		Shutdown        func(p0 context.Context) error                                          `perm:"admin" doc:"Shutdown stops the program in good order."`
+		Start           func(p0 context.Context, p1 []address.Address) error                    `perm:"write" args:"addrs" doc:"Start lets miners produce blocks."`
+		StatesForMining func(p0 context.Context, p1 []address.Address) ([]MinerState, error)    `perm:"read" args:"addrs" doc:"StatesForMining tells of each named miner, or of all, whether it mines and what went wrong last."`
+		Stop            func(p0 context.Context, p1 []address.Address) error                    `perm:"write" args:"addrs" doc:"Stop keeps miners from producing blocks."`
+		UpdateAddress   func(p0 context.Context, p1 MinerSpec) error                            `perm:"admin" args:"m" doc:"UpdateAddress replaces the endpoints of a miner; empty ones stay as they are."`
+		Version         func(p0 context.Context) (api.Version, error)                           `perm:"read" doc:"Version names the program and the API it speaks."`
 	}
 }
 
@@ -70,6 +74,30 @@ func (s *MiningProxy) Discover(p0 context.Context) (r map[string]any, err error)
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.Discover(p0)
+}
+
+// GuardExport forwards to the function of the same name.
+func (s *MiningProxy) GuardExport(p0 context.Context, p1 []address.Address) (r json.RawMessage, err error) {
+	if s.Internal.GuardExport == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.GuardExport(p0, p1)
+}
+
+// GuardImport forwards to the function of the same name.
+func (s *MiningProxy) GuardImport(p0 context.Context, p1 json.RawMessage) (r GuardImported, err error) {
+	if s.Internal.GuardImport == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.GuardImport(p0, p1)
+}
+
+// GuardStatus forwards to the function of the same name.
+func (s *MiningProxy) GuardStatus(p0 context.Context, p1 []address.Address) (r []GuardStatus, err error) {
+	if s.Internal.GuardStatus == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.GuardStatus(p0, p1)
 }
 
 // ListAddress forwards to the function of the same name.

@@ -27,7 +27,7 @@ type Env struct {
 
 // Commands are all commands but init and run.
 func Commands(e Env) []*cli.Command {
-	return []*cli.Command{e.address(), e.records(), e.stop(), e.program().Logs("the running venus-miner")}
+	return []*cli.Command{e.address(), e.records(), e.guard(), e.stop(), e.program().Logs("the running venus-miner")}
 }
 
 // client asks the running daemon.

@@ -49,44 +49,27 @@ type Entry struct {
 	Void bool
 }
 
-// History is what is remembered of one miner. The zero value remembers nothing.
-type History struct {
-	entries map[abi.ChainEpoch]Entry
-	floor   abi.ChainEpoch
+// Touches tells whether an entry can matter to the judgement of a proposal: equal parents have equal heights, and a
+// sibling lies at the height of the other's parents.
+func (p Proposal) Touches(epoch, parentEpoch abi.ChainEpoch) bool {
+	return epoch == p.Epoch || epoch == p.ParentEpoch || parentEpoch == p.ParentEpoch || parentEpoch == p.Epoch
 }
 
-// Floor is the highest epoch at which nothing new may be signed; 0 when there is none.
-func (h *History) Floor() abi.ChainEpoch { return h.floor }
-
-// Last is the highest epoch remembered.
-func (h *History) Last() (abi.ChainEpoch, bool) {
-	last, ok := abi.ChainEpoch(0), false
-	for e := range h.entries {
-		if !ok || e > last {
-			last, ok = e, true
-		}
-	}
-	return last, ok
-}
-
-// At returns the entry of an epoch.
-func (h *History) At(e abi.ChainEpoch) (Entry, bool) {
-	have, ok := h.entries[e]
-	return have, ok
-}
-
-// Judge applies the rules. why names the block that stands in the way.
-func (h *History) Judge(p Proposal) (v Verdict, why string) {
-	if have, ok := h.entries[p.Epoch]; ok {
-		if have.Digest == p.Digest {
+// Judge applies the rules to a proposal, given the floor and the own blocks that it touches; others do no harm. why names
+// the block that stands in the way.
+func Judge(floor abi.ChainEpoch, own []Entry, p Proposal) (v Verdict, why string) {
+	for _, e := range own {
+		if e.Epoch == p.Epoch && e.Digest == p.Digest {
 			return Same, ""
 		}
-		return SecondBlock, fmt.Sprintf("another block was recorded for epoch %d", p.Epoch)
+		if e.Epoch == p.Epoch {
+			return SecondBlock, fmt.Sprintf("another block was recorded for epoch %d", p.Epoch)
+		}
 	}
-	if p.Epoch <= h.floor {
-		return BelowFloor, fmt.Sprintf("epoch %d is not above %d, up to where the record of signed blocks may have holes", p.Epoch, h.floor)
+	if p.Epoch <= floor {
+		return BelowFloor, fmt.Sprintf("epoch %d is not above %d, up to where the record of signed blocks may have holes", p.Epoch, floor)
 	}
-	for _, e := range h.entries {
+	for _, e := range own {
 		switch {
 		case e.Void:
 		case e.Parents == p.Parents:
@@ -94,10 +77,9 @@ func (h *History) Judge(p Proposal) (v Verdict, why string) {
 		case e.ParentEpoch == p.Epoch && e.Grandparents == p.Parents:
 			// Going back below an own block: it built on siblings of the one proposed now.
 			return SkipsOwn, fmt.Sprintf("the own block of epoch %d builds beside this one", e.Epoch)
+		case e.Epoch == p.ParentEpoch && e.Parents == p.Grandparents && !holds(p.Parents, e.Block):
+			return SkipsOwn, fmt.Sprintf("the parents leave out the own block of epoch %d beside them", e.Epoch)
 		}
-	}
-	if e, ok := h.entries[p.ParentEpoch]; ok && !e.Void && e.Parents == p.Grandparents && !holds(p.Parents, e.Block) {
-		return SkipsOwn, fmt.Sprintf("the parents leave out the own block of epoch %d beside them", e.Epoch)
 	}
 	return Fresh, ""
 }
@@ -105,29 +87,4 @@ func (h *History) Judge(p Proposal) (v Verdict, why string) {
 // holds is false for an undefined block: whether it was ever signed is unknown.
 func holds(key types.TipSetKey, block cid.Cid) bool {
 	return block.Defined() && slices.Contains(key.Cids(), block)
-}
-
-func (h *History) put(e Entry) {
-	if h.entries == nil {
-		h.entries = map[abi.ChainEpoch]Entry{}
-	}
-	h.entries[e.Epoch] = e
-}
-
-func (h *History) raise(floor abi.ChainEpoch) { h.floor = max(h.floor, floor) }
-
-// forget keeps the newest entries and raises the floor to the newest forgotten one.
-func (h *History) forget(keep int) {
-	if len(h.entries) <= keep {
-		return
-	}
-	epochs := make([]abi.ChainEpoch, 0, len(h.entries))
-	for e := range h.entries {
-		epochs = append(epochs, e)
-	}
-	slices.Sort(epochs)
-	for _, e := range epochs[:len(epochs)-keep] {
-		h.raise(e)
-		delete(h.entries, e)
-	}
 }

@@ -22,7 +22,9 @@ import (
 	walletapi "github.com/filecoin-venus/venus/api/wallet"
 	"github.com/filecoin-venus/venus/crypto"
 	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/sqldb"
 	"github.com/filecoin-venus/venus/mining"
+	"github.com/filecoin-venus/venus/mining/record"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/types"
@@ -55,12 +57,15 @@ func (w *world) newMiner(n *node) *miner {
 	require.NoError(w.t, err)
 	dir := filepath.Join(w.dir, "miner"+strconv.Itoa(n.index))
 	require.NoError(w.t, os.MkdirAll(dir, 0o700))
+	records, err := record.Open(w.t.Context(), sqldb.Config{Path: filepath.Join(dir, "mining.db")})
+	require.NoError(w.t, err)
+	w.t.Cleanup(func() { require.NoError(w.t, records.Close()) })
 	m.Service, err = mining.NewService(mining.Parts{
 		Node: n.rpc, Timing: mining.Timing{BlockDelay: w.net.BlockDelay, Propagation: w.net.PropagationDelay},
 		Connect: func(miningapi.MinerSpec) (mining.Services, error) {
 			return mining.Services{Wallet: m, Sealer: prover{w, id}, Close: func() {}}, nil
 		},
-		Clock: wrongClock{clock.Real(), &n.offset}, Version: "test", MinersFile: filepath.Join(dir, "miners.json"), GuardDir: filepath.Join(dir, "guard"),
+		Clock: wrongClock{clock.Real(), &n.offset}, Version: "test", MinersFile: filepath.Join(dir, "miners.json"), Records: records,
 	})
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { require.NoError(w.t, m.Close()) })
