@@ -2,7 +2,9 @@
 // date by numbered migrations.
 //
 // Start reading at Open; DB.Update is how everything is written. Invariants: a commit of SQLite is on disk when it
-// returns; a database of a later schema than the program knows is refused; no error repeats a password.
+// returns; a database of a later schema than the program knows is refused; programs that open one MySQL database together
+// migrate it one after the other; no error repeats a password. MySQL commits every change of a table by itself: migrations
+// for it must bear to be begun again after a crash (CREATE TABLE IF NOT EXISTS).
 package sqldb
 
 import (
@@ -65,7 +67,8 @@ func Open(ctx context.Context, c Config, migrations fs.FS) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := db.migrate(ctx, migrations); err != nil {
+	err = db.alone(ctx, func() error { return db.migrate(ctx, migrations) })
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
@@ -123,6 +126,32 @@ func (db *DB) openMySQL(ctx context.Context, dsn string) error {
 	}
 	db.W, db.R = pool, pool
 	return nil
+}
+
+// alone keeps programs that open a MySQL database at the same time from changing its tables together. The server frees
+// the lock of a program that dies.
+func (db *DB) alone(ctx context.Context, fn func() error) error {
+	if !db.MySQL {
+		return fn()
+	}
+	conn, err := db.W.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("lock the database's tables: %w", err)
+	}
+	defer conn.Close()
+	var got sql.NullInt64
+	const seconds = 60
+	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(CONCAT('venus.', DATABASE()), ?)", seconds).Scan(&got); err != nil {
+		return fmt.Errorf("lock the database's tables: %w", err)
+	}
+	if got.Int64 != 1 {
+		return api.Errorf(api.CodeUnavailable, "another program has been changing the database's tables for %d seconds", seconds).WithHint("wait for it and start again")
+	}
+	err = fn()
+	if _, rerr := conn.ExecContext(ctx, "DO RELEASE_LOCK(CONCAT('venus.', DATABASE()))"); rerr != nil {
+		return errors.Join(err, fmt.Errorf("unlock the database's tables: %w", rerr))
+	}
+	return err
 }
 
 func (db *DB) migrate(ctx context.Context, migrations fs.FS) error {

@@ -294,20 +294,39 @@ func TestExportAndImport(t *testing.T) {
 
 // A database that a later program wrote is left alone.
 func TestLaterSchema(t *testing.T) {
-	each(t, func(t *testing.T, open func() *DB) {
-		db := open()
-		require.NoError(t, db.sql.Update(t.Context(), func(tx *sql.Tx) error {
-			_, err := tx.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)")
-			return err
-		}))
-		cfg := sqldb.Config{Type: sqldb.SQLite}
-		if db.sql.MySQL {
-			t.Skip("the same code")
-		}
-		var file string
-		require.NoError(t, db.sql.R.QueryRow("SELECT file FROM pragma_database_list").Scan(&file))
-		cfg.Path = file
-		_, err := Open(t.Context(), cfg)
-		require.ErrorContains(t, err, "schema 99")
-	})
+	cfg := sqldb.Config{Path: filepath.Join(t.TempDir(), "r.db")}
+	db, err := Open(t.Context(), cfg)
+	require.NoError(t, err)
+	require.NoError(t, db.sql.Update(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)")
+		return err
+	}))
+	require.NoError(t, db.Close())
+	_, err = Open(t.Context(), cfg)
+	require.ErrorContains(t, err, "schema 99")
+}
+
+// Programs that open an empty database together all find it made, also after one that died while it made it.
+func TestOpenedTogether(t *testing.T) {
+	cfg := sqldb.Config{Type: sqldb.MySQL, DSN: mariadb.Database(t)}
+	raw, err := sql.Open("mysql", cfg.DSN)
+	require.NoError(t, err)
+	_, err = raw.Exec("CREATE TABLE miners (miner VARBINARY(64) NOT NULL PRIMARY KEY, floor BIGINT NOT NULL, floor_why TEXT NOT NULL, alive_at BIGINT NOT NULL)")
+	require.NoError(t, err)
+	require.NoError(t, raw.Close())
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			db, err := Open(t.Context(), cfg)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer db.Close()
+			if err := db.Miner(one).RaiseFloor(t.Context(), 3, "x"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
 }

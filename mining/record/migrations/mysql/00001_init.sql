@@ -1,11 +1,11 @@
 -- +goose Up
-CREATE TABLE miners (
+CREATE TABLE IF NOT EXISTS miners (
   miner      VARBINARY(64) NOT NULL PRIMARY KEY,
   floor      BIGINT        NOT NULL,
   floor_why  TEXT          NOT NULL,
   alive_at   BIGINT        NOT NULL
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
-CREATE TABLE blocks (
+CREATE TABLE IF NOT EXISTS blocks (
   miner        VARBINARY(64) NOT NULL,
   epoch        BIGINT        NOT NULL,
   parent_epoch BIGINT        NOT NULL,
@@ -18,11 +18,11 @@ CREATE TABLE blocks (
   state        VARCHAR(16)   NOT NULL,
   reason       TEXT          NOT NULL,
   void         BOOLEAN       NOT NULL,
-  PRIMARY KEY (miner, epoch)
+  PRIMARY KEY (miner, epoch),
+  INDEX blocks_parent_epoch (miner, parent_epoch),
+  INDEX blocks_state (miner, state)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
-CREATE INDEX blocks_parent_epoch ON blocks (miner, parent_epoch);
-CREATE INDEX blocks_state ON blocks (miner, state);
 
 -- +goose Down
-DROP TABLE blocks;
-DROP TABLE miners;
+DROP TABLE IF EXISTS blocks;
+DROP TABLE IF EXISTS miners;
