@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -338,4 +339,47 @@ func FuzzVerify(f *testing.F) {
 			require.Error(t, s.Verify(key, 1, nil, sig))
 		}
 	})
+}
+
+// Entries checked together are all good or none is remembered; errors that cancel each other out are found.
+func TestManyEntriesAtOnce(t *testing.T) {
+	key, info, timing, _ := testBeacon(t, clock.NewSim(time.Unix(testGenesis, 0)))
+	for _, id := range []string{SchemeChained, SchemeUnchained, SchemeG1Legacy, SchemeQuicknet} {
+		t.Run(id, func(t *testing.T) {
+			scheme, err := SchemeByID(id)
+			require.NoError(t, err)
+			mine := Info{PublicKey: scheme.publicKey(&key.secret), Period: info.Period, GenesisTime: info.GenesisTime, Seed: info.Seed, SchemeID: id}
+			r, err := newRounds(mine, timing)
+			require.NoError(t, err)
+			var links []Link
+			prev := types.BeaconEntry{Round: 1, Data: []byte("the beginning")}
+			for round := uint64(2); round < 12; round++ {
+				sig, err := scheme.sign(&key.secret, round, prev.Data)
+				require.NoError(t, err)
+				cur := types.BeaconEntry{Round: round, Data: sig}
+				links = append(links, Link{prev, cur})
+				prev = cur
+			}
+			with := func(i int, data []byte) []Link {
+				out := slices.Clone(links)
+				out[i].Cur.Data = data
+				return out
+			}
+			require.ErrorIs(t, r.VerifyAll(with(3, links[4].Cur.Data)), ErrBadSignature)
+			require.Error(t, r.VerifyAll(with(3, []byte("no point"))))
+			gap := slices.Clone(links)
+			gap[3].Cur.Round++
+			require.Error(t, r.VerifyAll(gap))
+			swapped := with(3, links[4].Cur.Data) // the sum of all signatures is right
+			swapped[4].Cur.Data = links[3].Cur.Data
+			require.ErrorIs(t, r.VerifyAll(swapped), ErrBadSignature)
+			require.Zero(t, r.good.Len(), "nothing is remembered of a bad batch")
+			require.NoError(t, r.VerifyAll(links))
+			require.Equal(t, len(links), r.good.Len())
+			for _, l := range links {
+				require.NoError(t, r.Verify(l.Prev, l.Cur))
+			}
+			require.NoError(t, r.VerifyAll(nil))
+		})
+	}
 }

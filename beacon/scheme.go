@@ -1,6 +1,7 @@
 package beacon
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -84,47 +85,88 @@ func (s Scheme) Message(round uint64, previous []byte) []byte {
 // Verify checks the signature of a round under a compressed public key. It returns ErrBadSignature when the points are
 // fine but do not match, and another error when key or signature is no canonical group element.
 func (s Scheme) Verify(publicKey []byte, round uint64, previous, signature []byte) error {
-	digest := s.Message(round, previous)
-	if s.sigOnG1 {
-		return s.verifyOnG1(publicKey, digest, signature)
-	}
-	return s.verifyOnG2(publicKey, digest, signature)
+	return s.verifyAll(publicKey, [][]byte{s.Message(round, previous)}, [][]byte{signature})
 }
 
-func (s Scheme) verifyOnG1(publicKey, digest, signature []byte) error {
+// verifyAll checks signatures of digests under one key: whether a random combination of them all holds, which is so only if
+// each holds, but for one chance in 2^64. It takes two pairings however many there are. Errors are those of Verify.
+func (s Scheme) verifyAll(publicKey []byte, digests, signatures [][]byte) error {
+	if len(digests) == 0 {
+		return nil
+	}
+	factors, err := randomFactors(len(digests))
+	if err != nil {
+		return err
+	}
+	if s.sigOnG1 {
+		return s.verifyOnG1(publicKey, digests, signatures, factors)
+	}
+	return s.verifyOnG2(publicKey, digests, signatures, factors)
+}
+
+// randomFactors draws numbers of 64 bits that nobody could foresee; one alone is 1.
+func randomFactors(n int) ([]*big.Int, error) {
+	if n == 1 {
+		return []*big.Int{big.NewInt(1)}, nil
+	}
+	raw := make([]byte, 8*n)
+	if _, err := rand.Read(raw); err != nil {
+		return nil, fmt.Errorf("draw factors: %w", err)
+	}
+	out := make([]*big.Int, n)
+	for i := range out {
+		out[i] = new(big.Int).SetBytes(raw[8*i : 8*i+8])
+	}
+	return out, nil
+}
+
+func (s Scheme) verifyOnG1(publicKey []byte, digests, signatures [][]byte, factors []*big.Int) error {
 	key, err := parseG2(publicKey)
 	if err != nil {
 		return fmt.Errorf("beacon public key: %w", err)
 	}
-	sig, err := parseG1(signature)
-	if err != nil {
-		return fmt.Errorf("beacon signature: %w", err)
-	}
-	point, err := bls.HashToG1(digest, []byte(s.domain))
-	if err != nil {
-		return fmt.Errorf("hash beacon round: %w", err)
+	var sigs, points bls.G1Jac
+	for i, digest := range digests {
+		sig, err := parseG1(signatures[i])
+		if err != nil {
+			return fmt.Errorf("beacon signature: %w", err)
+		}
+		point, err := bls.HashToG1(digest, []byte(s.domain))
+		if err != nil {
+			return fmt.Errorf("hash beacon round: %w", err)
+		}
+		sigs.AddMixed(sig.ScalarMultiplication(&sig, factors[i]))
+		points.AddMixed(point.ScalarMultiplication(&point, factors[i]))
 	}
 	_, _, _, g2 := bls.Generators()
-	sig.Neg(&sig)
-	return pairsToOne([]bls.G1Affine{sig, point}, []bls.G2Affine{g2, key})
+	left := bls.BatchJacobianToAffineG1([]bls.G1Jac{*sigs.Neg(&sigs), points})
+	return pairsToOne(left, []bls.G2Affine{g2, key})
 }
 
-func (s Scheme) verifyOnG2(publicKey, digest, signature []byte) error {
+func (s Scheme) verifyOnG2(publicKey []byte, digests, signatures [][]byte, factors []*big.Int) error {
 	key, err := parseG1(publicKey)
 	if err != nil {
 		return fmt.Errorf("beacon public key: %w", err)
 	}
-	sig, err := parseG2(signature)
-	if err != nil {
-		return fmt.Errorf("beacon signature: %w", err)
+	var sigs, points bls.G2Jac
+	for i, digest := range digests {
+		sig, err := parseG2(signatures[i])
+		if err != nil {
+			return fmt.Errorf("beacon signature: %w", err)
+		}
+		point, err := bls.HashToG2(digest, []byte(s.domain))
+		if err != nil {
+			return fmt.Errorf("hash beacon round: %w", err)
+		}
+		sigs.AddMixed(sig.ScalarMultiplication(&sig, factors[i]))
+		points.AddMixed(point.ScalarMultiplication(&point, factors[i]))
 	}
-	point, err := bls.HashToG2(digest, []byte(s.domain))
-	if err != nil {
-		return fmt.Errorf("hash beacon round: %w", err)
-	}
+	var right [2]bls.G2Affine
+	right[0].FromJacobian(&sigs)
+	right[1].FromJacobian(&points)
 	_, _, g1, _ := bls.Generators()
 	g1.Neg(&g1)
-	return pairsToOne([]bls.G1Affine{g1, key}, []bls.G2Affine{sig, point})
+	return pairsToOne([]bls.G1Affine{g1, key}, right[:])
 }
 
 func pairsToOne(left []bls.G1Affine, right []bls.G2Affine) error {

@@ -22,9 +22,15 @@ type Source interface {
 	// Verify checks cur as the entry that follows prev. An entry after round 0 of a chained beacon is taken unchecked, since
 	// the signature before it is unknown (node.md 5).
 	Verify(prev, cur types.BeaconEntry) error
+	// VerifyAll is Verify for many entries, together in a third of the time, and makes Verify of each of them fast. It does
+	// not tell which one is bad.
+	VerifyAll(links []Link) error
 	// Chained tells whether each signature covers the one before.
 	Chained() bool
 }
+
+// Link is an entry and the one it follows.
+type Link struct{ Prev, Cur types.BeaconEntry }
 
 // Timing ties epochs to wall time.
 type Timing struct {
@@ -88,13 +94,44 @@ func (r *rounds) MaxRoundForEpoch(epoch abi.ChainEpoch) uint64 {
 
 // Verify checks cur as the successor of prev; see Source.
 func (r *rounds) Verify(prev, cur types.BeaconEntry) error {
-	if prev.Round == 0 && r.scheme.Chained() {
-		return nil
-	}
-	if prev.Round != 0 && cur.Round != prev.Round+1 {
-		return fmt.Errorf("beacon round %d does not follow round %d", cur.Round, prev.Round)
+	if signed, err := r.signed(prev, cur); !signed {
+		return err
 	}
 	return r.check(cur.Round, prev.Data, cur.Data)
+}
+
+// signed tells whether there is a signature to verify; an error says that there is none that could be good.
+func (r *rounds) signed(prev, cur types.BeaconEntry) (bool, error) {
+	if prev.Round == 0 && r.scheme.Chained() {
+		return false, nil
+	}
+	if prev.Round != 0 && cur.Round != prev.Round+1 {
+		return false, fmt.Errorf("beacon round %d does not follow round %d", cur.Round, prev.Round)
+	}
+	return true, nil
+}
+
+// VerifyAll checks many entries at once; see Source.
+func (r *rounds) VerifyAll(links []Link) error {
+	var digests, signatures [][]byte
+	for _, l := range links {
+		if signed, err := r.signed(l.Prev, l.Cur); err != nil {
+			return err
+		} else if !signed {
+			continue
+		}
+		digest := r.scheme.Message(l.Cur.Round, l.Prev.Data)
+		if !r.good.Contains(string(digest) + string(l.Cur.Data)) {
+			digests, signatures = append(digests, digest), append(signatures, l.Cur.Data)
+		}
+	}
+	if err := r.scheme.verifyAll(r.info.PublicKey, digests, signatures); err != nil {
+		return fmt.Errorf("%d beacon rounds together: %w", len(digests), err)
+	}
+	for i, digest := range digests {
+		r.good.Add(string(digest)+string(signatures[i]), struct{}{})
+	}
+	return nil
 }
 
 func (r *rounds) check(round uint64, previous, signature []byte) error {

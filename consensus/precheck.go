@@ -11,6 +11,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/filecoin-venus/venus/beacon"
 	"github.com/filecoin-venus/venus/crypto"
 	"github.com/filecoin-venus/venus/types"
 )
@@ -26,7 +27,7 @@ func (v *Validator) Ahead() abi.ChainEpoch { return v.net.WinningPoStLookback }
 //
 // Blocks whose signatures and proofs hold are remembered, and ValidateBlock
 // spares them these checks: the rules ticket, election proof (but for its win
-// count), winning proof and signature. Of all others nothing is remembered, and
+// count), winning proof and signature; so are beacon entries. Of all others nothing is remembered, and
 // ValidateBlock judges them in full and says what is wrong. So Precheck
 // decides nothing; it only makes a catch-up faster. An error says why it could
 // not help.
@@ -62,9 +63,10 @@ func (v *Validator) precheck(ctx context.Context, stored *types.TipSet, chain []
 	return v.prove(ctx, &all)
 }
 
-// claims are what Precheck verifies: three signatures and one proof a block.
+// claims are what Precheck verifies: beacon entries, three signatures and one proof a block.
 type claims struct {
 	blocks     []cid.Cid
+	beacon     []beacon.Claim
 	signatures crypto.Batch
 	proofs     []proof.WinningPoStVerifyInfo
 }
@@ -112,6 +114,7 @@ func (v *Validator) claim(ctx context.Context, into *claims, stored, base *types
 			return err
 		}
 	}
+	into.beacon = append(into.beacon, beacon.Claim{Epoch: h.Height, ParentEpoch: base.Height(), Prev: previous, Entries: h.BeaconEntries})
 	into.blocks, into.proofs = append(into.blocks, h.Cid()), append(into.proofs, info)
 	return nil
 }
@@ -121,6 +124,7 @@ func (v *Validator) claim(ctx context.Context, into *claims, stored, base *types
 func (v *Validator) prove(ctx context.Context, all *claims) error {
 	var verdicts []bool
 	var group errgroup.Group
+	group.Go(func() error { return guarded(func() error { return v.beacon.Ahead(all.beacon) }) })
 	group.Go(func() error { return guarded(all.signatures.Verify) })
 	group.Go(func() error {
 		return guarded(func() (err error) {

@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
-	"sync/atomic"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/errgroup"
 
 	blst "github.com/supranational/blst/bindings/go"
@@ -63,16 +63,34 @@ func blsSign(priv, msg []byte) ([]byte, error) {
 	return new(blst.P2Affine).Sign(sk, msg, blsDomain).Compress(), nil
 }
 
+// validKeys remembers public keys that were found good: the same few senders and miners sign again and again, and to decode
+// and check a key takes a third as long as the pairing it is for.
+var validKeys = sync.OnceValues(func() (*lru.Cache[[BLSPublicKeySize]byte, *blst.P1Affine], error) {
+	return lru.New[[BLSPublicKeySize]byte, *blst.P1Affine](validKeyCache)
+})
+
+// validKeyCache is how many keys are remembered, 0.2 KiB each.
+const validKeyCache = 16384
+
 // blsPublicPoint decodes and checks a public key; infinity is refused, it
-// would verify anything.
+// would verify anything. The point is shared.
 func blsPublicPoint(b []byte) (*blst.P1Affine, error) {
 	if len(b) != BLSPublicKeySize {
 		return nil, fmt.Errorf("bls public key of %d bytes: %w", len(b), ErrBadSignature)
+	}
+	known, err := validKeys()
+	if err != nil {
+		return nil, err
+	}
+	name := [BLSPublicKeySize]byte(b)
+	if p, ok := known.Get(name); ok {
+		return p, nil
 	}
 	p := new(blst.P1Affine).Uncompress(b)
 	if p == nil || !p.KeyValidate() {
 		return nil, fmt.Errorf("bls public key is not a point of its group: %w", ErrBadSignature)
 	}
+	known.Add(name, p)
 	return p, nil
 }
 
@@ -218,39 +236,48 @@ var minusGenerator = sync.OnceValue(func() *blst.P1Affine {
 // batchBits is how long the weights of a batch are.
 const batchBits = 64
 
+// blsVerifyBatch checks that, for weights w that nobody could foresee, the product over all keys of e(key, sum of w times the
+// key's hashed messages) is e(generator, sum of w times all signatures). Signatures outside their group could cancel each
+// other out and are refused first.
 func blsVerifyBatch(sigs, pubs, msgs [][]byte) error {
-	keys := map[string]*blst.P1Affine{} // the blocks of a chain have few signers
-	points, signers := make([]*blst.P2Affine, len(sigs)), make([]*blst.P1Affine, len(sigs))
-	for i := range sigs {
-		var err error
-		if len(sigs[i]) != BLSSignatureSize {
-			return fmt.Errorf("bls signature of %d bytes: %w", len(sigs[i]), ErrBadSignature)
-		}
-		if points[i] = new(blst.P2Affine).Uncompress(sigs[i]); points[i] == nil {
-			return fmt.Errorf("bls signature is not a point: %w", ErrBadSignature)
-		}
-		key := string(pubs[i])
-		if keys[key] == nil {
-			if keys[key], err = blsPublicPoint(pubs[i]); err != nil {
-				return err
-			}
-		}
-		signers[i] = keys[key]
-	}
 	weights := make([]byte, batchBits/8*len(sigs))
 	if _, err := rand.Read(weights); err != nil {
 		return fmt.Errorf("draw weights: %w", err)
 	}
-	var drawn atomic.Int64
-	weight := func(s *blst.Scalar) {
-		var wide [32]byte
-		at := (drawn.Add(1) - 1) * (batchBits / 8)
-		copy(wide[:], weights[at:at+batchBits/8])
-		wide[0] |= 1 // none is zero
-		s.FromLEndian(wide[:])
+	points := make([]*blst.P2Affine, len(sigs))
+	groups := map[string]*weighted{} // the blocks of a chain have few signers
+	for i, sig := range sigs {
+		var err error
+		if points[i], err = blsSignaturePoint(sig); err != nil {
+			return err
+		}
+		g := groups[string(pubs[i])]
+		if g == nil {
+			g = new(weighted)
+			groups[string(pubs[i])] = g
+		}
+		w := weights[batchBits/8*i : batchBits/8*(i+1)]
+		w[0] |= 1 // none is zero
+		g.hashes, g.weights = append(g.hashes, blst.HashToG2(msgs[i], blsDomain)), append(g.weights, w...)
 	}
-	if !new(blst.P2Affine).MultipleAggregateVerify(points, true, signers, false, msgs, blsDomain, weight, batchBits) {
+	p := blst.PairingCtx(true, blsDomain)
+	blst.PairingRawAggregate(p, blst.P2AffinesMult(points, weights, batchBits).ToAffine(), minusGenerator())
+	for pub, g := range groups {
+		key, err := blsPublicPoint([]byte(pub))
+		if err != nil {
+			return err
+		}
+		blst.PairingRawAggregate(p, blst.P2sToAffine(g.hashes).Mult(g.weights, batchBits).ToAffine(), key)
+	}
+	blst.PairingCommit(p)
+	if !blst.PairingFinalVerify(p) {
 		return ErrBadSignature
 	}
 	return nil
+}
+
+// weighted is what one key signed, and the weights of it.
+type weighted struct {
+	hashes  []*blst.P2
+	weights []byte
 }

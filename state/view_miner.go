@@ -13,6 +13,7 @@ import (
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/miner"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/power"
 	"github.com/filecoin-project/specs-actors/v7/actors/util/adt"
+	"github.com/ipfs/go-cid"
 
 	"github.com/filecoin-venus/venus/types"
 )
@@ -103,14 +104,21 @@ func (v *View) Deadlines(ctx context.Context, maddr address.Address) ([]Deadline
 	if err != nil {
 		return nil, fmt.Errorf("deadlines of %s: %w", maddr, err)
 	}
-	out := make([]Deadline, 0, len(dls.Due))
-	err = dls.ForEach(store, func(_ uint64, dl *miner.Deadline) error {
-		d, err := readDeadline(store, dl)
-		out = append(out, d)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("deadlines of %s: %w", maddr, err)
+	out := make([]Deadline, len(dls.Due))
+	seen := map[cid.Cid]Deadline{} // most deadlines of a small miner are the empty one
+	for i, c := range dls.Due {
+		d, ok := seen[c]
+		if !ok {
+			dl, err := dls.LoadDeadline(store, uint64(i))
+			if err != nil {
+				return nil, fmt.Errorf("deadline %d of %s: %w", i, maddr, err)
+			}
+			if d, err = readDeadline(store, dl); err != nil {
+				return nil, fmt.Errorf("deadline %d of %s: %w", i, maddr, err)
+			}
+			seen[c] = d
+		}
+		out[i] = d
 	}
 	return out, nil
 }
