@@ -41,7 +41,7 @@ func (s *Store) SetCheckpoint(ctx context.Context, ts *types.TipSet) error {
 		return fmt.Errorf("record checkpoint: %w", err)
 	}
 	// Durable before any switch is judged by it: after a restart it must still hold.
-	if err := s.meta.Put(ctx, keyCheckpoint, ts.Key().Bytes()); err != nil {
+	if err := s.record(ctx, Entry{keyCheckpoint, ts.Key().Bytes()}); err != nil {
 		return fmt.Errorf("record checkpoint: %w", err)
 	}
 	s.headMu.Lock()

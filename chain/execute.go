@@ -123,6 +123,9 @@ func (e *Executor) Close() {
 	for e.running > 0 {
 		e.idle.Wait()
 	}
+	if err := e.store.record(context.Background()); err != nil {
+		log.Warnw("tipsets will have to be executed again after a restart", "error", err)
+	}
 }
 
 // enter counts an execution in, unless the executor is closed; leave counts it out. Executions that others wait for run
@@ -172,6 +175,9 @@ func (e *Executor) Still(fn func() error) error {
 // Forget drops what is remembered of results and tipsets, and the durable results whose states are gone from the store. It
 // returns how many of these there were.
 func (e *Executor) Forget(ctx context.Context) (int, error) {
+	if err := e.store.record(ctx); err != nil {
+		return 0, err
+	}
 	e.results.Purge()
 	e.store.Forget()
 	var gone [][]byte
@@ -255,29 +261,20 @@ func (e *Executor) resolve(ctx context.Context, ts *types.TipSet) (res Result, e
 		return Result{}, err
 	}
 	e.results.Add(ts.Key(), res)
-	return res, e.record(ts.Key(), res)
-}
-
-// record writes down a result: after its blocks, which are durable by now. It spares a second run when the process has
-// ended, so nobody waits for it; Close does.
-func (e *Executor) record(k types.TipSetKey, res Result) error {
-	if err := e.enter(); err != nil {
-		return err
+	// It spares a second run after a restart and can wait: the next head takes it along.
+	if e.store.results.add(ts.Key(), res) {
+		return res, e.store.record(ctx)
 	}
-	go func() {
-		defer e.leave()
-		value := append(res.State.Bytes(), res.Receipts.Bytes()...)
-		if err := e.store.meta.Put(context.WithoutCancel(e.life), execKey(k), value); err != nil {
-			log.Warnw("a tipset will have to be executed again after a restart", "tipset", k, "error", err)
-		}
-	}()
-	return nil
+	return res, nil
 }
 
 func execKey(k types.TipSetKey) []byte { return append(bytes.Clone(prefixExec), k.Bytes()...) }
 
-// result looks up the durable result of a tipset.
+// result looks up the recorded result of a tipset.
 func (s *Store) result(ctx context.Context, k types.TipSetKey) (Result, bool, error) {
+	if r, ok := s.results.get(k); ok {
+		return r, true, nil
+	}
 	raw, err := s.meta.Get(ctx, execKey(k))
 	if err != nil || raw == nil {
 		return Result{}, false, err

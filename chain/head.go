@@ -210,7 +210,7 @@ func (s *Store) moveHead(ctx context.Context, ts *types.TipSet, revert, apply []
 		return fmt.Errorf("record head %s: %w", ts.Key(), err)
 	}
 	// The one line that makes the head durable; no subscriber may hear of it before.
-	if err := s.meta.Put(ctx, keyHead, ts.Key().Bytes()); err != nil {
+	if err := s.record(ctx, Entry{keyHead, ts.Key().Bytes()}); err != nil {
 		return fmt.Errorf("record head %s: %w", ts.Key(), err)
 	}
 	if err := fault.Point("chain/headNotify"); err != nil {

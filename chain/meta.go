@@ -17,13 +17,16 @@ import (
 type Meta interface {
 	// Get returns nil, nil for a key that was never put.
 	Get(ctx context.Context, key []byte) ([]byte, error)
-	// Put is durable and atomic when it returns.
-	Put(ctx context.Context, key, value []byte) error
+	// Put stores all entries or none; they are durable when it returns.
+	Put(ctx context.Context, entries ...Entry) error
 	// Scan visits the keys with a prefix in rising order until fn fails.
 	Scan(ctx context.Context, prefix []byte, fn func(key, value []byte) error) error
 	// Delete removes keys; absent ones are no error.
 	Delete(ctx context.Context, keys ...[]byte) error
 }
+
+// Entry is one line of the table.
+type Entry struct{ Key, Value []byte }
 
 // MemoryMeta is a Meta for tests and simulations.
 type MemoryMeta struct {
@@ -41,11 +44,13 @@ func (m *MemoryMeta) Get(_ context.Context, key []byte) ([]byte, error) {
 	return bytes.Clone(m.m[string(key)]), nil
 }
 
-// Put keeps a copy of the value.
-func (m *MemoryMeta) Put(_ context.Context, key, value []byte) error {
+// Put keeps copies of the values.
+func (m *MemoryMeta) Put(_ context.Context, entries ...Entry) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.m[string(key)] = bytes.Clone(value)
+	for _, e := range entries {
+		m.m[string(e.Key)] = bytes.Clone(e.Value)
+	}
 	return nil
 }
 
@@ -130,11 +135,18 @@ func (m *BadgerMeta) Get(_ context.Context, key []byte) ([]byte, error) {
 	return out, nil
 }
 
-// Put writes one value and syncs.
-func (m *BadgerMeta) Put(_ context.Context, key, value []byte) error {
+// Put writes all entries in one transaction and syncs.
+func (m *BadgerMeta) Put(_ context.Context, entries ...Entry) error {
 	err := m.room()
 	if err == nil {
-		err = m.db.Update(func(tx *badger.Txn) error { return tx.Set(key, value) })
+		err = m.db.Update(func(tx *badger.Txn) error {
+			for _, e := range entries {
+				if err := tx.Set(e.Key, e.Value); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("write chain metadata: %w", err)

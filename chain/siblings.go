@@ -71,31 +71,42 @@ func (s *Store) Accept(ctx context.Context, h *types.BlockHeader) (*types.TipSet
 	if err := s.PutHeader(ctx, h); err != nil {
 		return nil, false, err
 	}
-	return s.join(ctx, h)
+	s.siblings.add(h)
+	return s.Follow(ctx, h)
 }
 
-// AcceptFull is PutFullBlock and Accept with one write for all of the block.
+// AcceptFull is KeepFull and Follow.
 func (s *Store) AcceptFull(ctx context.Context, b *types.FullBlock) (*types.TipSet, bool, error) {
+	if err := s.KeepFull(ctx, b); err != nil {
+		return nil, false, err
+	}
+	return s.Follow(ctx, b.Header)
+}
+
+// KeepFull stores a block that validation has passed, messages and lists and header, and lets it join its siblings. The
+// head stays where it is until Follow.
+func (s *Store) KeepFull(ctx context.Context, b *types.FullBlock) error {
 	buffer, err := s.bufferBlock(ctx, b)
 	if err != nil {
-		return nil, false, err
+		return err
 	}
 	raw, err := b.Header.Serialize()
 	if err != nil {
-		return nil, false, err
+		return err
 	}
 	if err := buffer.Put(ctx, b.Cid(), raw); err != nil {
-		return nil, false, err
+		return err
 	}
 	if err := buffer.Flush(ctx, b.Cid()); err != nil {
-		return nil, false, fmt.Errorf("store block %s: %w", b.Cid(), err)
+		return fmt.Errorf("store block %s: %w", b.Cid(), err)
 	}
-	return s.join(ctx, b.Header)
+	s.siblings.add(b.Header)
+	return nil
 }
 
-// join takes a stored block among its siblings and considers their tipset.
-func (s *Store) join(ctx context.Context, h *types.BlockHeader) (*types.TipSet, bool, error) {
-	s.siblings.add(h)
+// Follow considers the tipset of an accepted block and its siblings as head. It returns that tipset and whether it became
+// the head.
+func (s *Store) Follow(ctx context.Context, h *types.BlockHeader) (*types.TipSet, bool, error) {
 	ts, err := s.Expand(h)
 	if err != nil {
 		return nil, false, err

@@ -47,7 +47,8 @@ var (
 // Config is what a Store is made of.
 type Config struct {
 	Network params.Network
-	// Blocks must be durable when a Put returns (or its owner does not mind losing the chain, as tests do).
+	// Blocks must be durable when a Put returns, or have a Sync(ctx) error that makes them so (or its owner does not mind
+	// losing the chain, as tests do).
 	Blocks ipld.Blockstore
 	Meta   Meta
 }
@@ -64,6 +65,8 @@ type Store struct {
 	weights *lru.Cache[types.TipSetKey, big.Int]
 	// baseFees are those after a tipset, which each of its children asks for.
 	baseFees *lru.Cache[types.TipSetKey, abi.TokenAmount]
+
+	results lateResults
 
 	// switchMu makes head changes one at a time; it is taken before headMu.
 	switchMu sync.Mutex
@@ -152,7 +155,7 @@ func (s *Store) SetGenesis(ctx context.Context, h *types.BlockHeader) error {
 	if err := s.PutHeader(ctx, h); err != nil {
 		return err
 	}
-	if err := s.meta.Put(ctx, keyGenesis, ts.Key().Bytes()); err != nil {
+	if err := s.record(ctx, Entry{keyGenesis, ts.Key().Bytes()}); err != nil {
 		return fmt.Errorf("record genesis: %w", err)
 	}
 	s.genesis = ts
@@ -181,7 +184,7 @@ func (s *Store) Genesis() *types.TipSet {
 // View reads the state under a root.
 func (s *Store) View(root cid.Cid) *state.View { return state.NewView(s.cbor, root) }
 
-// PutHeader stores a header's bytes durably. It says nothing about the block being good.
+// PutHeader stores a header's bytes. It says nothing about the block being good.
 func (s *Store) PutHeader(ctx context.Context, h *types.BlockHeader) error {
 	raw, err := h.Serialize()
 	if err != nil {

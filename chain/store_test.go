@@ -117,7 +117,7 @@ func TestMetaKit(t *testing.T) {
 			require.NoError(t, err)
 			require.Nil(t, v)
 			for _, k := range []string{"b/2", "a", "b/1", "c"} {
-				require.NoError(t, m.Put(ctx, []byte(k), []byte("="+k)))
+				require.NoError(t, m.Put(ctx, Entry{[]byte(k), []byte("=" + k)}))
 			}
 			var seen []string
 			require.NoError(t, m.Scan(ctx, []byte("b/"), func(k, v []byte) error {
@@ -334,10 +334,10 @@ func TestMetaWithoutRoom(t *testing.T) {
 	m, err := OpenMeta(t.TempDir())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, m.Close()) }()
-	require.NoError(t, m.Put(ctx, []byte("a"), []byte("1")))
+	require.NoError(t, m.Put(ctx, Entry{[]byte("a"), []byte("1")}))
 	full := errors.New("full")
 	m.Guard(func() error { return full })
-	require.ErrorIs(t, m.Put(ctx, []byte("a"), []byte("2")), full)
+	require.ErrorIs(t, m.Put(ctx, Entry{[]byte("a"), []byte("2")}), full)
 	v, err := m.Get(ctx, []byte("a"))
 	require.NoError(t, err)
 	require.Equal(t, "1", string(v))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
@@ -30,20 +31,65 @@ func (s *Syncer) CatchUp(ctx context.Context, t Target) error {
 	defer cancel()
 	ahead := &scout{syncer: s, chain: chain}
 	defer ahead.wait()
+	trail := trail{syncer: s, since: s.cfg.Clock.Now()}
+	err = s.judgeAll(ctx, t, chain, func(i int, full []*types.FullBlock) error {
+		ahead.before(ctx, i)
+		if err := s.keepTipSet(ctx, full); err != nil {
+			s.condemn(chain[:i], err)
+			return err
+		}
+		s.progress(FetchingMessages, chain[i])
+		return trail.keep(ctx, chain[i])
+	})
+	return errors.Join(err, trail.follow(context.WithoutCancel(ctx)))
+}
+
+// judgeAll hands the tipsets of a chain, given newest first, with their messages to judge, the oldest first.
+func (s *Syncer) judgeAll(ctx context.Context, t Target, chain []*types.TipSet, judge func(i int, full []*types.FullBlock) error) error {
 	for b := range s.bodiesAhead(ctx, t, chain) {
 		if b.err != nil {
 			return b.err
 		}
 		for i := len(b.full) - 1; i >= 0; i-- {
-			ahead.before(ctx, b.start+i)
-			if err := s.takeTipSet(ctx, b.full[i]); err != nil {
-				s.condemn(chain[:b.start+i], err)
+			if err := judge(b.start+i, b.full[i]); err != nil {
 				return err
 			}
-			s.progress(FetchingMessages, chain[b.start+i])
 		}
 	}
 	return ctx.Err()
+}
+
+// trail moves the head after what a catch-up has judged: not at every tipset, since each move waits for the disk.
+type trail struct {
+	syncer *Syncer
+	// last is the newest tipset that was judged and not followed, count how many of them there are, since when the head
+	// was moved.
+	last  *types.TipSet
+	count int
+	since time.Time
+}
+
+// The head of a catch-up lags by so much at most.
+const (
+	trailTipSets = 64
+	trailTime    = time.Second
+)
+
+func (r *trail) keep(ctx context.Context, ts *types.TipSet) error {
+	r.last = ts
+	if r.count++; r.count < trailTipSets && r.syncer.cfg.Clock.Now().Sub(r.since) < trailTime {
+		return nil
+	}
+	return r.follow(ctx)
+}
+
+func (r *trail) follow(ctx context.Context) error {
+	if r.last == nil {
+		return nil
+	}
+	h := r.last.Blocks()[0]
+	r.last, r.count, r.since = nil, 0, r.syncer.cfg.Clock.Now()
+	return r.syncer.follow(ctx, h)
 }
 
 // ErrLighter: the chain offered is lighter than ours by what its own headers claim. It is left alone until it grows.

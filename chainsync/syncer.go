@@ -31,7 +31,9 @@ type Chain interface {
 	Has(ctx context.Context, key types.TipSetKey) (bool, error)
 	Head() *types.TipSet
 	AssembleBlock(ctx context.Context, b *types.BlockMsg) (*types.FullBlock, error)
-	AcceptFull(ctx context.Context, b *types.FullBlock) (*types.TipSet, bool, error)
+	// KeepFull stores a block that is valid; Follow considers it and its siblings as head.
+	KeepFull(ctx context.Context, b *types.FullBlock) error
+	Follow(ctx context.Context, h *types.BlockHeader) (*types.TipSet, bool, error)
 }
 
 // Validator judges one block whose parents are in the store.
@@ -266,7 +268,7 @@ func (s *Syncer) Submit(ctx context.Context, b *types.FullBlock) error {
 	if err := s.waitForTime(ctx, b.Header); err != nil {
 		return err
 	}
-	return s.judgeOnce(ctx, b)
+	return s.judgeAndFollow(ctx, b)
 }
 
 // fetchBlock asks for the messages of a gossiped block. Whoever passed it on does so before judging it, and serves it only
@@ -294,24 +296,40 @@ func (s *Syncer) fetchBlock(ctx context.Context, from peer.ID, h *types.BlockHea
 // take judges a block whose parents are stored and accepts it. Concurrent
 // calls for one block share one judgement.
 func (s *Syncer) take(ctx context.Context, b *types.FullBlock) error {
-	c := b.Cid()
-	if has, err := s.cfg.Chain.Has(ctx, types.NewTipSetKey(c)); err != nil || has {
+	if has, err := s.cfg.Chain.Has(ctx, types.NewTipSetKey(b.Cid())); err != nil || has {
 		return err
 	}
 	if err := s.waitForTime(ctx, b.Header); err != nil {
 		return err
 	}
-	return s.judgeOnce(ctx, b)
+	return s.judgeAndFollow(ctx, b)
 }
 
+func (s *Syncer) judgeAndFollow(ctx context.Context, b *types.FullBlock) error {
+	ctx = context.WithoutCancel(ctx)
+	if err := s.judgeOnce(ctx, b); err != nil {
+		return err
+	}
+	return s.follow(ctx, b.Header)
+}
+
+// follow considers a stored block as head.
+func (s *Syncer) follow(ctx context.Context, h *types.BlockHeader) error {
+	if _, _, err := s.cfg.Chain.Follow(ctx, h); err != nil {
+		return fmt.Errorf("accept block %s: %w", h.Cid(), err)
+	}
+	return nil
+}
+
+// judgeOnce validates a block and stores it. It ends whoever stops waiting for it.
 func (s *Syncer) judgeOnce(ctx context.Context, b *types.FullBlock) error {
 	_, err, _ := s.judge.Do(b.Cid().KeyString(), func() (any, error) {
-		return nil, s.validateAndAccept(context.WithoutCancel(ctx), b)
+		return nil, s.validateAndKeep(context.WithoutCancel(ctx), b)
 	})
 	return err
 }
 
-func (s *Syncer) validateAndAccept(ctx context.Context, b *types.FullBlock) error {
+func (s *Syncer) validateAndKeep(ctx context.Context, b *types.FullBlock) error {
 	c := b.Cid()
 	if err := s.cfg.Validator.ValidateBlock(ctx, b); err != nil {
 		if reject, ok := consensus.IsReject(err); ok && reject.Condemns() {
@@ -320,7 +338,7 @@ func (s *Syncer) validateAndAccept(ctx context.Context, b *types.FullBlock) erro
 		}
 		return fmt.Errorf("block %s of %s at height %d: %w", c, b.Header.Miner, b.Header.Height, err)
 	}
-	if _, _, err := s.cfg.Chain.AcceptFull(ctx, b); err != nil {
+	if err := s.cfg.Chain.KeepFull(ctx, b); err != nil {
 		return fmt.Errorf("accept block %s: %w", c, err)
 	}
 	return nil
@@ -339,8 +357,8 @@ func (s *Syncer) waitForTime(ctx context.Context, h *types.BlockHeader) error {
 	return s.cfg.Clock.Sleep(ctx, early)
 }
 
-// takeTipSet judges the blocks of a tipset in parallel; its parents are stored.
-func (s *Syncer) takeTipSet(ctx context.Context, blocks []*types.FullBlock) error {
+// keepTipSet judges the blocks of a tipset in parallel and stores them; its parents are stored. The head stays.
+func (s *Syncer) keepTipSet(ctx context.Context, blocks []*types.FullBlock) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, b := range blocks {
 		g.Go(func() (err error) {
@@ -349,7 +367,13 @@ func (s *Syncer) takeTipSet(ctx context.Context, blocks []*types.FullBlock) erro
 					err = fmt.Errorf("validation of block %s panicked: %v", b.Cid(), r)
 				}
 			}()
-			return s.take(ctx, b)
+			if has, err := s.cfg.Chain.Has(ctx, types.NewTipSetKey(b.Cid())); err != nil || has {
+				return err
+			}
+			if err := s.waitForTime(ctx, b.Header); err != nil {
+				return err
+			}
+			return s.judgeOnce(ctx, b)
 		})
 	}
 	return g.Wait()

@@ -29,6 +29,8 @@ type model struct {
 	byBlock map[cid.Cid]*types.BlockHeader
 	head    *types.TipSet
 	order   []abi.ChainEpoch
+	// heads counts the heads that were considered.
+	heads int
 	// pin is the operator's checkpoint.
 	pin abi.ChainEpoch
 	// forgetful: it has no message of a block.
@@ -81,12 +83,18 @@ func (m *model) AssembleBlock(_ context.Context, b *types.BlockMsg) (*types.Full
 	return &types.FullBlock{Header: b.Header}, nil
 }
 
-func (m *model) AcceptFull(_ context.Context, b *types.FullBlock) (*types.TipSet, bool, error) {
-	h := b.Header
+func (m *model) KeepFull(_ context.Context, b *types.FullBlock) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.byBlock[h.Cid()] = h
-	m.order = append(m.order, h.Height)
+	m.byBlock[b.Cid()] = b.Header
+	m.order = append(m.order, b.Header.Height)
+	return nil
+}
+
+func (m *model) Follow(_ context.Context, h *types.BlockHeader) (*types.TipSet, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.heads++
 	ts, err := types.NewTipSet([]*types.BlockHeader{h})
 	if err == nil && h.Height > m.head.Height() {
 		m.head = ts
@@ -240,6 +248,42 @@ func TestCatchUpInOrder(t *testing.T) {
 	require.Equal(t, tip.Key(), ours.Head().Key())
 	for i, h := range ours.order {
 		require.EqualValues(t, i+1, h, "judged oldest first")
+	}
+}
+
+// The head follows a catch-up in strides, or every second where tipsets take long, and stands on all that was judged at
+// the end, also where the end is a failure.
+func TestTheHeadTrailsACatchUp(t *testing.T) {
+	const length = 200
+	for _, c := range []struct {
+		name    string
+		takes   time.Duration
+		bad     abi.ChainEpoch
+		heads   int
+		reaches abi.ChainEpoch
+	}{
+		{"fast", 0, 0, 4, length},
+		{"slow", 2 * time.Second, 0, length, length},
+		{"broken", 0, 70, 2, 69},
+		{"broken at once", 0, 1, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var tick func()
+			s, ours, theirs, genesis, sim := setup(t, func(b *types.FullBlock) error {
+				tick()
+				if b.Header.Height == c.bad {
+					return errors.New("cannot be judged")
+				}
+				return nil
+			})
+			tick = func() { sim.Advance(c.takes) }
+			chain := grow(t, genesis, length, "a")
+			theirs.add(chain...)
+			err := s.CatchUp(t.Context(), Target{Key: chain[length-1].Key(), Height: length})
+			require.Equal(t, c.bad > 0, err != nil, "%v", err)
+			require.Equal(t, c.heads, ours.heads)
+			require.Equal(t, c.reaches, ours.Head().Height())
+		})
 	}
 }
 

@@ -105,7 +105,7 @@ type collector struct {
 }
 
 func (c *collector) run(ctx context.Context) error {
-	if err := c.rotate(); err != nil {
+	if err := c.rotate(ctx); err != nil {
 		return err
 	}
 	head, err := CARHeader()
@@ -155,7 +155,7 @@ func (c *collector) run(ctx context.Context) error {
 }
 
 // rotate begins a new hot store and the log of what is written to it.
-func (c *collector) rotate() error {
+func (c *collector) rotate(ctx context.Context) error {
 	d := c.d
 	m := d.manifest()
 	name := d.newName(&m, "hot")
@@ -171,8 +171,14 @@ func (c *collector) rotate() error {
 	if err := fault.Point("collect/rotate"); err != nil {
 		return errors.Join(err, b.Close(), os.RemoveAll(d.path(name)))
 	}
+	d.syncing.Lock()
+	defer d.syncing.Unlock()
 	d.writing.Lock()
 	defer d.writing.Unlock()
+	// What waits belongs to the old store: in the new one it would outlive what it leads to.
+	if err := d.writeLate(ctx); err != nil {
+		return errors.Join(err, b.Close(), os.RemoveAll(d.path(name)))
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	// The manifest names the new store before the first block is in it.

@@ -26,6 +26,8 @@ type garden struct {
 	d     *Disk
 	nodes []cid.Cid
 	links map[cid.Cid][]cid.Cid
+	// lazy leaves every second growth to a later Sync.
+	lazy bool
 }
 
 // grow puts n nodes; each leads to some of the earlier ones.
@@ -41,6 +43,9 @@ func (h *garden) grow(t testing.TB, n int) (fresh []cid.Cid) {
 		c := put(t, h.d, fmt.Sprint("node ", h.r.Int64()), links...)
 		h.nodes, h.links[c] = append(h.nodes, c), links
 		fresh = append(fresh, c)
+	}
+	if !h.lazy || h.r.IntN(2) == 0 {
+		require.NoError(t, h.d.Sync(context.Background()))
 	}
 	return fresh
 }
@@ -97,6 +102,7 @@ func TestCollectKeepsWhatTheModelKeeps(t *testing.T) {
 	t.Logf("seed %d", seed)
 	for round := range uint64(4) {
 		h := newGarden(t, seed+round)
+		h.lazy = round%2 == 1
 		h.grow(t, 200)
 		for range 3 {
 			roots := []cid.Cid{h.nodes[h.r.IntN(len(h.nodes))], h.nodes[h.r.IntN(len(h.nodes))]}

@@ -28,12 +28,18 @@ import (
 // not name are what a crash left behind; [OpenDisk] removes them. So a crash at any moment leaves the parts of before or
 // those of after, and every block that either had.
 //
+// A block that was put waits in memory until [Disk.Sync], which whoever records something that names it (a head) must call
+// first: so a tipset, or a hundred of them, cost one wait for the disk.
+//
 // The manifest is store.json: {"hot": [...], "packs": [...], "import": {...}, "next": n}, names relative to the folder.
 type Disk struct {
 	dir string
 	// job is held by the one piece of housekeeping that may run: an import, a collection, a check.
 	job sync.Mutex
 
+	// late is what was put since the last Sync; syncing is held by the one Sync that may run, and taken before writing.
+	late    late
+	syncing sync.Mutex
 	// writing is held for reading by every write: whoever holds it for writing knows that no write is under way.
 	writing sync.RWMutex
 	// mu guards what follows; it is held for reading while a part is read.
@@ -197,7 +203,7 @@ func (d *Disk) newName(m *manifest, kind string) string {
 
 // Close flushes and releases the folder.
 func (d *Disk) Close() error {
-	var errs []error
+	errs := []error{d.Sync(context.Background())}
 	for _, h := range d.hot {
 		errs = append(errs, h.Close())
 	}
@@ -215,6 +221,9 @@ func (d *Disk) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 }
 
 func (d *Disk) get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if data, ok := d.late.get(c); ok {
+		return data, nil
+	}
 	for _, h := range d.hot {
 		if data, err := h.Get(ctx, c); !errors.Is(err, ErrNotFound) {
 			return data, err
@@ -230,6 +239,9 @@ func (d *Disk) get(ctx context.Context, c cid.Cid) ([]byte, error) {
 
 // Has tells whether a block is stored.
 func (d *Disk) Has(ctx context.Context, c cid.Cid) (bool, error) {
+	if _, ok := d.late.get(c); ok {
+		return true, nil
+	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	for _, h := range d.hot {
@@ -245,28 +257,34 @@ func (d *Disk) Has(ctx context.Context, c cid.Cid) (bool, error) {
 	return false, nil
 }
 
-// Put stores a block durably.
+// Put stores a block; it is durable after the next Sync.
 func (d *Disk) Put(ctx context.Context, c cid.Cid, data []byte) error {
-	d.writing.RLock()
-	defer d.writing.RUnlock()
-	if err := d.first().Put(ctx, c, data); err != nil {
+	b, err := blocks.NewBlockWithCid(data, c)
+	if err != nil {
 		return err
 	}
-	d.log.note(c)
+	return d.PutMany(ctx, []blocks.Block{b})
+}
+
+// PutMany stores blocks; they are durable after the next Sync.
+func (d *Disk) PutMany(ctx context.Context, blks []blocks.Block) error {
+	if err := d.Room(); err != nil {
+		return fmt.Errorf("write %d blocks: %w", len(blks), err)
+	}
+	if d.take(blks) {
+		return d.Sync(ctx)
+	}
 	return nil
 }
 
-// PutMany stores blocks durably, in one or few transactions.
-func (d *Disk) PutMany(ctx context.Context, blks []blocks.Block) error {
+func (d *Disk) take(blks []blocks.Block) (full bool) {
 	d.writing.RLock()
 	defer d.writing.RUnlock()
-	if err := d.first().PutMany(ctx, blks); err != nil {
-		return err
-	}
+	full = d.late.add(blks...)
 	for _, b := range blks {
 		d.log.note(b.Cid())
 	}
-	return nil
+	return full
 }
 
 // first is the hot store that takes writes; it changes only while nobody writes.
@@ -309,6 +327,9 @@ func (d *Disk) Size() int64 {
 func (d *Disk) Check(ctx context.Context) (int, error) {
 	d.job.Lock() // no part goes away before the end
 	defer d.job.Unlock()
+	if err := d.Sync(ctx); err != nil {
+		return 0, err
+	}
 	d.mu.RLock()
 	hot, packs := slices.Clone(d.hot), slices.Clone(d.packs)
 	d.mu.RUnlock()
