@@ -335,6 +335,51 @@ func TestRulesNoLooseTodos(t *testing.T) {
 	})
 }
 
+var (
+	failpoint = regexp.MustCompile(`fault\.Point\("([^"]+)"\)`)
+	// enumerated are the packages whose tests read the marks from the source and die at each.
+	enumerated = map[string]string{"messager": "messager/faults_test.go", "wallet": "cmd/venus-wallet/crash_test.go"}
+	// unbroken are the marks that no test breaks at, with the reason.
+	unbroken = map[string]string{
+		"exec/stateFlush": "a state that is not kept is computed again",
+		"sealer/remove":   "files that are gone are removed again without harm",
+		"collect/copy":    "the marks before and after it are broken at; a copy has no effect by itself",
+	}
+)
+
+// TestRulesFailpointsAreExercised: where something must be durable before something else is seen, a test breaks it there.
+func TestRulesFailpointsAreExercised(t *testing.T) {
+	marks, tests := map[string]string{}, ""
+	eachFile(t, func(path string, _ *token.FileSet, f *ast.File) {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(path, "_test.go") {
+			tests += string(b)
+			return
+		}
+		for _, m := range failpoint.FindAllStringSubmatch(string(b), -1) {
+			marks[m[1]] = path
+		}
+	})
+	if len(marks) < 30 {
+		t.Errorf("found only %d marks", len(marks))
+	}
+	for mark, path := range marks {
+		area, _, _ := strings.Cut(mark, "/")
+		if enumerated[area] == "" && unbroken[mark] == "" && !strings.Contains(tests, mark) {
+			t.Errorf("%s: no test breaks at the mark %q", path, mark)
+		}
+	}
+	for area, path := range enumerated {
+		b, err := os.ReadFile(path)
+		if err != nil || !bytes.Contains(b, []byte("range failpoints(t)")) {
+			t.Errorf("%s does not go through the marks of %s: %v", path, area, err)
+		}
+	}
+}
+
 var mdLink = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
 
 func TestRulesDocLinksResolve(t *testing.T) {
@@ -371,6 +416,24 @@ func TestRulesStoriesNameRealFunctions(t *testing.T) {
 		}
 		if !names[want] {
 			t.Errorf("ARCHITECTURE.md names %s, which does not exist", want)
+		}
+	}
+}
+
+// TestRulesLessonsNameRealTests keeps docs/lessons.md true: every `package.TestName` in it exists.
+func TestRulesLessonsNameRealTests(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("docs", "lessons.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := declaredNames(t)
+	refs := regexp.MustCompile("`([a-z][a-z0-9/-]*)\\.((?:Test|Fuzz|Benchmark)\\w+)`").FindAllStringSubmatch(string(b), -1)
+	if len(refs) < 40 {
+		t.Errorf("docs/lessons.md names %d tests: 16 holes and 24 complaints have one each", len(refs))
+	}
+	for _, m := range refs {
+		if !names[m[1]+"."+m[2]] {
+			t.Errorf("docs/lessons.md names %s.%s, which does not exist", m[1], m[2])
 		}
 	}
 }

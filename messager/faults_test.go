@@ -210,9 +210,26 @@ func slowFaults() []faultCase {
 		out = append(out,
 			faultCase{name: fmt.Sprintf("node takes %s for a call", late), epochs: 3, begin: func(p *play) func() { p.node.late = late; return nil }},
 			faultCase{name: fmt.Sprintf("wallet takes %s for a signature", late), epochs: 3, begin: func(p *play) func() { p.wallet.late = late; return nil }},
+			faultCase{name: fmt.Sprintf("database takes %s for a transaction", late), epochs: 3, begin: slowDatabase(late)},
+			faultCase{name: fmt.Sprintf("database takes %s for a transaction, two messagers", late), epochs: 3, messagers: 2, begin: slowDatabase(late)},
 		)
 	}
 	return out
+}
+
+// slowDatabase lets time pass at the begin of every transaction, save those that time itself brings: the renewal of leases.
+func slowDatabase(late time.Duration) func(*play) func() {
+	return func(p *play) func() {
+		passing := false
+		return fault.Arm("messager/begin", func() error {
+			if !passing {
+				passing = true
+				p.pass(late)
+				passing = false
+			}
+			return nil
+		})
+	}
 }
 
 // methodFaults break one call of the node at a time.

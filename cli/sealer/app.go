@@ -106,7 +106,7 @@ func initCommand(d Deps) *cli.Command {
 			&cli.StringFlag{Name: "node-url", Usage: "`ADDRESS` of venus, such as /ip4/127.0.0.1/tcp/3453", Destination: &o.NodeURL},
 			&cli.StringFlag{Name: "node-token", Usage: "`TOKEN` for venus, or @FILE", Sources: cli.EnvVars("VENUS_SEALER_NODE_TOKEN"), Destination: &o.NodeToken},
 			&cli.StringFlag{Name: "messager-url", Usage: "`ADDRESS` of venus-messager, such as http://127.0.0.1:39812/rpc/v0", Destination: &o.MessagerURL},
-			&cli.StringFlag{Name: "messager-token", Usage: "`TOKEN` for venus-messager, or @FILE", Sources: cli.EnvVars("VENUS_SEALER_MESSAGER_TOKEN"), Destination: &o.MessagerToken},
+			&cli.StringFlag{Name: "messager-token", Usage: "`TOKEN` for venus-messager, or @FILE; the node's when not given", Sources: cli.EnvVars("VENUS_SEALER_MESSAGER_TOKEN"), Destination: &o.MessagerToken},
 			&cli.StringFlag{Name: "wallet-name", Usage: "`NAME` of the wallet with the miner's keys in the messager", Destination: &o.WalletName},
 			&cli.StringFlag{Name: "gas-premium", Usage: "gas premium of the creation in `attoFIL`", Value: "0", Destination: &o.GasPremium},
 			&cli.StringFlag{Name: "miner-api", Usage: "`PORT or multiaddr` that run will listen on (default 2345)", Destination: &o.API},

@@ -160,6 +160,9 @@ func services(c *config.Config, o clisealer.InitOptions) error {
 	if c.Messager.Token, err = connect.Secret("messager-token", o.MessagerToken); err != nil {
 		return err
 	}
+	if c.Messager.Token == "" {
+		c.Messager.Token = c.Node.Token // both are venus-auth's
+	}
 	if o.API != "" {
 		c.API.ListenAddress = daemon.PortAlone(o.API)
 	}

@@ -60,3 +60,14 @@ func TestRequest(t *testing.T) {
 		require.ErrorContains(t, err, name)
 	}
 }
+
+// TestOneTokenIsEnough: node and messager know the same tokens, those of venus-auth.
+func TestOneTokenIsEnough(t *testing.T) {
+	owner, err := address.NewIDAddress(100)
+	require.NoError(t, err)
+	r, err := request(clisealer.InitOptions{
+		Owner: owner.String(), Network: "nerpa", MessagerURL: "http://1.2.3.4:39812/rpc/v0", NodeURL: "/ip4/1.2.3.4/tcp/3453", NodeToken: "one", GasPremium: "0",
+	})
+	require.NoError(t, err)
+	require.Equal(t, "one", r.Config.Messager.Token)
+}

@@ -409,28 +409,6 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// A wallet that is killed at a mark of a key's write or a signature's record starts again with the key whole or absent.
-func TestKilledDaemon(t *testing.T) {
-	for point, keys := range map[string]int{"wallet/keyWrite": 1, "wallet/keyRename": 2} {
-		t.Run(point, func(t *testing.T) {
-			w := newWorld(t)
-			w.start([]string{"VENUS_FAILPOINT=" + point + "=kill:2"})
-			w.ok("setpwd", "--password-file", w.file("pw"))
-			first := w.ok("new", "bls")
-			require.NotZero(t, w.run("", nil, "new", "bls").code)
-			_ = w.cmd.Wait()
-			w.cmd = nil
-			w.start(nil, "--password-file", w.file("pw"))
-			list := strings.Split(w.ok("list"), "\n")
-			require.Len(t, list, keys)
-			for _, a := range list {
-				w.ok("export", a)
-			}
-			require.Contains(t, list, first)
-		})
-	}
-}
-
 // The prompt shows stars, never the password; it asks twice and compares.
 func TestPromptOnATerminal(t *testing.T) {
 	w := newWorld(t)

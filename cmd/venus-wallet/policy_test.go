@@ -125,15 +125,6 @@ func TestBackupJourney(t *testing.T) {
 	other.fails("holds a wallet already", "restore", file, "--password-file", w.file("backup-canary"))
 	other.start(nil, "--password-file", w.file("wallet-canary"))
 	require.Equal(t, signature, other.ok("sign", "--type", "text", a, "00"))
-	other.stop()
-
-	third := newWorld(t)
-	r := third.run("", []string{"VENUS_FAILPOINT=wallet/restoreMove=kill:2"}, "restore", file, "--password-file", w.file("backup-canary"))
-	require.NotZero(t, r.code)
-	third.fails("was interrupted", "run")
-	third.ok("restore", file, "--password-file", w.file("backup-canary"))
-	third.start(nil, "--password-file", w.file("wallet-canary"))
-	require.Equal(t, a, third.ok("list"))
 }
 
 // TestMetricsTellNoSecrets: open to all who reach the port, with numbers and nothing else.

@@ -226,3 +226,39 @@ func FuzzReplay(f *testing.F) {
 		}
 	})
 }
+
+// TestCrashInPrune: a wallet that dies between the removal of two old segments has a whole log, goes on, and removes the rest
+// next time.
+func TestCrashInPrune(t *testing.T) {
+	dir := t.TempDir()
+	clk := clock.NewSim(time.Unix(1_600_000_000, 0))
+	l, err := open(dir, clk, 10)
+	require.NoError(t, err)
+	for h := range 6 {
+		clk.Advance(time.Hour)
+		require.NoError(t, l.Reserve(block(h+1, "x")))
+	}
+	passed := 0
+	disarm := fault.Arm("wallet/auditPrune", func() error {
+		if passed++; passed == 3 {
+			return fault.ErrInjected
+		}
+		return nil
+	})
+	n, err := l.Prune(clk.Now())
+	disarm()
+	require.ErrorIs(t, err, fault.ErrInjected)
+	require.Equal(t, 2, n)
+	require.NoError(t, l.Close())
+	_, err = Verify(dir)
+	require.NoError(t, err, "old segments that are still there are whole")
+	l, err = open(dir, clk, 10)
+	require.NoError(t, err)
+	defer l.Close()
+	require.Error(t, l.Reserve(block(1, "y")), "what is gone is remembered")
+	n, err = l.Prune(clk.Now())
+	require.NoError(t, err)
+	require.Positive(t, n)
+	_, err = Verify(dir)
+	require.NoError(t, err)
+}

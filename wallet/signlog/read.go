@@ -132,7 +132,7 @@ func firstRecord(dir string, segment int) (*Record, error) {
 }
 
 // Verify reads every segment and checks numbers and hashes from the first line to the last. Where the first segments
-// were removed because they were old, a later record tells so.
+// were removed because they were old, a later record tells so; after a crash it may tell of some that are still there.
 func Verify(dir string) (records uint64, err error) {
 	segments, err := listSegments(dir)
 	if err != nil {
@@ -140,19 +140,21 @@ func Verify(dir string) (records uint64, err error) {
 	}
 	var seq uint64
 	var prev string
-	var anchor *Pruned // what must be told of
+	var anchor *Pruned          // what must be told of
+	ends := map[uint64]string{} // the hash of each segment's last record, and of the last that is missing
 	first := true
 	for _, n := range segments {
 		err = eachRecord(dir, n, func(line []byte, r *Record) error {
 			if first && r.Seq > 1 {
 				seq, prev = r.Seq-1, r.Prev
 				anchor = &Pruned{Seq: seq, Hash: prev}
+				ends[seq] = prev
 			}
 			first = false
 			if r.Seq != seq+1 || r.Prev != prev {
 				return fmt.Errorf("record %d does not follow record %d", r.Seq, seq)
 			}
-			if anchor != nil && r.Pruned != nil && *r.Pruned == *anchor {
+			if anchor != nil && r.Pruned != nil && r.Pruned.Seq >= anchor.Seq && ends[r.Pruned.Seq] == r.Pruned.Hash {
 				anchor = nil
 			}
 			seq, prev = r.Seq, hashLine(line)
@@ -162,6 +164,7 @@ func Verify(dir string) (records uint64, err error) {
 		if err != nil {
 			return records, err
 		}
+		ends[seq] = prev
 	}
 	if anchor != nil {
 		return records, fmt.Errorf("records 1 to %d are missing, and no record tells that they were removed for their age", anchor.Seq)
