@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/filecoin-venus/venus/internal/memory"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -27,6 +28,7 @@ func BenchmarkCatchUp(b *testing.B) {
 }
 
 func catchUp(b *testing.B, payments int) {
+	memory.Relax()
 	const tipsets = 600
 	w, err := newWorld(b.Context(), 2*tipsets)
 	require.NoError(b, err)

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/filecoin-venus/venus/internal/memory"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -21,6 +22,7 @@ const (
 // senders, all signatures included, and executes them: from the blocks' coming
 // to the state that their children name. Winning proofs are the simulation's.
 func BenchmarkFullTipSet(b *testing.B) {
+	memory.Relax()
 	for _, kind := range []struct {
 		name string
 		of   func(i int) gscrypto.SigType

@@ -12,6 +12,7 @@ import (
 	"github.com/filecoin-venus/venus/cli/render"
 	clivenus "github.com/filecoin-venus/venus/cli/venus"
 	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/memory"
 	"github.com/filecoin-venus/venus/node"
 	"github.com/filecoin-venus/venus/snapshot"
 )
@@ -54,6 +55,7 @@ func runDaemon(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	memory.Relax()
 	p := render.From(cmd)
 	bar := newBar(p)
 	n, err := node.New(ctx, node.Options{

@@ -5,12 +5,15 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/filecoin-venus/venus/internal/memory"
 	"github.com/filecoin-venus/venus/internal/vectors"
 )
 
 // BenchmarkChainSteps replays the recorded chains, one core, roots compared
-// after every step. The figure is steps/s.
+// after every step, with the collector as the node has it. The figure is
+// steps/s.
 func BenchmarkChainSteps(b *testing.B) {
+	memory.Relax()
 	var all []*chainVector
 	for _, file := range vectors.Glob(b, "actors-v7/chain/*.json.gz") {
 		v := new(chainVector)
