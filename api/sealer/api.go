@@ -26,6 +26,7 @@ type Sealer interface {
 	Proofs
 	Actor
 	Sectors
+	SectorLife
 	Storage
 	Workers
 	Messages
@@ -71,12 +72,27 @@ type Sectors interface {
 	// PledgeSector starts a sector without deals and returns its number.
 	//perm:write
 	PledgeSector(ctx context.Context) (abi.SectorID, error)
+	// PledgeSectors starts sectors without deals: all of them, or none when there is no room for so many.
+	//perm:write
+	PledgeSectors(ctx context.Context, count int) ([]abi.SectorID, error)
+	// SectorsTarget returns how many sectors the sealer works towards by itself.
+	//perm:read
+	SectorsTarget(ctx context.Context) (SectorTarget, error)
+	// SectorsSetTarget makes the sealer pledge, atOnce at a time, until it has total sectors; 0 ends that.
+	//perm:admin
+	SectorsSetTarget(ctx context.Context, total, atOnce int) error
 	// SectorsList returns the numbers of all sectors.
 	//perm:read
 	SectorsList(ctx context.Context) ([]abi.SectorNumber, error)
 	// SectorsListInStates returns the numbers of the sectors in the named states.
 	//perm:read
 	SectorsListInStates(ctx context.Context, states []string) ([]abi.SectorNumber, error)
+	// SectorsPage returns sectors that a filter admits, by number, with what the chain knows of them.
+	//perm:read
+	SectorsPage(ctx context.Context, filter SectorFilter) (*SectorPage, error)
+	// SectorsUnknown returns the sectors that the chain has for the miner and this sealer does not know.
+	//perm:read
+	SectorsUnknown(ctx context.Context) ([]UnknownSector, error)
 	// SectorsSummary counts sectors by state.
 	//perm:read
 	SectorsSummary(ctx context.Context) (map[string]int, error)
@@ -92,6 +108,10 @@ type Sectors interface {
 	// SectorRetry takes a failed sector up again where it failed.
 	//perm:admin
 	SectorRetry(ctx context.Context, number abi.SectorNumber) error
+}
+
+// SectorLife is what becomes of sectors once they are sealed, or given up.
+type SectorLife interface {
 	// SectorRemove deletes the files of a sector that is not on the chain, or ended there.
 	//perm:admin
 	SectorRemove(ctx context.Context, number abi.SectorNumber) error
@@ -104,6 +124,24 @@ type Sectors interface {
 	// SectorTerminate ends a sector on the chain, at a fee, and removes it.
 	//perm:admin
 	SectorTerminate(ctx context.Context, number abi.SectorNumber) error
+	// SectorsTerminate ends sectors on the chain as SectorTerminate does: all of them, or none if one cannot be ended.
+	//perm:admin
+	SectorsTerminate(ctx context.Context, numbers []abi.SectorNumber) error
+	// SectorsExtend lets sectors live until an epoch and returns the ids of the messages.
+	//perm:admin
+	SectorsExtend(ctx context.Context, numbers []abi.SectorNumber, until abi.ChainEpoch) ([]string, error)
+	// SectorsCompact takes ended sectors out of partitions of a deadline and returns the id of the message.
+	//perm:admin
+	SectorsCompact(ctx context.Context, deadline uint64, partitions []uint64) (string, error)
+	// SectorsBatching shows which sectors wait to share a message, and by what rule.
+	//perm:read
+	SectorsBatching(ctx context.Context) ([]Batching, error)
+	// SectorsMessages returns the last messages that concern several sectors, newest first, at most limit.
+	//perm:read
+	SectorsMessages(ctx context.Context, limit int) ([]SharedMessage, error)
+	// SectorsFlush sends what waits of a kind (precommit, provecommit, terminate), however few they are.
+	//perm:admin
+	SectorsFlush(ctx context.Context, kind string) error
 }
 
 // Storage is where sector files lie.

@@ -31,6 +31,7 @@ type SealerProxy struct {
 		MessagerPushMessage func(p0 context.Context, p1 *types.Message, p2 abi.TokenAmount) (string, error)                           `perm:"admin" args:"msg,maxFee" doc:"MessagerPushMessage sends a message of the miner's wallet and returns its id."`
 		MessagerWaitMessage func(p0 context.Context, p1 string, p2 uint64) (*MessageStatus, error)                                    `perm:"read" args:"id,confidence" doc:"MessagerWaitMessage waits until a message is confidence epochs deep."`
 		PledgeSector        func(p0 context.Context) (abi.SectorID, error)                                                            `perm:"write" doc:"PledgeSector starts a sector without deals and returns its number."`
+		PledgeSectors       func(p0 context.Context, p1 int) ([]abi.SectorID, error)                                                  `perm:"write" args:"count" doc:"PledgeSectors starts sectors without deals: all of them, or none when there is no room for so many."`
 		ProvingDeadlines    func(p0 context.Context) ([]DeadlineInfo, error)                                                          `perm:"read" doc:"ProvingDeadlines returns all deadlines with what is proven of them."`
 		ProvingInfo         func(p0 context.Context) (*ProvingInfo, error)                                                            `perm:"read" doc:"ProvingInfo returns the current deadline and the miner's faults."`
 		SealingAbort        func(p0 context.Context, p1 string) error                                                                 `perm:"admin" args:"jobID" doc:"SealingAbort gives a running job up."`
@@ -41,10 +42,20 @@ type SealerProxy struct {
 		SectorRetry         func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRetry takes a failed sector up again where it failed."`
 		SectorTerminate     func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorTerminate ends a sector on the chain, at a fee, and removes it."`
 		SectorWhy           func(p0 context.Context, p1 abi.SectorNumber) (SectorWhy, error)                                          `perm:"read" args:"number" doc:"SectorWhy explains a sector: what it waits for, since when, what comes next and when, what the operator can do."`
+		SectorsBatching     func(p0 context.Context) ([]Batching, error)                                                              `perm:"read" doc:"SectorsBatching shows which sectors wait to share a message, and by what rule."`
+		SectorsCompact      func(p0 context.Context, p1 uint64, p2 []uint64) (string, error)                                          `perm:"admin" args:"deadline,partitions" doc:"SectorsCompact takes ended sectors out of partitions of a deadline and returns the id of the message."`
+		SectorsExtend       func(p0 context.Context, p1 []abi.SectorNumber, p2 abi.ChainEpoch) ([]string, error)                      `perm:"admin" args:"numbers,until" doc:"SectorsExtend lets sectors live until an epoch and returns the ids of the messages."`
+		SectorsFlush        func(p0 context.Context, p1 string) error                                                                 `perm:"admin" args:"kind" doc:"SectorsFlush sends what waits of a kind (precommit, provecommit, terminate), however few they are."`
 		SectorsList         func(p0 context.Context) ([]abi.SectorNumber, error)                                                      `perm:"read" doc:"SectorsList returns the numbers of all sectors."`
 		SectorsListInStates func(p0 context.Context, p1 []string) ([]abi.SectorNumber, error)                                         `perm:"read" args:"states" doc:"SectorsListInStates returns the numbers of the sectors in the named states."`
+		SectorsMessages     func(p0 context.Context, p1 int) ([]SharedMessage, error)                                                 `perm:"read" args:"limit" doc:"SectorsMessages returns the last messages that concern several sectors, newest first, at most limit."`
+		SectorsPage         func(p0 context.Context, p1 SectorFilter) (*SectorPage, error)                                            `perm:"read" args:"filter" doc:"SectorsPage returns sectors that a filter admits, by number, with what the chain knows of them."`
+		SectorsSetTarget    func(p0 context.Context, p1 int, p2 int) error                                                            `perm:"admin" args:"total,atOnce" doc:"SectorsSetTarget makes the sealer pledge, atOnce at a time, until it has total sectors; 0 ends that."`
 		SectorsStatus       func(p0 context.Context, p1 abi.SectorNumber, p2 bool) (SectorInfo, error)                                `perm:"read" args:"number,showOnChain" doc:"SectorsStatus returns the record of one sector, with what the chain knows when showOnChain."`
 		SectorsSummary      func(p0 context.Context) (map[string]int, error)                                                          `perm:"read" doc:"SectorsSummary counts sectors by state."`
+		SectorsTarget       func(p0 context.Context) (SectorTarget, error)                                                            `perm:"read" doc:"SectorsTarget returns how many sectors the sealer works towards by itself."`
+		SectorsTerminate    func(p0 context.Context, p1 []abi.SectorNumber) error                                                     `perm:"admin" args:"numbers" doc:"SectorsTerminate ends sectors on the chain as SectorTerminate does: all of them, or none if one cannot be ended."`
+		SectorsUnknown      func(p0 context.Context) ([]UnknownSector, error)                                                         `perm:"read" doc:"SectorsUnknown returns the sectors that the chain has for the miner and this sealer does not know."`
 		SectorsUpdate       func(p0 context.Context, p1 abi.SectorNumber, p2 string) error                                            `perm:"admin" args:"number,state" doc:"SectorsUpdate forces a sector into a state."`
 		Session             func(p0 context.Context) (string, error)                                                                  `perm:"read" doc:"Session returns an id that is new at every start of the program."`
 		Shutdown            func(p0 context.Context) error                                                                            `perm:"admin" doc:"Shutdown stops the program in good order."`
@@ -190,6 +201,14 @@ func (s *SealerProxy) PledgeSector(p0 context.Context) (r abi.SectorID, err erro
 	return s.Internal.PledgeSector(p0)
 }
 
+// PledgeSectors forwards to the function of the same name.
+func (s *SealerProxy) PledgeSectors(p0 context.Context, p1 int) (r []abi.SectorID, err error) {
+	if s.Internal.PledgeSectors == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.PledgeSectors(p0, p1)
+}
+
 // ProvingDeadlines forwards to the function of the same name.
 func (s *SealerProxy) ProvingDeadlines(p0 context.Context) (r []DeadlineInfo, err error) {
 	if s.Internal.ProvingDeadlines == nil {
@@ -270,6 +289,38 @@ func (s *SealerProxy) SectorWhy(p0 context.Context, p1 abi.SectorNumber) (r Sect
 	return s.Internal.SectorWhy(p0, p1)
 }
 
+// SectorsBatching forwards to the function of the same name.
+func (s *SealerProxy) SectorsBatching(p0 context.Context) (r []Batching, err error) {
+	if s.Internal.SectorsBatching == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.SectorsBatching(p0)
+}
+
+// SectorsCompact forwards to the function of the same name.
+func (s *SealerProxy) SectorsCompact(p0 context.Context, p1 uint64, p2 []uint64) (r string, err error) {
+	if s.Internal.SectorsCompact == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.SectorsCompact(p0, p1, p2)
+}
+
+// SectorsExtend forwards to the function of the same name.
+func (s *SealerProxy) SectorsExtend(p0 context.Context, p1 []abi.SectorNumber, p2 abi.ChainEpoch) (r []string, err error) {
+	if s.Internal.SectorsExtend == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.SectorsExtend(p0, p1, p2)
+}
+
+// SectorsFlush forwards to the function of the same name.
+func (s *SealerProxy) SectorsFlush(p0 context.Context, p1 string) error {
+	if s.Internal.SectorsFlush == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.SectorsFlush(p0, p1)
+}
+
 // SectorsList forwards to the function of the same name.
 func (s *SealerProxy) SectorsList(p0 context.Context) (r []abi.SectorNumber, err error) {
 	if s.Internal.SectorsList == nil {
@@ -286,6 +337,30 @@ func (s *SealerProxy) SectorsListInStates(p0 context.Context, p1 []string) (r []
 	return s.Internal.SectorsListInStates(p0, p1)
 }
 
+// SectorsMessages forwards to the function of the same name.
+func (s *SealerProxy) SectorsMessages(p0 context.Context, p1 int) (r []SharedMessage, err error) {
+	if s.Internal.SectorsMessages == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.SectorsMessages(p0, p1)
+}
+
+// SectorsPage forwards to the function of the same name.
+func (s *SealerProxy) SectorsPage(p0 context.Context, p1 SectorFilter) (r *SectorPage, err error) {
+	if s.Internal.SectorsPage == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.SectorsPage(p0, p1)
+}
+
+// SectorsSetTarget forwards to the function of the same name.
+func (s *SealerProxy) SectorsSetTarget(p0 context.Context, p1 int, p2 int) error {
+	if s.Internal.SectorsSetTarget == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.SectorsSetTarget(p0, p1, p2)
+}
+
 // SectorsStatus forwards to the function of the same name.
 func (s *SealerProxy) SectorsStatus(p0 context.Context, p1 abi.SectorNumber, p2 bool) (r SectorInfo, err error) {
 	if s.Internal.SectorsStatus == nil {
@@ -300,6 +375,30 @@ func (s *SealerProxy) SectorsSummary(p0 context.Context) (r map[string]int, err 
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.SectorsSummary(p0)
+}
+
+// SectorsTarget forwards to the function of the same name.
+func (s *SealerProxy) SectorsTarget(p0 context.Context) (r SectorTarget, err error) {
+	if s.Internal.SectorsTarget == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.SectorsTarget(p0)
+}
+
+// SectorsTerminate forwards to the function of the same name.
+func (s *SealerProxy) SectorsTerminate(p0 context.Context, p1 []abi.SectorNumber) error {
+	if s.Internal.SectorsTerminate == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.SectorsTerminate(p0, p1)
+}
+
+// SectorsUnknown forwards to the function of the same name.
+func (s *SealerProxy) SectorsUnknown(p0 context.Context) (r []UnknownSector, err error) {
+	if s.Internal.SectorsUnknown == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.SectorsUnknown(p0)
 }
 
 // SectorsUpdate forwards to the function of the same name.

@@ -93,6 +93,102 @@ type SectorWhy struct {
 // SectorOption is a command that the operator can give, and what comes of it.
 type SectorOption struct{ Do, Then string }
 
+// SectorFilter chooses sectors. What is zero does not choose. Removed sectors are left out unless they are asked for.
+type SectorFilter struct {
+	States        []string
+	Deadline      *uint64        // only sectors that are proven in this deadline
+	ExpireBefore  abi.ChainEpoch // only live sectors that end before this epoch
+	Faulty        bool           // only sectors that the chain counts as faulty
+	Trouble       bool           // only sectors that wait for the operator or failed
+	Offset, Limit int            // Limit 0 is 1000; more is not given
+	ShowRemoved   bool
+	LocalOnly     bool // do not ask the node; the chain's fields stay empty
+}
+
+// SectorPage is a part of the sectors that a filter admits.
+type SectorPage struct {
+	Sectors    []SectorRow
+	Total      int // that the filter admits
+	Epoch      abi.ChainEpoch
+	BlockDelay time.Duration
+}
+
+// SectorRow is a sector in a list. The fields from OnChain on are the chain's.
+type SectorRow struct {
+	SectorID  abi.SectorNumber
+	State     string
+	CreatedAt time.Time
+	Since     time.Time // of the state
+	Retries   int
+	Parked    bool   // waits for the operator
+	LastErr   string // of a sector in trouble, its first line
+
+	OnChain    bool
+	Live       bool // must be proven
+	Active     bool // has power
+	Faulty     bool
+	Recovering bool
+	Deadline   uint64
+	Partition  uint64
+	Activation abi.ChainEpoch
+	Expiration abi.ChainEpoch
+	Pledge     abi.TokenAmount
+	DealWeight abi.DealWeight
+	Deals      int
+}
+
+// UnknownSector is a sector of the chain that this sealer does not know.
+type UnknownSector struct {
+	SectorID   abi.SectorNumber
+	Live       bool
+	Faulty     bool
+	Deadline   uint64
+	Partition  uint64
+	Expiration abi.ChainEpoch
+}
+
+// SectorTarget is how many sectors the sealer works towards, and how far it is. Total 0 is no target.
+type SectorTarget struct {
+	Total   int
+	AtOnce  int
+	Have    int // proven or under way
+	Sealing int // under way
+}
+
+// Batching is the rule by which sectors share a message of a kind, and who waits. Above and BaseFee are attoFIL per
+// unit of gas; below Above sectors go alone.
+type Batching struct {
+	Kind     string // precommit, provecommit, terminate
+	On       bool
+	Min, Max int
+	MaxWait  time.Duration
+	Slack    abi.ChainEpoch
+	Above    abi.TokenAmount
+	BaseFee  abi.TokenAmount
+	Waiting  []BatchMember
+}
+
+// BatchMember is a sector that waits to share a message. Limit is the epoch after which the chain does not take it, 0 for none.
+type BatchMember struct {
+	Number abi.SectorNumber
+	Since  time.Time
+	Limit  abi.ChainEpoch
+}
+
+// SharedMessage is a message that concerns several sectors. ID is the messager's.
+type SharedMessage struct {
+	ID      string
+	Kind    string
+	State   string // intended, pushed, landed, dropped
+	Sectors []abi.SectorNumber
+	Value   abi.TokenAmount
+	Why     string
+	Created time.Time
+	Ended   time.Time
+	Exit    int64
+	Error   string
+}
+
 // Balance is an address with what it holds, in attoFIL.
 type Balance struct {
 	Address address.Address

@@ -85,16 +85,16 @@ func TestInfoVariants(t *testing.T) {
 }
 
 func TestSectorsList(t *testing.T) {
-	rows := []row{
-		{SectorInfo: sealerapi.SectorInfo{SectorID: 1, State: "Proving", Active: true, Expiration: 220}, OnChain: true},
-		{SectorInfo: sealerapi.SectorInfo{SectorID: 2, State: "PreCommitFailed", Retries: 3, LastErr: "no funds\nmore"}},
-	}
+	page := &sealerapi.SectorPage{Epoch: 100, BlockDelay: 30 * time.Second, Total: 2, Sectors: []sealerapi.SectorRow{
+		{SectorID: 1, State: "Proving", Active: true, Expiration: 220, OnChain: true, Deadline: 3},
+		{SectorID: 2, State: "PreCommitFailed", Retries: 3, LastErr: "no funds"},
+	}}
 	var out bytes.Buffer
-	printSectors(render.New(&out, &out), rows, guideInfo(t), false)
+	printSectors(render.New(&out, &out), page, columns()[:8])
 	lines := strings.Split(strings.TrimRight(out.String(), "\n"), "\n")
-	require.Equal(t, []string{"ID", "State", "OnChain", "Active", "Expiration", "Deals", "Error"}, strings.Fields(lines[0]))
-	require.Equal(t, []string{"1", "Proving", "YES", "YES", "220", "(in", "1", "hour)", "CC"}, strings.Fields(lines[1]))
-	require.Equal(t, []string{"2", "PreCommitFailed", "NO", "NO", "n/a", "CC", "no", "funds"}, strings.Fields(lines[2]))
+	require.Equal(t, []string{"ID", "State", "OnChain", "Active", "Expiration", "Deals", "Error", "Deadline"}, strings.Fields(lines[0]))
+	require.Equal(t, []string{"1", "Proving", "YES", "YES", "220", "(in", "1", "hour)", "CC", "3"}, strings.Fields(lines[1]))
+	require.Equal(t, []string{"2", "PreCommitFailed", "NO", "NO", "n/a", "CC", "no", "funds", "n/a"}, strings.Fields(lines[2]))
 }
 
 // run executes the command tree without a sealer.

@@ -3,10 +3,8 @@ package sealer
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
-	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/ipfs/go-cid"
 	"github.com/urfave/cli/v3"
@@ -21,16 +19,9 @@ func now() time.Time { return clock.Real().Now() }
 
 func sectorsCommand(d Deps) *cli.Command {
 	return &cli.Command{Name: "sectors", Usage: "seal and look at sectors", Commands: []*cli.Command{
-		{Name: "pledge", Usage: "start a sector without deals", Flags: []cli.Flag{
-			&cli.IntFlag{Name: "count", Usage: "start `N` sectors", Value: 1},
-		}, Action: action(d, pledge)},
-		{Name: "list", Usage: "list sectors", Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "fast", Usage: "leave out what the chain knows"},
-			&cli.StringFlag{Name: "states", Usage: "only `STATES`, separated by commas"},
-			&cli.IntFlag{Name: "limit", Usage: "at most `N` sectors", Value: 1000},
-			&cli.IntFlag{Name: "offset", Usage: "leave out the first `N`"},
-			&cli.BoolFlag{Name: "seal-time", Usage: "show how long ago sealing began"},
-		}, Action: action(d, listSectors)},
+		pledgeCommand(d),
+		listCommand(d),
+		{Name: "unknown", Usage: "sectors that the chain has for the miner and this sealer does not know", Action: action(d, unknownSectors)},
 		{Name: "status", Usage: "all that is known of a sector", ArgsUsage: "NUMBER", Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "log", Usage: "show its event log"},
 			&cli.BoolFlag{Name: "on-chain-info", Usage: "show what the chain knows"},
@@ -47,13 +38,7 @@ func sectorsCommand(d Deps) *cli.Command {
 			p.Note("sector %d is tried again", n)
 			return nil
 		})},
-		{Name: "remove", Usage: "delete the files of a sector that the chain does not want proven", ArgsUsage: "NUMBER", Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "really-do-it", Usage: "confirm"},
-			&cli.BoolFlag{Name: "abandon", Usage: "also if a deposit is lost by it"},
-		}, Action: action(d, removeSector)},
-		{Name: "redo", Usage: "make the files of a proven sector anew, from the ticket it was sealed with", ArgsUsage: "NUMBER", Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "really-do-it", Usage: "confirm"},
-		}, Action: action(d, redoSector)},
+		removeCommand(d), redoCommand(d), terminateCommand(d), extendCommand(d), compactCommand(d), batchingCommand(d),
 		{Name: "update-state", Usage: "force a sector into a state", ArgsUsage: "NUMBER STATE", Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "really-do-it", Usage: "confirm"},
 		}, Action: action(d, updateState)},
@@ -65,22 +50,6 @@ func sectorsCommand(d Deps) *cli.Command {
 			return p.Result(m, func() { printSummary(p, m) })
 		})},
 	}}
-}
-
-func pledge(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-	var made []abi.SectorID
-	for range max(cmd.Int("count"), 1) {
-		id, err := c.PledgeSector(ctx)
-		if err != nil {
-			return err
-		}
-		made = append(made, id)
-	}
-	return p.Result(made, func() {
-		for _, id := range made {
-			p.Line("Created CC sector:  %d", id.Number)
-		}
-	})
 }
 
 func updateState(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
@@ -99,136 +68,6 @@ func updateState(ctx context.Context, cmd *cli.Command, c *client, p *render.Pri
 	}
 	p.Note("sector %d is in state %s", n, cmd.Args().Get(1))
 	return nil
-}
-
-func removeSector(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-	n, err := oneNumber(cmd)
-	if err != nil {
-		return err
-	}
-	if !cmd.Bool("really-do-it") {
-		return render.Usage("this deletes the files of sector %d; pass --really-do-it", n)
-	}
-	remove := c.SectorRemove
-	if cmd.Bool("abandon") {
-		remove = c.SectorAbandon
-	}
-	if err := remove(ctx, n); err != nil {
-		return err
-	}
-	p.Note("the files of sector %d are being deleted; see 'sectors why %d'", n, n)
-	return nil
-}
-
-func redoSector(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-	n, err := oneNumber(cmd)
-	if err != nil {
-		return err
-	}
-	if !cmd.Bool("really-do-it") {
-		return render.Usage("this deletes what is left of the files of sector %d and seals it again, which takes as long as sealing; pass --really-do-it", n)
-	}
-	if err := c.SectorRedo(ctx, n); err != nil {
-		return err
-	}
-	p.Note("sector %d is sealed again from its old ticket; see 'sectors why %d'", n, n)
-	return nil
-}
-
-// row is a line of sectors list.
-type row struct {
-	sealerapi.SectorInfo
-	OnChain bool
-}
-
-func listSectors(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-	var (
-		numbers []abi.SectorNumber
-		err     error
-	)
-	if s := cmd.String("states"); s != "" {
-		numbers, err = c.SectorsListInStates(ctx, strings.Split(s, ","))
-	} else {
-		numbers, err = c.SectorsList(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	total := len(numbers)
-	numbers = numbers[min(cmd.Int("offset"), len(numbers)):]
-	numbers = numbers[:min(cmd.Int("limit"), len(numbers))]
-	rows := make([]row, 0, len(numbers))
-	for _, n := range numbers {
-		st, err := c.SectorsStatus(ctx, n, !cmd.Bool("fast"))
-		if err != nil {
-			return err
-		}
-		st.Log = nil
-		onChain := st.Activation > 0 || st.Expiration > 0
-		rows = append(rows, row{SectorInfo: st, OnChain: onChain})
-	}
-	var info *sealerapi.Info
-	if !cmd.Bool("fast") {
-		if info, err = c.Info(ctx); err != nil {
-			return err
-		}
-	}
-	return p.Result(rows, func() {
-		printSectors(p, rows, info, cmd.Bool("seal-time"))
-		if len(rows) < total {
-			p.Note("%d of %d sectors shown; see --offset and --limit", len(rows), total)
-		}
-	})
-}
-
-func printSectors(p *render.Printer, rows []row, info *sealerapi.Info, sealTime bool) {
-	titles := []string{"ID", "State"}
-	if info != nil {
-		titles = append(titles, "OnChain", "Active", "Expiration")
-	}
-	if sealTime {
-		titles = append(titles, "SealTime")
-	}
-	titles = append(titles, "Deals")
-	if info != nil {
-		titles = append(titles, "Error")
-	}
-	t := render.NewTable(titles...)
-	for _, r := range rows {
-		cells := []any{sectorName(r.SectorID), stateText(p, r.State)}
-		if info != nil {
-			exp := "n/a"
-			if r.OnChain {
-				exp = render.Epoch(r.Expiration, info.Epoch, info.BlockDelay)
-			}
-			cells = append(cells, yesNo(r.OnChain), yesNo(r.Active), exp)
-		}
-		if sealTime {
-			cells = append(cells, render.Span(now().Sub(r.CreatedAt)))
-		}
-		cells = append(cells, deals(r.Deals))
-		if info != nil {
-			cells = append(cells, shortError(r.SectorInfo))
-		}
-		t.Row(cells...)
-	}
-	p.Table(t)
-}
-
-func deals(d []abi.DealID) string {
-	if len(d) == 0 {
-		return "CC"
-	}
-	return fmt.Sprint(len(d))
-}
-
-// shortError is the first line of a sector's trouble, if it is in trouble now.
-func shortError(s sealerapi.SectorInfo) string {
-	if s.Retries == 0 && orderOf(s.State) <= len(stateOrder) {
-		return ""
-	}
-	line, _, _ := strings.Cut(s.LastErr, "\n")
-	return line
 }
 
 func sectorStatus(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {

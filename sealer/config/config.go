@@ -81,7 +81,27 @@ type Sealing struct {
 	LeaseTerm         string   `toml:"LeaseTerm" comment:"a worker that is silent for so long loses its task"`
 	LifetimeEpochs    int64    `toml:"LifetimeEpochs" comment:"life of a new sector, 0 = as long as the chain allows"`
 	ParentCache       string   `toml:"ParentCache" comment:"folder of parent caches; needed above 8 MiB sectors"`
-	Proofs            string   `toml:"Proofs" comment:"how proofs are made: trapdoor or crs (parameter files); empty = trapdoor on private networks, crs elsewhere"`
+	Batching
+	Proofs string `toml:"Proofs" comment:"how proofs are made: trapdoor or crs (parameter files); empty = trapdoor on private networks, crs elsewhere"`
+}
+
+// Batching says when sectors share messages. Where the base fee is lower than the
+// Above, messages of their own are cheaper, and nobody waits.
+type Batching struct {
+	BatchPreCommits            bool   `toml:"BatchPreCommits" comment:"let sectors share pre-commit messages when that is cheaper"`
+	MinPreCommitBatch          int    `toml:"MinPreCommitBatch"`
+	MaxPreCommitBatch          int    `toml:"MaxPreCommitBatch" comment:"at most 256"`
+	PreCommitBatchWait         string `toml:"PreCommitBatchWait" comment:"longest wait for company"`
+	PreCommitBatchSlack        string `toml:"PreCommitBatchSlack" comment:"a ticket that is good for no longer ends the wait"`
+	BatchPreCommitAboveBaseFee string `toml:"BatchPreCommitAboveBaseFee" comment:"base fee from which sharing is cheaper: 0.25 nFIL by the actors' own fee"`
+	AggregateCommits           bool   `toml:"AggregateCommits" comment:"aggregate proofs when that is cheaper; public networks need the file v28-fil-inner-product-v1.srs for it"`
+	MinCommitBatch             int    `toml:"MinCommitBatch" comment:"at least 4"`
+	MaxCommitBatch             int    `toml:"MaxCommitBatch" comment:"at most 819"`
+	CommitBatchWait            string `toml:"CommitBatchWait"`
+	CommitBatchSlack           string `toml:"CommitBatchSlack" comment:"a pre-commit that is good for no longer ends the wait"`
+	AggregateAboveBaseFee      string `toml:"AggregateAboveBaseFee"`
+	TerminateBatchMax          int    `toml:"TerminateBatchMax"`
+	TerminateBatchWait         string `toml:"TerminateBatchWait"`
 }
 
 // Proving are the settings of window proofs.
@@ -97,6 +117,7 @@ type Fees struct {
 	MaxPreCommitGasFee  string `toml:"MaxPreCommitGasFee"`
 	MaxCommitGasFee     string `toml:"MaxCommitGasFee"`
 	MaxWindowPoStGasFee string `toml:"MaxWindowPoStGasFee"`
+	MaxTerminateGasFee  string `toml:"MaxTerminateGasFee" comment:"also for extensions and compactions"`
 }
 
 // Addresses pay before the worker does.
@@ -108,12 +129,16 @@ type Addresses struct {
 // Default is the configuration before any choice.
 func Default() Config {
 	return Config{
-		API:       API{ListenAddress: "/ip4/127.0.0.1/tcp/2345/http"},
-		Network:   Network{Name: "mainnet"},
-		Node:      Service{URL: "/ip4/127.0.0.1/tcp/3453"},
-		Sealing:   Sealing{LeaseTerm: "30s", Tasks: taskNames()},
+		API:     API{ListenAddress: "/ip4/127.0.0.1/tcp/2345/http"},
+		Network: Network{Name: "mainnet"},
+		Node:    Service{URL: "/ip4/127.0.0.1/tcp/3453"},
+		Sealing: Sealing{LeaseTerm: "30s", Tasks: taskNames(), Batching: Batching{
+			BatchPreCommits: true, MinPreCommitBatch: 2, MaxPreCommitBatch: 256, PreCommitBatchWait: "24h", PreCommitBatchSlack: "3h", BatchPreCommitAboveBaseFee: "0.25 nFIL",
+			AggregateCommits: true, MinCommitBatch: 4, MaxCommitBatch: 819, CommitBatchWait: "24h", CommitBatchSlack: "1h", AggregateAboveBaseFee: "0.25 nFIL",
+			TerminateBatchMax: 100, TerminateBatchWait: "5m",
+		}},
 		Proving:   Proving{MaxPartitionsPerMessage: 10, CheckTimeout: "30s", ParallelChecks: 32},
-		Fees:      Fees{MaxPreCommitGasFee: "0.025", MaxCommitGasFee: "0.05", MaxWindowPoStGasFee: "5"},
+		Fees:      Fees{MaxPreCommitGasFee: "0.025", MaxCommitGasFee: "0.05", MaxWindowPoStGasFee: "5", MaxTerminateGasFee: "0.5"},
 		Addresses: Addresses{PreCommitControl: []string{}, CommitControl: []string{}},
 		DB:        db.Config{Type: "sqlite"},
 	}
@@ -191,6 +216,49 @@ func Policy(n params.Network) sector.Policy {
 	return p
 }
 
+// Rules are the rules by which sectors share messages, by kind.
+func (b Batching) Rules(n params.Network) (map[sector.Kind]sector.BatchRule, error) {
+	out := map[sector.Kind]sector.BatchRule{}
+	for _, x := range []struct {
+		kind               sector.Kind
+		name               string
+		least, most        int
+		min, max           int
+		wait, slack, above string
+		on                 bool
+	}{
+		{sector.KindPreCommit, "PreCommitBatch", 2, 256, b.MinPreCommitBatch, b.MaxPreCommitBatch, b.PreCommitBatchWait, b.PreCommitBatchSlack, b.BatchPreCommitAboveBaseFee, b.BatchPreCommits},
+		{sector.KindCommit, "CommitBatch", 4, 819, b.MinCommitBatch, b.MaxCommitBatch, b.CommitBatchWait, b.CommitBatchSlack, b.AggregateAboveBaseFee, b.AggregateCommits},
+		{sector.KindTerminate, "TerminateBatch", 1, 3000, 1, b.TerminateBatchMax, b.TerminateBatchWait, "", "", true},
+	} {
+		if !x.on {
+			continue
+		}
+		if x.min < x.least || x.max > x.most || x.min > x.max {
+			return nil, fmt.Errorf("Sealing: Min%s = %d and Max%s = %d: want %d <= min <= max <= %d", x.name, x.min, x.name, x.max, x.least, x.most)
+		}
+		r := sector.BatchRule{Min: x.min, Max: x.max}
+		var err error
+		if r.MaxWait, err = Span("Sealing."+x.name+"Wait", x.wait, time.Hour); err != nil {
+			return nil, err
+		}
+		slack, err := Span("Sealing."+x.name+"Slack", x.slack, time.Hour)
+		if err != nil {
+			return nil, err
+		}
+		r.Slack = abi.ChainEpoch(slack / n.BlockDelay)
+		if x.above != "" {
+			fee, err := types.ParseFIL(x.above)
+			if err != nil {
+				return nil, fmt.Errorf("Sealing: base fee from which %s messages are shared: %w", x.kind, err)
+			}
+			r.Above = fee.Atto()
+		}
+		out[x.kind] = r
+	}
+	return out, nil
+}
+
 // Confidence is how deep a message must lie to count as landed.
 func Confidence(n params.Network) int64 {
 	if n.Devnet {
@@ -239,6 +307,7 @@ func (f Fees) MaxFees() (map[sector.Kind]abi.TokenAmount, error) {
 	for kind, text := range map[sector.Kind]string{
 		sector.KindPreCommit: f.MaxPreCommitGasFee, sector.KindCommit: f.MaxCommitGasFee,
 		sector.KindWindowPoSt: f.MaxWindowPoStGasFee, sector.KindRecover: f.MaxWindowPoStGasFee, sector.KindFault: f.MaxWindowPoStGasFee,
+		sector.KindTerminate: f.MaxTerminateGasFee, sector.KindExtend: f.MaxTerminateGasFee, sector.KindCompact: f.MaxTerminateGasFee,
 	} {
 		if text == "" {
 			continue

@@ -64,32 +64,46 @@ func (d *DB) TakeNumber(ctx context.Context, atLeast abi.SectorNumber) (abi.Sect
 // SaveSector stores a transition. An unchanged record may be saved to add to
 // the log or the artifacts.
 func (d *DB) SaveSector(ctx context.Context, c Change) error {
-	rec, err := json.Marshal(c.Record)
-	if err != nil {
-		return fmt.Errorf("encode sector %d: %w", c.Record.Number, err)
-	}
-	n := uint64(c.Record.Number)
+	return d.tx(ctx, func(t *sql.Tx) error { return saveSector(ctx, t, c) })
+}
+
+// SaveSectors stores the transitions of several sectors: all or nothing.
+func (d *DB) SaveSectors(ctx context.Context, changes []Change) error {
 	return d.tx(ctx, func(t *sql.Tx) error {
-		err := put(ctx, t, "sectors", "number = ?", []any{n}, "number, state, record, updated", n, string(c.Record.State), rec, c.Record.UpdatedAt.UnixMilli())
-		if err != nil {
-			return err
-		}
-		if err := addLog(ctx, t, n, c.Log); err != nil {
-			return err
-		}
-		for kind, data := range c.Artifacts {
-			if len(data) == 0 {
-				if _, err := t.ExecContext(ctx, "DELETE FROM artifacts WHERE number = ? AND kind = ?", n, kind); err != nil {
-					return fmt.Errorf("delete artifact: %w", err)
-				}
-				continue
-			}
-			if err := put(ctx, t, "artifacts", "number = ? AND kind = ?", []any{n, kind}, "number, kind, data", n, kind, data); err != nil {
+		for _, c := range changes {
+			if err := saveSector(ctx, t, c); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+func saveSector(ctx context.Context, t *sql.Tx, c Change) error {
+	rec, err := json.Marshal(c.Record)
+	if err != nil {
+		return fmt.Errorf("encode sector %d: %w", c.Record.Number, err)
+	}
+	n := uint64(c.Record.Number)
+	err = put(ctx, t, "sectors", "number = ?", []any{n}, "number, state, record, updated", n, string(c.Record.State), rec, c.Record.UpdatedAt.UnixMilli())
+	if err != nil {
+		return err
+	}
+	if err := addLog(ctx, t, n, c.Log); err != nil {
+		return err
+	}
+	for kind, data := range c.Artifacts {
+		if len(data) == 0 {
+			if _, err := t.ExecContext(ctx, "DELETE FROM artifacts WHERE number = ? AND kind = ?", n, kind); err != nil {
+				return fmt.Errorf("delete artifact: %w", err)
+			}
+			continue
+		}
+		if err := put(ctx, t, "artifacts", "number = ? AND kind = ?", []any{n, kind}, "number, kind, data", n, kind, data); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func addLog(ctx context.Context, t *sql.Tx, n uint64, log []LogEntry) error {

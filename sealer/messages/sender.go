@@ -59,6 +59,7 @@ type Chain interface {
 	StateMinerInfo(ctx context.Context, miner address.Address, tsk types.TipSetKey) (node.MinerInfo, error)
 	StateAccountKey(ctx context.Context, addr address.Address, tsk types.TipSetKey) (address.Address, error)
 	WalletBalance(ctx context.Context, addr address.Address) (abi.TokenAmount, error)
+	StateCall(ctx context.Context, msg *types.Message, tsk types.TipSetKey) (*node.InvocResult, error)
 }
 
 // Config tells for whom and with whose money messages are sent.
@@ -95,6 +96,8 @@ type Request struct {
 	Expire abi.ChainEpoch
 	// Attempt rotates the senders of window proofs when one seems stuck; it counts from 1.
 	Attempt int
+	// Sectors share the message: it may cost as much as that many of their own. 0 counts as 1.
+	Sectors int
 }
 
 // Push sends a message. It returns the value that goes with it: that of the
@@ -106,8 +109,8 @@ func (s *Sender) Push(ctx context.Context, r Request) (abi.TokenAmount, error) {
 		}
 		return big.Zero(), err
 	}
-	fee := s.cfg.MaxFee[r.Kind]
-	from, err := s.choose(ctx, r, big.Add(r.Value, orZero(fee)))
+	fee := big.Mul(orZero(s.cfg.MaxFee[r.Kind]), big.NewInt(int64(max(r.Sectors, 1))))
+	from, err := s.choose(ctx, r, big.Add(r.Value, fee))
 	if err != nil {
 		return big.Zero(), err
 	}
@@ -115,11 +118,48 @@ func (s *Sender) Push(ctx context.Context, r Request) (abi.TokenAmount, error) {
 		To: s.cfg.Miner, From: from, Value: r.Value, Method: r.Method, Params: r.Params,
 		GasFeeCap: big.Zero(), GasPremium: big.Zero(),
 	}
-	meta := &messager.MsgMeta{ExpireEpoch: r.Expire, MaxFee: orZero(fee), MaxFeeCap: big.Zero()}
+	meta := &messager.MsgMeta{ExpireEpoch: r.Expire, MaxFee: fee, MaxFeeCap: big.Zero()}
 	if _, err := s.msgs.PushMessageWithId(ctx, r.ID, msg, meta, s.cfg.Wallet); err != nil {
 		return big.Zero(), fmt.Errorf("push %s message %s: %w", r.Kind, r.ID, err)
 	}
 	return r.Value, nil
+}
+
+// Refusal is the chain's word that a message would do nothing.
+type Refusal struct {
+	Exit exitcode.ExitCode
+	Text string
+}
+
+func (r *Refusal) Error() string {
+	if r.Text == "" {
+		return fmt.Sprintf("exit code %d", r.Exit)
+	}
+	return fmt.Sprintf("exit code %d: %s", r.Exit, r.Text)
+}
+
+// Try runs a message on the head's state, from the worker, without sending it.
+// It returns a Refusal if it would fail for another reason than a want of funds,
+// which is judged when it is pushed.
+func (s *Sender) Try(ctx context.Context, r Request) error {
+	info, err := s.chain.StateMinerInfo(ctx, s.cfg.Miner, types.EmptyTSK)
+	if err != nil {
+		return fmt.Errorf("read miner %s: %w", s.cfg.Miner, err)
+	}
+	res, err := s.chain.StateCall(ctx, &types.Message{
+		To: s.cfg.Miner, From: info.Worker, Value: orZero(r.Value), Method: r.Method, Params: r.Params, GasFeeCap: big.Zero(), GasPremium: big.Zero(),
+	}, types.EmptyTSK)
+	if err != nil {
+		return fmt.Errorf("try the %s message: %w", r.Kind, err)
+	}
+	if res == nil || res.MsgRct == nil {
+		return fmt.Errorf("try the %s message: the node answered without a receipt", r.Kind)
+	}
+	switch res.MsgRct.ExitCode {
+	case exitcode.Ok, exitcode.SysErrInsufficientFunds, exitcode.ErrInsufficientFunds:
+		return nil
+	}
+	return &Refusal{Exit: res.MsgRct.ExitCode, Text: res.Error}
 }
 
 // Known returns the message that was pushed under an id, nil when none was.

@@ -34,6 +34,14 @@ type purse struct {
 	controls []address.Address
 	balance  map[address.Address]int64 // FIL
 	keys     map[address.Address]bool
+	call     *exitcode.ExitCode // of every StateCall, nil for none
+}
+
+func (p *purse) StateCall(context.Context, *types.Message, types.TipSetKey) (*node.InvocResult, error) {
+	if p.call == nil {
+		return nil, errors.New("down")
+	}
+	return &node.InvocResult{MsgRct: &types.MessageReceipt{ExitCode: *p.call}, Error: "why"}, nil
 }
 
 func (p *purse) StateMinerInfo(context.Context, address.Address, types.TipSetKey) (node.MinerInfo, error) {
@@ -140,4 +148,34 @@ func TestFates(t *testing.T) {
 	} {
 		require.Equal(t, x.want, messages.FateOf(&x.m, 2))
 	}
+}
+
+func TestTry(t *testing.T) {
+	for exit, refused := range map[exitcode.ExitCode]bool{exitcode.Ok: false, exitcode.ErrInsufficientFunds: false, exitcode.SysErrInsufficientFunds: false, 16: true, exitcode.SysErrForbidden: true} {
+		s := messages.New(messages.Config{Miner: sealertest.Miner()}, nil, &purse{call: &exit})
+		err := s.Try(t.Context(), messages.Request{Kind: sector.KindPreCommit, Method: 25})
+		var r *messages.Refusal
+		require.Equal(t, refused, errors.As(err, &r), "exit %d: %v", exit, err)
+		if refused {
+			require.Equal(t, exit, r.Exit)
+			require.ErrorContains(t, err, "why")
+		}
+	}
+	s := messages.New(messages.Config{Miner: sealertest.Miner()}, nil, &purse{})
+	err := s.Try(t.Context(), messages.Request{Kind: sector.KindPreCommit, Method: 25})
+	var r *messages.Refusal
+	require.Error(t, err)
+	require.False(t, errors.As(err, &r), "a node that is away refuses nothing")
+}
+
+// TestSharedFee: a message that sectors share may cost what their own would.
+func TestSharedFee(t *testing.T) {
+	net, err := params.ByName("local")
+	require.NoError(t, err)
+	chain := sealertest.NewChain(net, 10, time.Unix(1e9, 0))
+	s := messages.New(messages.Config{Miner: sealertest.Miner(), Wallet: "w", MaxFee: map[sector.Kind]abi.TokenAmount{sector.KindPreCommit: types.NewFIL(10).Atto()}}, chain.Messager(), chain)
+	_, err = s.Push(t.Context(), messages.Request{ID: "a", Kind: sector.KindPreCommit, Method: 25, Value: big.Zero(), Sectors: 9})
+	require.NoError(t, err)
+	_, err = s.Push(t.Context(), messages.Request{ID: "b", Kind: sector.KindPreCommit, Method: 25, Value: big.Zero(), Sectors: 11})
+	require.ErrorIs(t, err, messages.ErrFunds, "the worker has 100 FIL")
 }

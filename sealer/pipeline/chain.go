@@ -8,6 +8,7 @@ import (
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/crypto"
+	"github.com/filecoin-project/go-state-types/dline"
 	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/ipfs/go-cid"
 
@@ -35,6 +36,7 @@ type Sectors interface {
 // Partitions is the part of the node that knows which sectors must be proven.
 type Partitions interface {
 	StateMinerPartitions(ctx context.Context, miner address.Address, deadline uint64, tsk types.TipSetKey) ([]node.Partition, error)
+	StateMinerProvingDeadline(ctx context.Context, miner address.Address, tsk types.TipSetKey) (*dline.Info, error)
 }
 
 // Chain is the part of the node that is used.

@@ -13,6 +13,7 @@ import (
 	cbg "github.com/whyrusleeping/cbor-gen"
 
 	"github.com/filecoin-venus/venus/internal/fault"
+	"github.com/filecoin-venus/venus/sealer/heads"
 	"github.com/filecoin-venus/venus/sealer/messages"
 	"github.com/filecoin-venus/venus/sealer/sector"
 )
@@ -26,26 +27,11 @@ func (p *Pipeline) pushPreCommit(ctx context.Context, rec sector.Record) (sector
 	if known != nil {
 		return sector.Pushed{ID: rec.PreCommit.ID, Value: known.Value}, nil
 	}
-	head := p.parts.Heads.Latest()
-	fact, err := p.facts(ctx, rec.Number, head.Key)
-	if err != nil {
-		return nil, err
+	info, deposit, ev, err := p.preCommitParams(ctx, rec, p.parts.Heads.Latest())
+	if ev != nil || err != nil {
+		return ev, err
 	}
-	if gone, ok := fact.(sector.OnChainAbsent); !ok || gone.Allocated || p.cfg.Policy.TicketExpired(rec, head.Epoch) {
-		return fact, nil
-	}
-	info, err := p.preCommitInfo(rec, head.Epoch)
-	if err != nil {
-		return nil, err
-	}
-	deposit, err := p.parts.Chain.StateMinerPreCommitDepositForPower(ctx, p.cfg.Miner, info, head.Key)
-	if err != nil {
-		return nil, fmt.Errorf("ask for the pre-commit deposit: %w", err)
-	}
-	params, err := encode(&miner.PreCommitSectorParams{
-		SealProof: info.SealProof, SectorNumber: info.SectorNumber, SealedCID: info.SealedCID,
-		SealRandEpoch: info.SealRandEpoch, Expiration: info.Expiration,
-	})
+	params, err := Encode(info)
 	if err != nil {
 		return nil, err
 	}
@@ -63,10 +49,34 @@ func (p *Pipeline) pushPreCommit(ctx context.Context, rec sector.Record) (sector
 	return sector.Pushed{ID: rec.PreCommit.ID, Value: value}, nil
 }
 
+// preCommitParams looks whether a sector may be committed to, and with what. An
+// event tells why it must not be.
+func (p *Pipeline) preCommitParams(ctx context.Context, rec sector.Record, head heads.Head) (*miner.PreCommitSectorParams, abi.TokenAmount, sector.Event, error) {
+	fact, err := p.facts(ctx, rec.Number, head.Key)
+	if err != nil {
+		return nil, big.Zero(), nil, err
+	}
+	if gone, ok := fact.(sector.OnChainAbsent); !ok || gone.Allocated || p.cfg.Policy.TicketExpired(rec, head.Epoch) {
+		return nil, big.Zero(), fact, nil
+	}
+	info, err := p.preCommitInfo(rec, head.Epoch)
+	if err != nil {
+		return nil, big.Zero(), nil, err
+	}
+	deposit, err := p.parts.Chain.StateMinerPreCommitDepositForPower(ctx, p.cfg.Miner, info, head.Key)
+	if err != nil {
+		return nil, big.Zero(), nil, fmt.Errorf("ask for the pre-commit deposit: %w", err)
+	}
+	return &miner.PreCommitSectorParams{
+		SealProof: info.SealProof, SectorNumber: info.SectorNumber, SealedCID: info.SealedCID,
+		SealRandEpoch: info.SealRandEpoch, Expiration: info.Expiration,
+	}, deposit, nil, nil
+}
+
 // awaitMessage asks the messager for the fate of a message, and the chain for
 // what it did.
 func (p *Pipeline) awaitMessage(ctx context.Context, rec sector.Record, x sector.AwaitMessage) (sector.Event, error) {
-	fate, err := p.parts.Messages.Fate(ctx, x.ID)
+	fate, err := p.fate(ctx, x.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -126,44 +136,53 @@ func (p *Pipeline) pushCommit(ctx context.Context, rec sector.Record) (sector.Ev
 	if known != nil {
 		return sector.Pushed{ID: rec.Commit.ID, Value: known.Value}, nil
 	}
-	head := p.parts.Heads.Latest()
-	fact, pre, err := p.factsWith(ctx, rec.Number, head.Key)
-	if err != nil {
-		return nil, err
-	}
-	if pre == nil || pre.PreCommitEpoch != rec.PreCommitEpoch || !pre.Info.SealedCID.Equals(*rec.CommR) {
-		return fact, nil
-	}
-	seed, err := p.seedAt(ctx, rec.Seed.Epoch, head.Key)
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(seed.Value, rec.Seed.Value) {
-		return sector.SeedRead{Seed: seed}, nil
-	}
-	if ev, err := p.checkProof(ctx, rec); ev != nil || err != nil {
+	value, ev, err := p.readyToProve(ctx, rec, p.parts.Heads.Latest())
+	if ev != nil || err != nil {
 		return ev, err
 	}
-	pledge, err := p.parts.Chain.StateMinerInitialPledgeCollateral(ctx, p.cfg.Miner, pre.Info, head.Key)
-	if err != nil {
-		return nil, fmt.Errorf("ask for the pledge: %w", err)
-	}
-	params, err := encode(&miner.ProveCommitSectorParams{SectorNumber: rec.Number, Proof: rec.Proof})
+	params, err := Encode(&miner.ProveCommitSectorParams{SectorNumber: rec.Number, Proof: rec.Proof})
 	if err != nil {
 		return nil, err
 	}
 	if err := fault.Point("sealer/intent"); err != nil {
 		return nil, err
 	}
-	value, err := p.parts.Messages.Push(ctx, messages.Request{
+	value, err = p.parts.Messages.Push(ctx, messages.Request{
 		ID: rec.Commit.ID, Kind: sector.KindCommit, Method: builtin.MethodsMiner.ProveCommitSector, Params: params,
-		Value:  big.Max(big.Zero(), big.Sub(pledge, pre.PreCommitDeposit)),
+		Value:  value,
 		Expire: rec.PreCommitEpoch + p.cfg.Policy.MaxProveCommitDuration,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return sector.Pushed{ID: rec.Commit.ID, Value: value}, nil
+}
+
+// readyToProve looks whether a sector's proof may be sent, and with how much. An
+// event tells why it must not be.
+func (p *Pipeline) readyToProve(ctx context.Context, rec sector.Record, head heads.Head) (abi.TokenAmount, sector.Event, error) {
+	fact, pre, err := p.factsWith(ctx, rec.Number, head.Key)
+	if err != nil {
+		return big.Zero(), nil, err
+	}
+	if pre == nil || pre.PreCommitEpoch != rec.PreCommitEpoch || !pre.Info.SealedCID.Equals(*rec.CommR) {
+		return big.Zero(), fact, nil
+	}
+	seed, err := p.seedAt(ctx, rec.Seed.Epoch, head.Key)
+	if err != nil {
+		return big.Zero(), nil, err
+	}
+	if !bytes.Equal(seed.Value, rec.Seed.Value) {
+		return big.Zero(), sector.SeedRead{Seed: seed}, nil
+	}
+	if ev, err := p.checkProof(ctx, rec); ev != nil || err != nil {
+		return big.Zero(), ev, err
+	}
+	pledge, err := p.parts.Chain.StateMinerInitialPledgeCollateral(ctx, p.cfg.Miner, pre.Info, head.Key)
+	if err != nil {
+		return big.Zero(), nil, fmt.Errorf("ask for the pledge: %w", err)
+	}
+	return big.Max(big.Zero(), big.Sub(pledge, pre.PreCommitDeposit)), nil, nil
 }
 
 // checkProof verifies the proof as the chain will.
@@ -181,7 +200,8 @@ func (p *Pipeline) checkProof(ctx context.Context, rec sector.Record) (sector.Ev
 	return nil, nil
 }
 
-func encode(v cbg.CBORMarshaler) ([]byte, error) {
+// Encode encodes the parameters of a message.
+func Encode(v cbg.CBORMarshaler) ([]byte, error) {
 	var b bytes.Buffer
 	if err := v.MarshalCBOR(&b); err != nil {
 		return nil, fmt.Errorf("encode message parameters: %w", err)

@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"sort"
 	"sync"
 	"time"
 
@@ -51,6 +50,8 @@ type Config struct {
 	MaxSealing int
 	// WatchEvery is how many epochs lie between two comparisons of proven sectors with the chain.
 	WatchEvery abi.ChainEpoch
+	// Batch says when sectors share a message, by kind.
+	Batch map[sector.Kind]sector.BatchRule
 }
 
 // Parts are what a pipeline works with.
@@ -61,8 +62,10 @@ type Parts struct {
 	Messages *messages.Sender
 	Chain    Chain
 	Verifier Verifier
-	Heads    *heads.Follower
-	Clock    clock.Clock
+	// Aggregator may be nil; then Policy.AggregateCommits must be false.
+	Aggregator Aggregator
+	Heads      *heads.Follower
+	Clock      clock.Clock
 }
 
 // Pipeline runs all sectors of a miner.
@@ -76,12 +79,24 @@ type Pipeline struct {
 	standMu sync.Mutex // guards stand
 	stand   *Standings
 
+	fateMu  sync.Mutex // guards fates, of the head fateSeq
+	fates   map[string]messages.Fate
+	fateSeq uint64
+
+	pledging sync.Mutex // held while sectors are begun
+
 	mu      sync.Mutex // guards what follows
 	sectors map[abi.SectorNumber]*entry
+	numbers []abi.SectorNumber // of sectors, in order
+	target  Target
 	taking  map[string]bool // ended tasks whose outcome is being taken
 	seen    heads.Head      // the head at which overdue sectors were looked for
 	looked  heads.Head      // the head at which proven sectors were compared with the chain
 	looking bool            // that comparison is under way
+	outbox  map[string]*parcel
+	flush   map[abi.SectorNumber]bool // the operator wants these sent now
+	decided heads.Head                // the head at which batches were decided
+	decides bool                      // that decision is under way
 }
 
 // entry is a sector with what its shell does now.
@@ -104,6 +119,7 @@ func New(ctx context.Context, cfg Config, parts Parts) (*Pipeline, error) {
 	p := &Pipeline{
 		cfg: cfg, parts: parts, head: parts.Heads.Listen(), poke: make(chan struct{}, 1), slots: make(chan struct{}, maxEffects),
 		sectors: map[abi.SectorNumber]*entry{}, taking: map[string]bool{},
+		outbox: map[string]*parcel{}, flush: map[abi.SectorNumber]bool{},
 	}
 	recs, err := parts.DB.Sectors(ctx)
 	if err != nil {
@@ -114,6 +130,13 @@ func New(ctx context.Context, cfg Config, parts Parts) (*Pipeline, error) {
 			return nil, fmt.Errorf("the database holds sector %d of miner f0%d, this sealer is f0%d's", r.Number, r.Miner, cfg.ActorID)
 		}
 		p.sectors[r.Number] = &entry{rec: r}
+		p.numbers = append(p.numbers, r.Number) // the database lists them in order
+	}
+	if err := p.loadOutbox(ctx); err != nil {
+		return nil, err
+	}
+	if err := parts.DB.LoadJSON(ctx, targetName, &p.target); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
@@ -129,6 +152,7 @@ func (p *Pipeline) Run(ctx context.Context) {
 		}
 		p.takeOutcomes(ctx, &wg)
 		p.newHead(ctx, &wg)
+		p.serveOutbox(ctx, &wg)
 		next := p.launch(ctx, &wg)
 		timer := p.parts.Clock.NewTimer(next)
 		select {
@@ -150,7 +174,11 @@ func (p *Pipeline) newHead(ctx context.Context, wg *sync.WaitGroup) {
 	head := p.parts.Heads.Latest()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if head.Seq == 0 || head.Seq == p.seen.Seq {
+	if head.Seq == 0 {
+		return
+	}
+	p.decideAt(ctx, wg, head)
+	if head.Seq == p.seen.Seq {
 		return
 	}
 	p.seen = head
@@ -176,6 +204,25 @@ func (p *Pipeline) newHead(ctx context.Context, wg *sync.WaitGroup) {
 		if err == nil {
 			p.looked = head
 		}
+	})
+}
+
+// decideAt begins to decide about batches, once per head. Callers hold mu.
+func (p *Pipeline) decideAt(ctx context.Context, wg *sync.WaitGroup, head heads.Head) {
+	if p.decides || head.Seq == p.decided.Seq {
+		return
+	}
+	p.decides, p.decided = true, head
+	wg.Go(func() {
+		if err := p.towards(ctx); err != nil && ctx.Err() == nil {
+			log.Warnf("cannot pledge towards the target: %v", err)
+		}
+		if err := p.decide(ctx); err != nil && ctx.Err() == nil {
+			log.Warnf("sectors wait on to share a message: %v", err)
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.decides = false
 	})
 }
 
@@ -319,7 +366,7 @@ func (p *Pipeline) Apply(ctx context.Context, n abi.SectorNumber, ev sector.Even
 
 // apply is Apply. Callers hold mu.
 func (p *Pipeline) apply(ctx context.Context, e *entry, ev sector.Event, artifacts map[string][]byte) error {
-	now := sector.Now{Time: p.parts.Clock.Now().UTC(), Epoch: p.parts.Heads.Latest().Epoch}
+	now := p.now()
 	next, err := sector.Step(p.cfg.Policy, e.rec, now, ev)
 	if err != nil {
 		log.Debugf("%v", err)
@@ -330,7 +377,7 @@ func (p *Pipeline) apply(ctx context.Context, e *entry, ev sector.Event, artifac
 	}
 	change := db.Change{Record: next, Artifacts: artifacts}
 	if !quiet(ev) {
-		change.Log = []db.LogEntry{{At: now.Time, Kind: "event;sealing." + string(next.State), Text: ev.String()}}
+		change.Log = []db.LogEntry{logEntry(now, next, ev)}
 	}
 	if err := p.parts.DB.SaveSector(ctx, change); err != nil {
 		e.rest = now.Time.Add(storePause)
@@ -343,6 +390,9 @@ func (p *Pipeline) apply(ctx context.Context, e *entry, ev sector.Event, artifac
 		log.Infow("sector", "number", next.Number, "from", e.rec.State, "to", next.State, "event", ev.String())
 	} else if next.LastErr != "" && next.Tries > e.rec.Tries {
 		log.Warnw("sector waits", "number", next.Number, "state", next.State, "tries", next.Tries, "err", next.LastErr)
+	}
+	if _, went := ev.(sector.Alone); went {
+		delete(p.flush, next.Number)
 	}
 	e.rec = next
 	e.polled = 0
@@ -364,69 +414,6 @@ func (p *Pipeline) Poke() {
 	}
 }
 
-// ErrTooMany is returned when as many sectors are sealed as allowed.
-var ErrTooMany = errors.New("too many sectors sealing")
-
-// Pledge begins a sector without deals.
-func (p *Pipeline) Pledge(ctx context.Context) (abi.SectorID, error) {
-	if p.cfg.MaxSealing > 0 {
-		sealing := p.Sealing()
-		if sealing >= p.cfg.MaxSealing {
-			return abi.SectorID{}, fmt.Errorf("%w (curSealing: %d, max: %d)", ErrTooMany, sealing, p.cfg.MaxSealing)
-		}
-	}
-	n, err := p.takeNumber(ctx)
-	if err != nil {
-		return abi.SectorID{}, err
-	}
-	rec := sector.New(p.cfg.ActorID, n, p.cfg.SealProof, p.parts.Clock.Now().UTC())
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	err = p.parts.DB.SaveSector(ctx, db.Change{Record: rec, Log: []db.LogEntry{{At: rec.CreatedAt, Kind: "event;sealing.SectorStartCC", Text: "pledged"}}})
-	if err != nil {
-		return abi.SectorID{}, fmt.Errorf("store sector %d: %w", n, err)
-	}
-	p.sectors[n] = &entry{rec: rec}
-	p.Poke()
-	return rec.ID(), nil
-}
-
-// Sealing counts the sectors under way.
-func (p *Pipeline) Sealing() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := 0
-	for _, e := range p.sectors {
-		if e.rec.State.Sealing() {
-			n++
-		}
-	}
-	return n
-}
-
-// takeNumber gives out a number that neither this database nor the chain has used.
-func (p *Pipeline) takeNumber(ctx context.Context) (abi.SectorNumber, error) {
-	for {
-		n, err := p.parts.DB.TakeNumber(ctx, 0)
-		if err != nil {
-			return 0, err
-		}
-		if err := fault.Point("sealer/number"); err != nil {
-			return 0, err
-		}
-		used, err := p.parts.Chain.StateMinerSectorAllocated(ctx, p.cfg.Miner, n, p.parts.Heads.Latest().Key)
-		if err != nil {
-			return 0, fmt.Errorf("ask whether sector number %d is free: %w", n, err)
-		}
-		p.mu.Lock()
-		_, ours := p.sectors[n]
-		p.mu.Unlock()
-		if !used && !ours {
-			return n, nil
-		}
-	}
-}
-
 // Adopt takes in a sector that was sealed elsewhere, such as a genesis sector.
 // An already known one is left alone.
 func (p *Pipeline) Adopt(ctx context.Context, rec sector.Record) error {
@@ -438,7 +425,7 @@ func (p *Pipeline) Adopt(ctx context.Context, rec sector.Record) error {
 	if err := p.parts.DB.SaveSector(ctx, db.Change{Record: rec, Log: []db.LogEntry{{At: rec.CreatedAt, Kind: "event;sealing.Adopted", Text: "sealed elsewhere"}}}); err != nil {
 		return err
 	}
-	p.sectors[rec.Number] = &entry{rec: rec}
+	p.insert(rec)
 	return nil
 }
 
@@ -447,11 +434,28 @@ func (p *Pipeline) List() []sector.Record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out := make([]sector.Record, 0, len(p.sectors))
-	for _, e := range p.sectors {
-		out = append(out, e.rec)
+	for _, n := range p.numbers {
+		out = append(out, p.sectors[n].rec)
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Number < out[j].Number })
 	return out
+}
+
+// Page returns the sectors that in admits, by number, without the first offset
+// of them and at most limit, and how many it admits in all.
+func (p *Pipeline) Page(in func(*sector.Record) bool, offset, limit int) (page []sector.Record, total int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.numbers {
+		r := &p.sectors[n].rec
+		if !in(r) {
+			continue
+		}
+		if total >= offset && len(page) < limit {
+			page = append(page, *r)
+		}
+		total++
+	}
+	return page, total
 }
 
 // Get returns one sector.

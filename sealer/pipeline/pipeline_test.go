@@ -41,6 +41,7 @@ type rig struct {
 	chain  *sealertest.Chain
 	prover *sealertest.Prover
 	idle   bool // start without a worker
+	batch  map[sector.Kind]sector.BatchRule
 
 	db   *db.DB
 	p    *pipeline.Pipeline
@@ -59,7 +60,7 @@ func newRig(t *testing.T, dir string) *rig {
 // up starts all parts as the daemon does.
 func (r *rig) up() error {
 	ctx, cancel := context.WithCancel(context.Background())
-	d, err := db.Open(ctx, db.Config{Path: filepath.Join(r.dir, "sealer.db")})
+	d, err := db.Open(ctx, db.Config{Path: filepath.Join(r.dir, "sealer.db"), NoSync: true})
 	require.NoError(r.t, err)
 	st, err := store.Open(filepath.Join(r.dir, store.FileName))
 	require.NoError(r.t, err)
@@ -74,10 +75,12 @@ func (r *rig) up() error {
 	require.NoError(r.t, err)
 	h := heads.New(r.chain, clk)
 	sender := messages.New(messages.Config{Miner: sealertest.Miner(), Wallet: "w", Confidence: 1}, r.chain.Messager(), r.chain)
+	policy := config.Policy(r.net)
+	policy.BatchPreCommits, policy.AggregateCommits = r.batch[sector.KindPreCommit].Max > 0, r.batch[sector.KindCommit].Max > 0
 	p, err := pipeline.New(ctx, pipeline.Config{
 		Miner: sealertest.Miner(), ActorID: sealertest.MinerID, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, SectorSize: 2048,
-		Policy: config.Policy(r.net), TicketLookback: r.net.SealRandomnessLookback, Lifetime: 1549440, WatchEvery: r.net.ChallengeWindow,
-	}, pipeline.Parts{DB: d, Queue: q, Store: st, Messages: sender, Chain: r.chain, Verifier: r.prover, Heads: h, Clock: clk})
+		Policy: policy, Batch: r.batch, TicketLookback: r.net.SealRandomnessLookback, Lifetime: 1549440, WatchEvery: r.net.ChallengeWindow,
+	}, pipeline.Parts{DB: d, Queue: q, Store: st, Messages: sender, Chain: r.chain, Verifier: r.prover, Aggregator: r.prover, Heads: h, Clock: clk})
 	require.NoError(r.t, err)
 	var wg sync.WaitGroup
 	wg.Go(func() { p.Run(ctx) })
@@ -502,5 +505,32 @@ func TestOverdueWhileQueued(t *testing.T) {
 		rec := r.until(n, sector.Proving, 60)
 		require.NotEqual(t, first.Ticket.Epoch, rec.Ticket.Epoch)
 		r.oneMessageEach(1)
+	})
+}
+
+func TestTarget(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		require.NoError(t, r.p.SetTarget(t.Context(), pipeline.Target{Total: 5, AtOnce: 2}))
+		most := 0
+		for range 120 {
+			r.tick()
+			most = max(most, r.p.Sealing())
+		}
+		require.Equal(t, 2, most)
+		require.Equal(t, 5, r.p.Living())
+		r.chain.End(3)
+		r.until(3, sector.FaultedFinal, 30)
+		r.restart()
+		for range 40 {
+			r.tick()
+		}
+		require.Equal(t, 5, r.p.Living(), "what ended is replaced, also after a restart")
+		require.Len(t, r.p.List(), 6)
+		require.NoError(t, r.p.SetTarget(t.Context(), pipeline.Target{}))
+		r.chain.End(4)
+		for range 60 {
+			r.tick()
+		}
+		require.Len(t, r.p.List(), 6, "without a target nothing is replaced")
 	})
 }

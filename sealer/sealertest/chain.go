@@ -22,6 +22,7 @@ import (
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/go-state-types/crypto"
 	"github.com/filecoin-project/go-state-types/dline"
+	"github.com/filecoin-project/go-state-types/exitcode"
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
@@ -86,6 +87,8 @@ type Chain struct {
 	Balance abi.TokenAmount
 	// Down makes every call fail.
 	Down bool
+	// Refuse names sectors whose pre-commits fail.
+	Refuse map[abi.SectorNumber]bool
 	// FirstDeadline is where new sectors are proven from, two a partition.
 	FirstDeadline uint64
 
@@ -300,6 +303,24 @@ func (c *Chain) StateMinerInfo(context.Context, address.Address, types.TipSetKey
 		Owner: must(address.NewIDAddress(OwnerID)), Worker: must(address.NewIDAddress(WorkerID)), SectorSize: 2048, WindowPoStPartitionSectors: 2,
 		WindowPoStProofType: abi.RegisteredPoStProof_StackedDrgWindow2KiBV1,
 	}, err
+}
+
+// StateCall implements the node's method for messages to the miner.
+func (c *Chain) StateCall(_ context.Context, m *types.Message, _ types.TipSetKey) (*node.InvocResult, error) {
+	done, err := c.enter()
+	defer done()
+	if err != nil {
+		return nil, err
+	}
+	before := c.now
+	c.now = before.clone()
+	err = c.run(m, c.head().Height()+1)
+	c.now = before
+	out := &node.InvocResult{MsgRct: &types.MessageReceipt{}}
+	if err != nil {
+		out.MsgRct.ExitCode, out.Error = exitcode.ErrIllegalArgument, err.Error()
+	}
+	return out, nil
 }
 
 // StateAccountKey implements the node's method; keys are the addresses themselves.

@@ -175,7 +175,7 @@ func (m *Messager) execute(c *Chain, h abi.ChainEpoch) {
 }
 
 func (c *Chain) preCommit(p miner.PreCommitSectorParams, h abi.ChainEpoch) error {
-	if c.now.allocated[p.SectorNumber] || p.SealRandEpoch >= h || p.SealRandEpoch < h-c.Network.MaxPreCommitRandLookback {
+	if c.Refuse[p.SectorNumber] || c.now.allocated[p.SectorNumber] || p.SealRandEpoch >= h || p.SealRandEpoch < h-c.Network.MaxPreCommitRandLookback {
 		return errIllegal
 	}
 	c.now.allocated[p.SectorNumber] = true

@@ -2,6 +2,7 @@ package sector
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
@@ -62,8 +63,8 @@ type (
 	}
 	// Joined tells that the sector's message is one it shares with others.
 	Joined struct{ ID string }
-	// Alone tells that nothing is won by waiting for others to share a message with.
-	Alone struct{}
+	// Alone tells that nothing is won by waiting for others to share a message with, or, with Why, that they would fail by it.
+	Alone struct{ Why string }
 	// Landed tells that the message landed with enough confidence.
 	Landed struct {
 		ID     string
@@ -175,7 +176,7 @@ func (e Due) String() string           { return "Due" }
 func (e Retry) String() string         { return "Retry" }
 func (e Force) String() string         { return "Force " + string(e.To) }
 func (e Joined) String() string        { return "Joined " + e.ID }
-func (e Alone) String() string         { return "Alone" }
+func (e Alone) String() string         { return strings.TrimSpace("Alone " + e.Why) }
 func (e OnChainLive) String() string   { return fmt.Sprintf("OnChainLive faulty=%v", e.Faulty) }
 func (e OnChainEnded) String() string {
 	return fmt.Sprintf("OnChainEnded epoch %d early=%v", e.At, e.Early)

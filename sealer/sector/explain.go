@@ -165,9 +165,8 @@ func options(r Record) []Option {
 	if kind, ok := taskOf(r); ok && r.Parked == "" && r.RetryAt.IsZero() {
 		add(fmt.Sprintf("see whether a worker has task %s, or why none takes it", kind), "venus-sealer sealing jobs")
 	}
-	switch r.pool() {
-	case KindPreCommit, KindCommit, KindTerminate:
-		add("send what waits now", "venus-sealer sectors batching --flush")
+	if kind := r.pool(); kind != "" {
+		add("send what waits now", "venus-sealer sectors batching --flush %s", kind)
 	}
 	if m := r.underWay(); m != "" {
 		add("see how the message fares", "venus-messager msg search --id %s", m)

@@ -56,13 +56,16 @@ func (s *step) joined(e Joined) bool {
 }
 
 // alone goes on with a message of the sector's own.
-func (s *step) alone() bool {
+func (s *step) alone(e Alone) bool {
 	kind := s.r.pool()
 	if kind == "" || kind == KindTerminate || s.r.message(kind).ID != "" {
 		return false
 	}
 	m := s.r.message(kind)
 	m.ID = s.r.messageID(kind, m.Attempt)
+	if e.Why != "" {
+		s.r.Solo, s.r.LastErr, s.r.LastClass = true, e.Why, Transient
+	}
 	if kind == KindPreCommit {
 		return s.retry(PreCommitting)
 	}
@@ -144,7 +147,7 @@ func (s *step) missed(failed State, x exitcode.ExitCode) bool {
 		s.submit(true)
 	}
 	s.r.MessageFails++
-	s.r.Tries = max(s.r.Tries, s.r.MessageFails-1)
+	s.r.Tries = s.r.MessageFails - 1
 	why := fmt.Sprintf("the message landed with exit code %d (gas or funds were short); it is sent again", x)
 	s.trouble(s.r.State, Operator, why)
 	s.r.Parked = why
@@ -155,7 +158,7 @@ func (s *step) missed(failed State, x exitcode.ExitCode) bool {
 // nothing; a few in a row park the sector.
 func (s *step) spent(failed State, why string) bool {
 	s.r.MessageFails++
-	s.r.Tries = max(s.r.Tries, s.r.MessageFails-1)
+	s.r.Tries = s.r.MessageFails - 1
 	s.trouble(failed, Transient, why)
 	if s.p.MessageBudget > 0 && s.r.MessageFails >= s.p.MessageBudget {
 		return s.park(fmt.Sprintf("%d messages in a row did not do their work, the last because: %s; mend the cause, then retry the sector", s.r.MessageFails, why))

@@ -34,6 +34,10 @@ type Policy struct {
 	ResealBudget int
 }
 
+// Backoff is the pause after the given number of failures in a row of something
+// that concerns no sector or many.
+func (p Policy) Backoff(tries int) time.Duration { return p.backoff(tries, 0) }
+
 // backoff is the pause after the given number of failures in a row. The sector
 // number spreads sectors that fail together over a quarter of the pause.
 func (p Policy) backoff(tries int, n abi.SectorNumber) time.Duration {

@@ -88,7 +88,7 @@ func (s *step) apply(ev Event) bool {
 	case Joined:
 		return s.joined(e)
 	case Alone:
-		return s.alone()
+		return s.alone(e)
 	case SeedRead:
 		return s.seedRead(e)
 	case ProofInvalid:

@@ -3,38 +3,18 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/go-state-types/proof"
 
 	"github.com/filecoin-venus/venus/api"
-	"github.com/filecoin-venus/venus/api/node"
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
 	"github.com/filecoin-venus/venus/sealer/db"
-	"github.com/filecoin-venus/venus/sealer/pipeline"
 	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/sealer/store"
 	"github.com/filecoin-venus/venus/types"
 )
-
-// PledgeSector starts a sector without deals.
-func (s *Service) PledgeSector(ctx context.Context) (abi.SectorID, error) {
-	canSeal := false
-	for _, p := range s.store.Paths() {
-		canSeal = canSeal || p.CanSeal
-	}
-	if !canSeal {
-		return abi.SectorID{}, api.Errorf(api.CodePrecondition, "no storage path for sealing is attached").
-			WithHint("attach one with 'venus-sealer storage attach --init --store --seal PATH'")
-	}
-	id, err := s.pipeline.Pledge(ctx)
-	if errors.Is(err, pipeline.ErrTooMany) {
-		return id, api.Errorf(api.CodeLimit, "%w", err).WithHint("wait, or raise Sealing.MaxSealingSectors")
-	}
-	return id, err
-}
 
 // SectorsList lists the numbers of all sectors.
 func (s *Service) SectorsList(context.Context) ([]abi.SectorNumber, error) {
@@ -108,54 +88,21 @@ func (s *Service) SectorsStatus(ctx context.Context, n abi.SectorNumber, onChain
 	if !onChain {
 		return out, nil
 	}
-	view, err := s.onChain(ctx)
+	st, err := s.pipeline.Standings(ctx)
 	if err != nil {
 		return out, err
 	}
-	info := view.sectors[n]
-	if info == nil {
-		return out, nil
+	infos, err := s.infos(ctx, []sector.Record{r}, st)
+	if err != nil || infos[n] == nil {
+		return out, err
 	}
+	info := infos[n]
 	out.Activation, out.Expiration, out.InitialPledge = info.Activation, info.Expiration, info.InitialPledge
-	out.DealWeight, out.VerifiedDealWeight, out.Active = info.DealWeight, info.VerifiedDealWeight, view.active[n]
+	out.DealWeight, out.VerifiedDealWeight, out.Active = info.DealWeight, info.VerifiedDealWeight, st.BySector[n].Active
 	if exp, err := s.node.StateSectorExpiration(ctx, s.miner, n, types.EmptyTSK); err == nil && exp != nil {
 		out.OnTime, out.Early = exp.OnTime, exp.Early
 	}
 	return out, nil
-}
-
-// chainView is what the chain has of all our sectors at one head: asked once per
-// head however many sectors are listed.
-type chainView struct {
-	head    types.TipSetKey
-	sectors map[abi.SectorNumber]*node.SectorOnChainInfo
-	active  map[abi.SectorNumber]bool
-}
-
-func (s *Service) onChain(ctx context.Context) (*chainView, error) {
-	s.viewMu.Lock()
-	defer s.viewMu.Unlock()
-	head := s.heads.Latest().Key
-	if s.view != nil && s.view.head == head && !head.IsEmpty() {
-		return s.view, nil
-	}
-	v := &chainView{head: head, sectors: map[abi.SectorNumber]*node.SectorOnChainInfo{}, active: map[abi.SectorNumber]bool{}}
-	all, err := s.node.StateMinerSectors(ctx, s.miner, nil, head)
-	if err != nil {
-		return nil, fmt.Errorf("read sectors on chain: %w", err)
-	}
-	for _, i := range all {
-		v.sectors[i.SectorNumber] = i
-	}
-	active, err := s.node.StateMinerActiveSectors(ctx, s.miner, head)
-	if err != nil {
-		return nil, fmt.Errorf("read active sectors: %w", err)
-	}
-	for _, i := range active {
-		v.active[i.SectorNumber] = true
-	}
-	s.view = v
-	return v, nil
 }
 
 // SectorsUpdate forces a sector into a state.
@@ -195,49 +142,6 @@ func (s *Service) wish(ctx context.Context, n abi.SectorNumber, ev sector.Event)
 		return api.Errorf(api.CodePrecondition, "%w", err).WithHint("see 'venus-sealer sectors status %d'", n)
 	}
 	return missing(err)
-}
-
-// notYet answers calls that this release does not do.
-func notYet(what string) error {
-	return api.Errorf(api.CodePrecondition, "%s is not possible with this release", what)
-}
-
-// SectorRemove deletes the files of a sector under whose number the chain holds nothing of value.
-func (s *Service) SectorRemove(ctx context.Context, n abi.SectorNumber) error {
-	return s.remove(ctx, n, false)
-}
-
-// SectorAbandon also gives up a deposit.
-func (s *Service) SectorAbandon(ctx context.Context, n abi.SectorNumber) error {
-	return s.remove(ctx, n, true)
-}
-
-func (s *Service) remove(ctx context.Context, n abi.SectorNumber, abandon bool) error {
-	r, err := s.pipeline.Get(n)
-	if err != nil {
-		return missing(err)
-	}
-	switch what := sector.RemovalOf(r); {
-	case what == sector.RemoveRefused && r.State == sector.Removed:
-		return api.Errorf(api.CodePrecondition, "sector %d is removed already", n)
-	case what == sector.RemoveRefused:
-		return api.Errorf(api.CodePrecondition, "sector %d is in state %s: the chain wants it proven", n, r.State).
-			WithHint("end it on the chain first: venus-sealer sectors terminate %d", n)
-	case what == sector.RemoveLosesDeposit && !abandon:
-		return api.Errorf(api.CodePrecondition, "sector %d is committed to on the chain, or a message of it may still land; removing it loses %s", n, types.FIL(orZero(r.PreCommit.Value))).
-			WithHint("if that is what you want: venus-sealer sectors remove --abandon %d", n)
-	}
-	return s.wish(ctx, n, sector.Remove{Abandon: abandon})
-}
-
-// SectorRedo makes the files of a proven sector anew.
-func (s *Service) SectorRedo(ctx context.Context, n abi.SectorNumber) error {
-	return s.wish(ctx, n, sector.Redo{})
-}
-
-// SectorTerminate is refused.
-func (s *Service) SectorTerminate(context.Context, abi.SectorNumber) error {
-	return notYet("terminating sectors")
 }
 
 // ComputeProof proves the challenged sectors for a block.

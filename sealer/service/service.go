@@ -32,6 +32,7 @@ import (
 	"github.com/filecoin-venus/venus/sealer/heads"
 	"github.com/filecoin-venus/venus/sealer/messages"
 	"github.com/filecoin-venus/venus/sealer/pipeline"
+	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/sealer/setup"
 	"github.com/filecoin-venus/venus/sealer/store"
 	"github.com/filecoin-venus/venus/sealer/task"
@@ -76,10 +77,12 @@ type Service struct {
 	prover   *fileProver
 	verifier *verify.Verifier
 	pipeline *pipeline.Pipeline
+	rules    map[sector.Kind]sector.BatchRule
 	wdpost   *wdpost.Shell
 
-	viewMu sync.Mutex // guards view
-	view   *chainView
+	viewMu sync.Mutex // guards ends, of the head at endsAt
+	ends   map[abi.SectorNumber]abi.ChainEpoch
+	endsAt abi.ChainEpoch
 
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
@@ -269,12 +272,21 @@ func (s *Service) assemble(ctx context.Context) error {
 		Miner: s.miner, Wallet: s.cfg.Messager.Wallet, Controls: controls, MaxFee: fees, Confidence: config.Confidence(s.network),
 	}, s.messager, s.node)
 	s.heads = heads.New(s.node, s.opts.Clock)
+	if s.rules, err = s.cfg.Sealing.Rules(s.network); err != nil {
+		return err
+	}
+	policy := config.Policy(s.network)
+	policy.BatchPreCommits = s.cfg.Sealing.BatchPreCommits
+	aggregator, err := prove.New(s.network, worker.BackendOf(s.network, options.Proofs))
+	if err == nil {
+		policy.AggregateCommits = s.cfg.Sealing.AggregateCommits
+	}
 	s.pipeline, err = pipeline.New(ctx, pipeline.Config{
-		Miner: s.miner, ActorID: s.actorID, SealProof: proofType, SectorSize: s.size, Policy: config.Policy(s.network),
+		Miner: s.miner, ActorID: s.actorID, SealProof: proofType, SectorSize: s.size, Policy: policy, Batch: s.rules,
 		TicketLookback: s.network.SealRandomnessLookback, Lifetime: s.cfg.Sealing.Lifetime(), MaxSealing: s.cfg.Sealing.MaxSealingSectors,
 		WatchEvery: s.network.ChallengeWindow,
 	}, pipeline.Parts{
-		DB: s.db, Queue: s.queue, Store: s.store, Messages: s.sender, Chain: s.node, Verifier: s.verifier, Heads: s.heads, Clock: s.opts.Clock,
+		DB: s.db, Queue: s.queue, Store: s.store, Messages: s.sender, Chain: s.node, Verifier: s.verifier, Aggregator: aggregator, Heads: s.heads, Clock: s.opts.Clock,
 	})
 	if err != nil {
 		return err
