@@ -197,7 +197,7 @@ func (db *DB) Update(ctx context.Context, fn func(*sql.Tx) error) error {
 	const tries = 5
 	var err error
 	for range tries {
-		if err = db.once(ctx, fn); err == nil || !retryable(err) || ctx.Err() != nil {
+		if err = db.once(ctx, fn); err == nil || !Retryable(err) || ctx.Err() != nil {
 			return err
 		}
 	}
@@ -226,8 +226,8 @@ func (db *DB) once(ctx context.Context, fn func(*sql.Tx) error) error {
 	return nil
 }
 
-// retryable knows the errors that only mean "try the transaction again".
-func retryable(err error) bool {
+// Retryable knows the errors that only mean "try the transaction again".
+func Retryable(err error) bool {
 	var my *mysql.MySQLError
 	if errors.As(err, &my) {
 		return my.Number == 1213 || my.Number == 1205

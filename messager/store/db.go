@@ -7,17 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
-	"os"
 	"strings"
 	"time"
 
-	_ "github.com/glebarez/go-sqlite" // registers the driver "sqlite"
 	"github.com/go-sql-driver/mysql"
-	"github.com/pressly/goose/v3"
 
-	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/internal/fault"
+	"github.com/filecoin-venus/venus/internal/sqldb"
 )
 
 //go:embed migrations
@@ -34,8 +30,8 @@ var (
 
 // Kinds of database.
 const (
-	SQLite = "sqlite"
-	MySQL  = "mysql"
+	SQLite = sqldb.SQLite
+	MySQL  = sqldb.MySQL
 )
 
 // Config says where the database is.
@@ -54,132 +50,35 @@ type Config struct {
 
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
-	// w has one connection with SQLite, whose writers would only wait for each
-	// other; r reads beside it. With MySQL both are the same.
-	w, r *sql.DB
-	kind string
-	key  Key
+	opened *sqldb.DB
+	w, r   *sql.DB // the opened database's, to write and to read
+	key    Key
 }
 
 // Open opens the database and brings its tables up to date. A SQLite file is made
 // readable by its owner only.
 func Open(ctx context.Context, c Config) (*DB, error) {
-	db := &DB{kind: c.Type, key: c.Key}
-	var err error
-	switch c.Type {
-	case SQLite:
-		err = db.openSQLite(c.Path, c.NoSync)
-	case MySQL:
-		err = db.openMySQL(ctx, c.DSN)
-	default:
-		return nil, api.Errorf(api.CodeInvalid, "database type %q is unknown", c.Type).WithHint("use --db-type sqlite or --db-type mysql")
-	}
+	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("find migrations: %w", err)
 	}
-	err = db.migrate(ctx)
-	if err == nil {
-		err = db.checkKey(ctx)
-	}
+	opened, err := sqldb.Open(ctx, sqldb.Config{Type: c.Type, Path: c.Path, DSN: c.DSN, NoSync: c.NoSync}, sub)
 	if err != nil {
+		return nil, fmt.Errorf("message database: %w", err)
+	}
+	db := &DB{opened: opened, w: opened.W, r: opened.R, key: c.Key}
+	if opened.MySQL {
+		db.w.SetMaxOpenConns(32) // workers of many senders, and callers
+		db.w.SetMaxIdleConns(16)
+	}
+	if err := db.checkKey(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-func (db *DB) openSQLite(path string, noSync bool) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return fmt.Errorf("open message database: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("open message database: %w", err)
-	}
-	// synchronous FULL: a commit is on disk when it returns.
-	sync := "synchronous(FULL)"
-	if noSync {
-		sync = "synchronous(OFF)"
-	}
-	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", sync, "foreign_keys(1)"}}
-	write := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
-	if db.w, err = sql.Open("sqlite", write+"&_txlock=immediate"); err != nil {
-		return fmt.Errorf("open message database %s: %w", path, err)
-	}
-	db.w.SetMaxOpenConns(1)
-	if db.r, err = sql.Open("sqlite", write); err != nil {
-		return errors.Join(fmt.Errorf("open message database %s: %w", path, err), db.w.Close())
-	}
-	db.r.SetMaxOpenConns(4)
-	return nil
-}
-
-func (db *DB) openMySQL(ctx context.Context, dsn string) error {
-	cfg, err := mysql.ParseDSN(dsn)
-	if err != nil {
-		// The DSN holds a password: the error must not repeat it.
-		return api.Errorf(api.CodeInvalid, "the MySQL DSN cannot be read").
-			WithHint("its form is user:password@tcp(host:3306)/database?parseTime=true")
-	}
-	// Count matched rows, as SQLite does, not changed ones.
-	cfg.ClientFoundRows = true
-	// One trip to the server for a statement instead of three. Collations in which that
-	// would not be safe are refused by the driver; those take the three.
-	cfg.InterpolateParams = true
-	conn, err := mysql.NewConnector(cfg)
-	if err != nil {
-		cfg.InterpolateParams = false
-		conn, err = mysql.NewConnector(cfg)
-	}
-	if err != nil {
-		return fmt.Errorf("prepare database connection: %w", err)
-	}
-	pool := sql.OpenDB(conn)
-	pool.SetMaxOpenConns(32)
-	pool.SetMaxIdleConns(16)
-	pool.SetConnMaxLifetime(2 * time.Minute)
-	if err := pool.PingContext(ctx); err != nil {
-		return errors.Join(api.Errorf(api.CodeUnavailable, "cannot reach the database %s at %s: %w", cfg.DBName, cfg.Addr, err).
-			WithHint("check that the server runs, that the database exists and that --mysql-dsn is right"), pool.Close())
-	}
-	db.w, db.r = pool, pool
-	return nil
-}
-
-func (db *DB) migrate(ctx context.Context) error {
-	p, err := db.provider()
-	if err != nil {
-		return err
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("bring the database's tables up to date: %w", err)
-	}
-	return nil
-}
-
-func (db *DB) provider() (*goose.Provider, error) {
-	sub, err := fs.Sub(migrations, "migrations/"+db.kind)
-	if err != nil {
-		return nil, fmt.Errorf("find migrations: %w", err)
-	}
-	dialect := goose.DialectSQLite3
-	if db.kind == MySQL {
-		dialect = goose.DialectMySQL
-	}
-	p, err := goose.NewProvider(dialect, db.w, sub)
-	if err != nil {
-		return nil, fmt.Errorf("prepare migrations: %w", err)
-	}
-	return p, nil
-}
-
 // Close closes the database.
-func (db *DB) Close() error {
-	err := db.w.Close()
-	if db.r != nil && db.r != db.w {
-		err = errors.Join(err, db.r.Close())
-	}
-	return err
-}
+func (db *DB) Close() error { return db.opened.Close() }
 
 // Tx is a transaction.
 type Tx struct {
@@ -197,7 +96,7 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	const tries = 5
 	var err error
 	for i := 0; i < tries; i++ {
-		if err = db.once(ctx, fn); err == nil || !retryable(err) || ctx.Err() != nil {
+		if err = db.once(ctx, fn); err == nil || !sqldb.Retryable(err) || ctx.Err() != nil {
 			return err
 		}
 	}
@@ -212,7 +111,7 @@ func (db *DB) once(ctx context.Context, fn func(*Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
-	t := &Tx{tx: tx, ctx: ctx, my: db.kind == MySQL, key: db.key}
+	t := &Tx{tx: tx, ctx: ctx, my: db.opened.MySQL, key: db.key}
 	err = fn(t)
 	if err == nil {
 		err = t.flush()
@@ -228,15 +127,6 @@ func (db *DB) once(ctx context.Context, fn func(*Tx) error) error {
 	}
 	// On disk, though nobody was told: every caller must bear that.
 	return fault.Point("messager/committed")
-}
-
-// retryable knows the errors that only mean "try the transaction again".
-func retryable(err error) bool {
-	var my *mysql.MySQLError
-	if errors.As(err, &my) {
-		return my.Number == 1213 || my.Number == 1205
-	}
-	return strings.Contains(err.Error(), "database is locked") || strings.Contains(err.Error(), "SQLITE_BUSY")
 }
 
 // duplicate knows the errors of a unique key.

@@ -1,10 +1,14 @@
 package store
 
 import (
+	"io/fs"
+	"sync"
 	"testing"
 
+	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/filecoin-venus/venus/internal/mariadb"
 	"github.com/filecoin-venus/venus/messager/machine"
 )
 
@@ -24,11 +28,21 @@ func TestMigrationsKeepWhatIsThere(t *testing.T) {
 			}
 			return tx.Attempt(&want)
 		}))
-		p, err := db.provider()
+		kind, dialect := SQLite, goose.DialectSQLite3
+		if db.opened.MySQL {
+			kind, dialect = MySQL, goose.DialectMySQL
+		}
+		sub, err := fs.Sub(migrations, "migrations/"+kind)
 		require.NoError(t, err)
+		p, err := goose.NewProvider(dialect, db.w, sub)
+		require.NoError(t, err)
+		up := func() {
+			_, err := p.Up(t.Context())
+			require.NoError(t, err)
+		}
 		_, err = p.DownTo(t.Context(), 1)
 		require.NoError(t, err)
-		require.NoError(t, db.migrate(t.Context()))
+		up()
 		got, err := db.Get(t.Context(), "old")
 		require.NoError(t, err)
 		require.Equal(t, machine.Signed, got.State)
@@ -46,6 +60,24 @@ func TestMigrationsKeepWhatIsThere(t *testing.T) {
 		require.Len(t, attempts, 1)
 		_, err = p.DownTo(t.Context(), 0)
 		require.NoError(t, err)
-		require.NoError(t, db.migrate(t.Context()), "and from nothing")
+		up() // and from nothing
 	})
+}
+
+// TestManyStartAtOnce: messagers that find an empty database together make its tables once, and choose one key.
+func TestManyStartAtOnce(t *testing.T) {
+	c := Config{Type: MySQL, DSN: mariadb.Database(t), Key: Key{7}}
+	var starting sync.WaitGroup
+	for range 5 {
+		starting.Go(func() {
+			db, err := Open(t.Context(), c)
+			if err == nil {
+				err = db.Close()
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	starting.Wait()
 }
