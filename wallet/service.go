@@ -208,32 +208,35 @@ func (s *Service) WalletSign(ctx context.Context, signer address.Address, toSign
 		rec.Spend = &signlog.Spend{Cost: p.Spend.Cost.String(), Slot: p.Spend.Slot}
 	}
 	rec.Decision = signlog.Signed
-	if err := s.record(rec); err != nil {
+	durable, err := s.record(rec)
+	if err != nil {
+		return nil, err
+	}
+	// The signature is made while its record is on the way to the disk, and leaves when it is there.
+	sig, err := crypto.Sign(sigType, ki.PrivateKey, p.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("sign with %s: %w", signer, err)
+	}
+	if err := durable(); err != nil {
 		return nil, err
 	}
 	if err := fault.Point("wallet/sign"); err != nil {
 		return nil, err
-	}
-	sig, err := crypto.Sign(sigType, ki.PrivateKey, p.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("sign with %s: %w", signer, err)
 	}
 	s.idle.used()
 	s.watch.Decided(string(kind), signlog.Signed, s.clock.Now().Sub(begun))
 	return sig, nil
 }
 
-func (s *Service) record(rec signlog.Record) error {
-	if rec.Block == nil {
-		return s.records.Append(rec)
-	}
-	err := s.records.Reserve(rec)
+// record writes what is about to be signed and returns how to wait until that is durable.
+func (s *Service) record(rec signlog.Record) (durable func() error, err error) {
+	durable, err = s.records.Begin(rec)
 	var double *signlog.DoubleBlockError
 	if errors.As(err, &double) {
 		rec.Block = nil
-		return s.refuse(rec, fmt.Errorf("%w: %w", typed.ErrRefused, err))
+		return nil, s.refuse(rec, fmt.Errorf("%w: %w", typed.ErrRefused, err))
 	}
-	return err
+	return durable, err
 }
 
 // refuse records why and returns it.

@@ -56,7 +56,7 @@ func wallet(t *testing.T, clk clock.Clock) (dir string, addrs []address.Address)
 	require.NoError(t, book.BindKey(addrs[0], "p"))
 	l, err := signlog.Open(filepath.Join(dir, logDir), clk)
 	require.NoError(t, err)
-	require.NoError(t, l.Reserve(block(5, "x", t0)))
+	require.NoError(t, l.Append(block(5, "x", t0)))
 	require.NoError(t, l.Close())
 	require.NoError(t, os.WriteFile(filepath.Join(dir, network), []byte("test\n"), 0o600))
 	return dir, addrs
@@ -84,9 +84,9 @@ func whole(t *testing.T, dir string, addrs []address.Address, clk clock.Clock) {
 	require.NoError(t, err)
 	defer l.Close()
 	var double *signlog.DoubleBlockError
-	require.ErrorAs(t, l.Reserve(block(5, "y", clk.Now().Add(time.Hour))), &double, "it remembers the block that the other signed")
-	require.ErrorAs(t, l.Reserve(block(6, "y", clk.Now())), &double, "and refuses what the other may have signed since")
-	require.NoError(t, l.Reserve(block(7, "y", clk.Now().Add(time.Second))))
+	require.ErrorAs(t, l.Append(block(5, "y", clk.Now().Add(time.Hour))), &double, "it remembers the block that the other signed")
+	require.ErrorAs(t, l.Append(block(6, "y", clk.Now())), &double, "and refuses what the other may have signed since")
+	require.NoError(t, l.Append(block(7, "y", clk.Now().Add(time.Second))))
 	require.False(t, Interrupted(dir))
 }
 

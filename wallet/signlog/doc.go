@@ -8,5 +8,5 @@
 //   - after a failed write or fsync nothing is accepted any more until the log is opened again (fail closed);
 //   - a torn last line, the mark of a crash, is cut off at Open: its signature never left;
 //   - for each (signer, miner) the heights of signed blocks are remembered, and another block at a remembered height, or
-//     any block below what is remembered, is refused (Reserve).
+//     any block below what is remembered, is refused (Append).
 package signlog

@@ -27,13 +27,13 @@ const maxLine = 256 << 20
 // ErrBroken is wrapped by every refusal of a log that could not write.
 var ErrBroken = errors.New("the signature log cannot be written, nothing is signed until the wallet is restarted")
 
-// Log is an open signature log. It is safe for concurrent use; parallel appends share one fsync.
+// Log is an open signature log. It is safe for concurrent use; while one fsync is under way the next one's records gather.
 type Log struct {
 	dir   string
 	clock clock.Clock
 	limit int64
 
-	mu      sync.Mutex // file, counters, guard
+	mu      sync.Mutex // all below
 	file    *os.File
 	segment int
 	size    int64
@@ -43,9 +43,9 @@ type Log struct {
 	// notBefore refuses blocks with this timestamp and before.
 	notBefore uint64
 	broken    error
-
-	syncMu sync.Mutex
-	synced uint64 // highest seq on disk; under syncMu
+	synced    uint64 // highest seq on disk
+	// round is closed at the end of the fsync that is under way; nil while there is none.
+	round chan struct{}
 }
 
 // Open opens or creates the log in dir.
@@ -219,7 +219,7 @@ func (l *Log) startSegment(n int) error {
 		if err := errors.Join(l.file.Sync(), l.file.Close()); err != nil {
 			return fmt.Errorf("close signature log segment: %w", err)
 		}
-		l.file = nil
+		l.file, l.synced = nil, l.seq
 	}
 	f, err := os.OpenFile(l.path(n), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -255,37 +255,38 @@ func (l *Log) write(r Record) (uint64, error) {
 	return r.Seq, nil
 }
 
-// Append writes r (Seq, Time and Prev are filled in) and returns when it is durable.
+// Append writes r (Seq, Time and Prev are filled in) and returns when it is durable. For a block about to be signed it first
+// applies the rule of one block per height, and returns a *DoubleBlockError, with nothing written, when the rule refuses.
 func (l *Log) Append(r Record) error {
-	l.mu.Lock()
-	seq, err := l.appendLocked(r)
-	l.mu.Unlock()
+	durable, err := l.Begin(r)
 	if err != nil {
 		return err
 	}
-	return l.syncTo(seq)
+	return durable()
 }
 
-// Reserve is Append for a block about to be signed: it first applies the rule of one block per height and returns a
-// *DoubleBlockError, with nothing written, when the rule refuses.
-func (l *Log) Reserve(r Record) error {
+// Begin is Append for callers who have something to do until the record is durable: nothing of which may be seen before
+// durable has returned nil.
+func (l *Log) Begin(r Record) (durable func() error, err error) {
 	l.mu.Lock()
-	if l.broken == nil {
+	defer l.mu.Unlock()
+	if r.Block != nil && l.broken == nil {
 		if r.Block.Timestamp <= l.notBefore && l.notBefore > 0 {
-			l.mu.Unlock()
-			return &DoubleBlockError{Height: r.Block.Height, Restored: true}
+			return nil, &DoubleBlockError{Height: r.Block.Height, Restored: true}
 		}
 		if err := l.guard.reserve(r.Signer, *r.Block); err != nil {
-			l.mu.Unlock()
-			return err
+			return nil, err
 		}
 	}
 	seq, err := l.appendLocked(r)
-	l.mu.Unlock()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return l.syncTo(seq)
+	if l.round == nil {
+		l.round = make(chan struct{})
+		go l.sync()
+	}
+	return func() error { return l.wait(seq) }, nil
 }
 
 func (l *Log) appendLocked(r Record) (uint64, error) {
@@ -313,35 +314,58 @@ func (l *Log) breakWith(err error) error {
 	return l.broken
 }
 
-// syncTo returns when record seq is on disk. Whoever comes first syncs for all that wrote before it.
-func (l *Log) syncTo(seq uint64) error {
-	l.syncMu.Lock()
-	defer l.syncMu.Unlock()
-	if l.synced >= seq {
-		return nil
-	}
-	l.mu.Lock()
-	file, target, broken := l.file, l.seq, l.broken
-	l.mu.Unlock()
-	if broken != nil {
-		return broken
-	}
-	err := fault.Point("wallet/auditSync")
-	if err == nil {
-		err = file.Sync()
-	}
-	if err != nil {
+// wait returns when record seq is on disk, or never will be.
+func (l *Log) wait(seq uint64) error {
+	for {
 		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.file != file && l.file != nil {
-			// A rotation closed the segment under us; it synced it before closing.
-			l.synced = target
+		synced, broken, round := l.synced, l.broken, l.round
+		l.mu.Unlock()
+		if synced >= seq {
 			return nil
 		}
-		return l.breakWith(fmt.Errorf("sync: %w", err))
+		if broken != nil {
+			return broken
+		}
+		<-round
 	}
-	l.synced = target
-	return nil
+}
+
+// sync brings records to the disk until there are none left to bring.
+func (l *Log) sync() {
+	for again := true; again; {
+		l.mu.Lock()
+		file, target := l.file, l.seq
+		l.mu.Unlock()
+		err := fault.Point("wallet/auditSync")
+		switch {
+		case err != nil:
+		case file == nil:
+			err = os.ErrClosed // which does not matter once everything is on disk
+		default:
+			err = file.Sync()
+		}
+		again = l.endRound(target, err)
+	}
+}
+
+// endRound notes the outcome of an fsync and tells whether another is due. A segment that was closed meanwhile was synced
+// before.
+func (l *Log) endRound(target uint64, err error) (again bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil && l.synced < target {
+		_ = l.breakWith(fmt.Errorf("sync: %w", err)) // the waiting are told
+	}
+	if l.broken == nil {
+		l.synced = max(l.synced, target)
+	}
+	again = l.broken == nil && l.seq > l.synced
+	close(l.round)
+	l.round = nil
+	if again {
+		l.round = make(chan struct{})
+	}
+	return again
 }
 
 // Tail returns up to n of the newest records of the current segment, oldest first.
@@ -378,6 +402,9 @@ func (l *Log) Close() error {
 		return nil
 	}
 	err := errors.Join(l.file.Sync(), l.file.Close())
+	if err == nil {
+		l.synced = l.seq
+	}
 	l.file = nil
 	return err
 }

@@ -35,26 +35,26 @@ func block(h int, digest string) Record {
 func TestOneBlockAHeight(t *testing.T) {
 	dir := t.TempDir()
 	l := openLog(t, dir, segmentSize)
-	require.NoError(t, l.Reserve(block(5, "x")))
-	require.NoError(t, l.Reserve(block(5, "x")), "the same block again")
+	require.NoError(t, l.Append(block(5, "x")))
+	require.NoError(t, l.Append(block(5, "x")), "the same block again")
 	var double *DoubleBlockError
-	require.ErrorAs(t, l.Reserve(block(5, "y")), &double)
-	require.NoError(t, l.Reserve(block(4, "y")), "another height")
+	require.ErrorAs(t, l.Append(block(5, "y")), &double)
+	require.NoError(t, l.Append(block(4, "y")), "another height")
 	other := block(5, "y")
 	other.Signer = "bb"
-	require.NoError(t, l.Reserve(other), "another key: another network or another worker")
+	require.NoError(t, l.Append(other), "another key: another network or another worker")
 	require.NoError(t, l.Close())
 
 	l = openLog(t, dir, segmentSize)
-	require.ErrorAs(t, l.Reserve(block(5, "y")), &double)
-	require.NoError(t, l.Reserve(block(5, "x")))
+	require.ErrorAs(t, l.Append(block(5, "y")), &double)
+	require.NoError(t, l.Append(block(5, "x")))
 }
 
 func TestMemoryIsCarriedAcrossSegments(t *testing.T) {
 	dir := t.TempDir()
 	l := openLog(t, dir, 2000)
 	for h := range 100 {
-		require.NoError(t, l.Reserve(block(h, fmt.Sprint("d", h))))
+		require.NoError(t, l.Append(block(h, fmt.Sprint("d", h))))
 	}
 	require.NoError(t, l.Close())
 	segments, err := listSegments(dir)
@@ -62,7 +62,7 @@ func TestMemoryIsCarriedAcrossSegments(t *testing.T) {
 	require.Greater(t, len(segments), 3)
 	l = openLog(t, dir, 2000)
 	for h := range 100 {
-		require.Error(t, l.Reserve(block(h, "other")), "height %d", h)
+		require.Error(t, l.Append(block(h, "other")), "height %d", h)
 	}
 	n, err := Verify(dir)
 	require.NoError(t, err)
@@ -140,15 +140,15 @@ func TestTornLastLineIsCutOff(t *testing.T) {
 func TestCrashInRotation(t *testing.T) {
 	dir := t.TempDir()
 	l := openLog(t, dir, 10)
-	require.NoError(t, l.Reserve(block(1, "x"))) // rotates: the first segment is over its limit at once
+	require.NoError(t, l.Append(block(1, "x"))) // rotates: the first segment is over its limit at once
 	require.NoError(t, l.Close())
 	segments, err := listSegments(dir)
 	require.NoError(t, err)
 	next := segments[len(segments)-1] + 1
 	require.NoError(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%08d.log", next)), []byte(`{"seq":9,"carr`), 0o600))
 	l = openLog(t, dir, 10)
-	require.Error(t, l.Reserve(block(1, "y")))
-	require.NoError(t, l.Reserve(block(2, "y")))
+	require.Error(t, l.Append(block(1, "y")))
+	require.NoError(t, l.Append(block(2, "y")))
 	_, err = Verify(dir)
 	require.NoError(t, err)
 }
@@ -188,7 +188,7 @@ func TestFailsClosed(t *testing.T) {
 			require.ErrorIs(t, l.Append(Record{Decision: Signed}), ErrBroken)
 			disarm()
 			require.ErrorIs(t, l.Append(Record{Decision: Signed}), ErrBroken, "stays closed")
-			require.ErrorIs(t, l.Reserve(block(1, "x")), ErrBroken)
+			require.ErrorIs(t, l.Append(block(1, "x")), ErrBroken)
 		})
 	}
 }
@@ -236,7 +236,7 @@ func TestCrashInPrune(t *testing.T) {
 	require.NoError(t, err)
 	for h := range 6 {
 		clk.Advance(time.Hour)
-		require.NoError(t, l.Reserve(block(h+1, "x")))
+		require.NoError(t, l.Append(block(h+1, "x")))
 	}
 	passed := 0
 	disarm := fault.Arm("wallet/auditPrune", func() error {
@@ -255,7 +255,7 @@ func TestCrashInPrune(t *testing.T) {
 	l, err = open(dir, clk, 10)
 	require.NoError(t, err)
 	defer l.Close()
-	require.Error(t, l.Reserve(block(1, "y")), "what is gone is remembered")
+	require.Error(t, l.Append(block(1, "y")), "what is gone is remembered")
 	n, err = l.Prune(clk.Now())
 	require.NoError(t, err)
 	require.Positive(t, n)
