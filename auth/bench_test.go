@@ -5,6 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -46,6 +51,48 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	})
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
+}
+
+// wrkScript asks about the tokens of a file in turn.
+const wrkScript = `
+local bodies, at = {}, 0
+for line in io.lines(%q) do bodies[#bodies + 1] = line end
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
+request = function()
+  at = at %% #bodies + 1
+  return wrk.format(nil, nil, nil, bodies[at])
+end
+`
+
+// BenchmarkVerifyWrk asks about 100 tokens with wrk, from 64 connections for ten seconds, on the same cores.
+func BenchmarkVerifyWrk(b *testing.B) {
+	program, err := exec.LookPath("wrk")
+	if err != nil {
+		b.Skip("wrk is not installed; Debian's package is wrk")
+	}
+	d := start(b, b.TempDir())
+	bodies, dir := "", b.TempDir()
+	for i := range 100 {
+		bodies += "token=" + d.gen(b, fmt.Sprint("n", i), "read") + "\n"
+	}
+	list, script := filepath.Join(dir, "bodies"), filepath.Join(dir, "verify.lua")
+	require.NoError(b, os.WriteFile(list, []byte(bodies), 0o600))
+	require.NoError(b, os.WriteFile(script, fmt.Appendf(nil, wrkScript, list), 0o600))
+	for b.Loop() {
+		out, err := exec.Command(program, "-t", "2", "-c", "64", "-d", "10s", "--latency", "-s", script, d.url+"/verify").CombinedOutput()
+		require.NoError(b, err, "%s", out)
+		require.NotContains(b, string(out), "Non-2xx")
+		rate := regexp.MustCompile(`Requests/sec:\s+([\d.]+)`).FindSubmatch(out)
+		slow := regexp.MustCompile(`99%\s+([\d.]+m?s)`).FindSubmatch(out)
+		require.True(b, rate != nil && slow != nil, "%s", out)
+		perSecond, err := strconv.ParseFloat(string(rate[1]), 64)
+		require.NoError(b, err)
+		p99, err := time.ParseDuration(string(slow[1]))
+		require.NoError(b, err)
+		b.ReportMetric(perSecond, "req/s")
+		b.ReportMetric(float64(p99)/1e6, "p99-ms")
+	}
 }
 
 // BenchmarkList reads pages of 100 tokens out of 100,000 over HTTP: the first, the last and one by search.
