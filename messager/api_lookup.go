@@ -189,6 +189,16 @@ func (a *API) ListMessage(ctx context.Context, q msgapi.MsgQuery) ([]*msgapi.Mes
 	return a.wireAll(a.s.db.List(ctx, sq))
 }
 
+// ListMessageByAddress lists messages of a sender.
+func (a *API) ListMessageByAddress(ctx context.Context, addr address.Address) ([]*msgapi.Message, error) {
+	return a.ListMessage(ctx, msgapi.MsgQuery{From: []address.Address{addr}})
+}
+
+// ListMessageByFromState lists messages of a sender in a state.
+func (a *API) ListMessageByFromState(ctx context.Context, from address.Address, state msgapi.State, pageIndex, pageSize int) ([]*msgapi.Message, error) {
+	return a.ListMessage(ctx, msgapi.MsgQuery{From: []address.Address{from}, States: []msgapi.State{state}, PageIndex: pageIndex, PageSize: pageSize})
+}
+
 // ListFailedMessage lists queued messages that carry an error.
 func (a *API) ListFailedMessage(ctx context.Context) ([]*msgapi.Message, error) {
 	from, none := tenantOf(ctx).owned(nil)

@@ -139,6 +139,24 @@ func (a *API) WalletHas(ctx context.Context, addr address.Address) (bool, error)
 	return a.HasWalletAddress(ctx, "", addr)
 }
 
+// GetWalletAddress tells how a wallet holds an address.
+func (a *API) GetWalletAddress(ctx context.Context, walletName string, addr address.Address) (*msgapi.WalletAddress, error) {
+	key, err := a.key(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	all, err := a.ListWalletAddress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range all {
+		if w.WalletName == walletName && w.Addr == key {
+			return w, nil
+		}
+	}
+	return nil, api.Errorf(api.CodeNotFound, "address %s not in wallet %q", addr, walletName).WithHint("`venus-messager wallet list-addr %s` asks the wallet", walletName)
+}
+
 // ListWalletAddress lists which wallet holds which address.
 func (a *API) ListWalletAddress(ctx context.Context) ([]*msgapi.WalletAddress, error) {
 	all, err := a.s.db.WalletAddresses(ctx)

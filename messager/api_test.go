@@ -133,10 +133,30 @@ func TestAPILists(t *testing.T) {
 	_, err := a.ListMessage(ctx, msgapi.MsgQuery{PageSize: 5000})
 	require.Equal(t, api.CodeInvalid, codeOf(err))
 	require.Equal(t, []string{"bad"}, ids(a.ListFailedMessage(ctx)))
+	require.Equal(t, ids(a.ListMessage(ctx, msgapi.MsgQuery{From: []address.Address{r.addr}})), ids(a.ListMessageByAddress(ctx, r.addr)))
+	require.Equal(t, []string{"bad"}, ids(a.ListMessageByFromState(ctx, r.addr, msgapi.StateQueued, 1, 1)))
 	require.Len(t, ids(a.ListBlockedMessage(ctx, address.Undef, time.Minute)), 2)
 	require.Empty(t, ids(a.ListBlockedMessage(ctx, r.addr, 2*time.Hour)))
 	require.NoError(t, a.MarkBadMessage(ctx, "bad"))
 	require.Equal(t, api.CodeNotFound, codeOf(a.MarkBadMessage(ctx, "none")))
+}
+
+// TestExcludedMethods: what the original had and this one leaves out says why, to whoever may ask at all.
+func TestExcludedMethods(t *testing.T) {
+	c := newCluster(t)
+	for _, namespace := range []string{"Message", "Filecoin"} {
+		var p struct {
+			Internal struct {
+				ResetAddress func(context.Context, address.Address, uint64) (uint64, error) `perm:"admin"`
+			}
+		}
+		stop, err := rpc.Dial(c.d.Address, "an.admin.token", namespace, &p, rpc.DialOptions{})
+		require.NoError(t, err)
+		defer stop()
+		_, err = p.Internal.ResetAddress(t.Context(), c.addr, 0)
+		require.Equal(t, api.CodeUnsupported, codeOf(err))
+		require.Contains(t, api.Explain(err).Hint, "UpdateNonce")
+	}
 }
 
 func TestAPIWallets(t *testing.T) {
@@ -181,6 +201,11 @@ func TestAPIWallets(t *testing.T) {
 	require.True(t, has)
 	delete(r.wallet.keys, late)
 	require.NoError(t, r.wallets.refresh(ctx, r.wallets.get("w")))
+	held, err := a.GetWalletAddress(ctx, "w", r.addr)
+	require.NoError(t, err)
+	require.Equal(t, "Alive", held.State)
+	_, err = a.GetWalletAddress(ctx, "x", r.addr)
+	require.Equal(t, api.CodeNotFound, codeOf(err))
 	was, err := a.ListWalletAddress(ctx)
 	require.NoError(t, err)
 	states := map[string]string{}

@@ -208,6 +208,11 @@ func (d *Daemon) listen(cfg Config, verify rpc.Verifier, clk clock.Clock) error 
 	if err := srv.Register(rpc.DefaultPath, d.API, new(msgapi.MessagerProxy), msgapi.Namespace, nodeapi.Namespace); err != nil {
 		return err
 	}
+	for _, namespace := range []string{msgapi.Namespace, nodeapi.Namespace} {
+		if err := srv.Exclude(rpc.DefaultPath, namespace, msgapi.Excluded()); err != nil {
+			return err
+		}
+	}
 	s, err := daemon.Serve(d.repo, d.API.Base, srv, daemon.Listening{
 		Address: cfg.API.ListenAddress, Choose: "with --listen or in " + d.repo.Path(configName),
 	})

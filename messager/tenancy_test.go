@@ -38,6 +38,7 @@ const (
 	never    = "never"    // concerns all: refused, whatever it is about
 	filtered = "filtered" // only its own is in the answer
 	no       = "no"       // the answer is no
+	empty    = "empty"    // the answer is a list without anything
 )
 
 // tenancy tells for every method of the contract what a tenant meets.
@@ -91,6 +92,12 @@ func tenancy() map[string]struct {
 		"ListMessage": {filtered, func(ctx context.Context, a *API, _ address.Address, _ string) (any, error) {
 			return a.ListMessage(ctx, msgapi.MsgQuery{})
 		}},
+		"ListMessageByAddress": {empty, func(ctx context.Context, a *API, addr address.Address, _ string) (any, error) {
+			return a.ListMessageByAddress(ctx, addr)
+		}},
+		"ListMessageByFromState": {empty, func(ctx context.Context, a *API, addr address.Address, _ string) (any, error) {
+			return a.ListMessageByFromState(ctx, addr, msgapi.StatePending, 1, 10)
+		}},
 		"ListFailedMessage": {filtered, func(ctx context.Context, a *API, _ address.Address, _ string) (any, error) {
 			return a.ListFailedMessage(ctx)
 		}},
@@ -136,6 +143,9 @@ func tenancy() map[string]struct {
 		}},
 		"WalletHas": {no, func(ctx context.Context, a *API, addr address.Address, _ string) (any, error) {
 			return a.WalletHas(ctx, addr)
+		}},
+		"GetWalletAddress": {unknown, func(ctx context.Context, a *API, addr address.Address, _ string) (any, error) {
+			return a.GetWalletAddress(ctx, "w", addr)
 		}},
 		"ListWalletAddress": {filtered, func(ctx context.Context, a *API, _ address.Address, _ string) (any, error) {
 			return a.ListWalletAddress(ctx)
@@ -278,6 +288,9 @@ func checkForeign(ctx context.Context, t *testing.T, meets string, mine address.
 	case no:
 		require.NoError(t, err)
 		require.Equal(t, false, out)
+	case empty:
+		require.NoError(t, err)
+		require.Empty(t, out)
 	case filtered:
 		require.NoError(t, err)
 		v := reflect.ValueOf(out)

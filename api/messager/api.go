@@ -77,6 +77,12 @@ type Lookup interface {
 	// ListMessage lists messages, newest first, by page.
 	//perm:read
 	ListMessage(ctx context.Context, q MsgQuery) ([]*Message, error)
+	// ListMessageByAddress lists messages of a sender, newest first, the first page of ListMessage.
+	//perm:read
+	ListMessageByAddress(ctx context.Context, addr address.Address) ([]*Message, error)
+	// ListMessageByFromState lists messages of a sender in a state by page, newest first.
+	//perm:read
+	ListMessageByFromState(ctx context.Context, from address.Address, state State, pageIndex, pageSize int) ([]*Message, error)
 	// ListFailedMessage lists queued messages that carry an error.
 	//perm:read
 	ListFailedMessage(ctx context.Context) ([]*Message, error)
@@ -133,6 +139,9 @@ type Wallets interface {
 	// WalletHas tells whether any wallet holds an address.
 	//perm:read
 	WalletHas(ctx context.Context, addr address.Address) (bool, error)
+	// GetWalletAddress tells how a wallet, by name, holds an address.
+	//perm:admin
+	GetWalletAddress(ctx context.Context, walletName string, addr address.Address) (*WalletAddress, error)
 	// ListWalletAddress lists which wallet holds which address.
 	//perm:admin
 	ListWalletAddress(ctx context.Context) ([]*WalletAddress, error)

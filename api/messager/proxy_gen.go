@@ -34,6 +34,7 @@ type MessagerProxy struct {
 		GetMessageByUnsignedCid  func(p0 context.Context, p1 cid.Cid) (*Message, error)                                                   `perm:"read" args:"c" doc:"GetMessageByUnsignedCid returns a message by the CID of its unsigned form."`
 		GetNode                  func(p0 context.Context, p1 string) (*Node, error)                                                       `perm:"admin" args:"name" doc:"GetNode returns such a node, without its token."`
 		GetSharedParams          func(p0 context.Context) (*SharedParams, error)                                                          `perm:"admin" doc:"GetSharedParams returns the shared limits."`
+		GetWalletAddress         func(p0 context.Context, p1 string, p2 address.Address) (*WalletAddress, error)                          `perm:"admin" args:"walletName,addr" doc:"GetWalletAddress tells how a wallet, by name, holds an address."`
 		GetWalletByName          func(p0 context.Context, p1 string) (*Wallet, error)                                                     `perm:"admin" args:"name" doc:"GetWalletByName returns a wallet, without its token."`
 		HasAddress               func(p0 context.Context, p1 address.Address) (bool, error)                                               `perm:"read" args:"addr" doc:"HasAddress tells whether a sender is known."`
 		HasMessageByUid          func(p0 context.Context, p1 string) (bool, error)                                                        `perm:"read" args:"id" doc:"HasMessageByUid tells whether an id is known."`
@@ -45,6 +46,8 @@ type MessagerProxy struct {
 		ListFailedMessage        func(p0 context.Context) ([]*Message, error)                                                             `perm:"read" doc:"ListFailedMessage lists queued messages that carry an error."`
 		ListFeeRules             func(p0 context.Context) ([]*FeeRule, error)                                                             `perm:"admin" doc:"ListFeeRules lists the fee rules."`
 		ListMessage              func(p0 context.Context, p1 MsgQuery) ([]*Message, error)                                                `perm:"read" args:"q" doc:"ListMessage lists messages, newest first, by page."`
+		ListMessageByAddress     func(p0 context.Context, p1 address.Address) ([]*Message, error)                                         `perm:"read" args:"addr" doc:"ListMessageByAddress lists messages of a sender, newest first, the first page of ListMessage."`
+		ListMessageByFromState   func(p0 context.Context, p1 address.Address, p2 State, p3 int, p4 int) ([]*Message, error)               `perm:"read" args:"from,state,pageIndex,pageSize" doc:"ListMessageByFromState lists messages of a sender in a state by page, newest first."`
 		ListNode                 func(p0 context.Context) ([]*Node, error)                                                                `perm:"admin" doc:"ListNode lists such nodes, without their tokens."`
 		ListRemoteWalletAddress  func(p0 context.Context, p1 string) ([]address.Address, error)                                           `perm:"admin" args:"name" doc:"ListRemoteWalletAddress asks a wallet for its addresses."`
 		ListWallet               func(p0 context.Context) ([]*Wallet, error)                                                              `perm:"admin" doc:"ListWallet lists the wallets, without their tokens."`
@@ -227,6 +230,14 @@ func (s *MessagerProxy) GetSharedParams(p0 context.Context) (r *SharedParams, er
 	return s.Internal.GetSharedParams(p0)
 }
 
+// GetWalletAddress forwards to the function of the same name.
+func (s *MessagerProxy) GetWalletAddress(p0 context.Context, p1 string, p2 address.Address) (r *WalletAddress, err error) {
+	if s.Internal.GetWalletAddress == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.GetWalletAddress(p0, p1, p2)
+}
+
 // GetWalletByName forwards to the function of the same name.
 func (s *MessagerProxy) GetWalletByName(p0 context.Context, p1 string) (r *Wallet, err error) {
 	if s.Internal.GetWalletByName == nil {
@@ -313,6 +324,22 @@ func (s *MessagerProxy) ListMessage(p0 context.Context, p1 MsgQuery) (r []*Messa
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.ListMessage(p0, p1)
+}
+
+// ListMessageByAddress forwards to the function of the same name.
+func (s *MessagerProxy) ListMessageByAddress(p0 context.Context, p1 address.Address) (r []*Message, err error) {
+	if s.Internal.ListMessageByAddress == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ListMessageByAddress(p0, p1)
+}
+
+// ListMessageByFromState forwards to the function of the same name.
+func (s *MessagerProxy) ListMessageByFromState(p0 context.Context, p1 address.Address, p2 State, p3 int, p4 int) (r []*Message, err error) {
+	if s.Internal.ListMessageByFromState == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ListMessageByFromState(p0, p1, p2, p3, p4)
 }
 
 // ListNode forwards to the function of the same name.

@@ -2,6 +2,7 @@ package messager
 
 import (
 	"context"
+	"strings"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/urfave/cli/v3"
@@ -23,7 +24,7 @@ type Env struct {
 
 // Commands are all commands but run.
 func Commands(e Env) []*cli.Command {
-	all := []*cli.Command{messages(), wallets(), addresses(), sharedParams(), feeRules(), nodes(), program().Logs("the running messager")}
+	all := []*cli.Command{messages(), send(), wallets(), walletAddresses(), addresses(), sharedParams(), feeRules(), nodes(), program().Logs("the running messager")}
 	for _, c := range all {
 		c.Before = func(ctx context.Context, cmd *cli.Command) (context.Context, error) {
 			dir, err := program().Dir(cmd)
@@ -52,7 +53,7 @@ func call(cmd *cli.Command, args []string, act connect.Action[*client]) *cli.Com
 
 // onAddress is a command with one address and nothing to print but a line.
 func onAddress(name, usage, done string, f func(ctx context.Context, cmd *cli.Command, c *client, a address.Address) error, flags ...cli.Flag) *cli.Command {
-	return call(&cli.Command{Name: name, Usage: usage, Flags: flags}, []string{"ADDRESS"},
+	return call(&cli.Command{Name: name, Aliases: underscored(name), Usage: usage, Flags: flags}, []string{"ADDRESS"},
 		func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 			a, err := connect.Address(cmd.Args().First())
 			if err != nil {
@@ -63,4 +64,12 @@ func onAddress(name, usage, done string, f func(ctx context.Context, cmd *cli.Co
 			}
 			return p.Result(map[string]any{"address": a, "done": done}, func() { p.Line("%s", done) })
 		})
+}
+
+// underscored is a command's name as old scripts write it, none when it is the same.
+func underscored(name string) []string {
+	if old := strings.ReplaceAll(name, "-", "_"); old != name {
+		return []string{old}
+	}
+	return nil
 }

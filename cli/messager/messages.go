@@ -29,8 +29,7 @@ func messages() *cli.Command {
 }
 
 func onMessage(name, usage, done string, f func(*client, context.Context, string) error) *cli.Command {
-	aliases := []string{strings.ReplaceAll(name, "-", "_")}
-	return call(&cli.Command{Name: name, Aliases: aliases, Usage: usage}, []string{"ID"},
+	return call(&cli.Command{Name: name, Aliases: underscored(name), Usage: usage}, []string{"ID"},
 		func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 			id := cmd.Args().First()
 			if err := f(c, ctx, id); err != nil {
@@ -297,18 +296,56 @@ func replaceMessage() *cli.Command {
 }
 
 func markBad() *cli.Command {
-	return call(&cli.Command{Name: "mark-bad", Aliases: []string{"mark_bad"}, Usage: "give up a queued message", Flags: []cli.Flag{
-		&cli.BoolFlag{Name: "really-do-it", Usage: "confirm: the message will not be sent"},
-	}}, []string{"ID"}, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+	return call(&cli.Command{Name: "mark-bad", Aliases: []string{"mark_bad"}, Usage: "give up queued messages", Flags: []cli.Flag{
+		&cli.BoolFlag{Name: "really-do-it", Usage: "confirm: the messages will not be sent"},
+		&cli.StringFlag{Name: "from", Usage: "all queued messages of this sender, instead of IDs"},
+	}}, []string{"[ID...]"}, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+		ids := cmd.Args().Slice()
+		if s := cmd.String("from"); s != "" {
+			from, err := connect.Address(s)
+			if err == nil && len(ids) > 0 {
+				err = render.Usage("give IDs or --from, not both")
+			}
+			if err != nil {
+				return err
+			}
+			if ids, err = queuedOf(ctx, c, from); err != nil {
+				return err
+			}
+		} else if len(ids) == 0 {
+			return render.Usage("name messages by their IDs, or a sender with --from")
+		}
 		if !cmd.Bool("really-do-it") {
-			return render.Usage("the message would never be sent").WithHint("confirm with --really-do-it")
+			return render.Usage("%d messages would never be sent", len(ids)).WithHint("confirm with --really-do-it")
 		}
-		id := cmd.Args().First()
-		if err := c.MarkBadMessage(ctx, id); err != nil {
-			return err
+		for _, id := range ids {
+			if err := c.MarkBadMessage(ctx, id); err != nil {
+				return err
+			}
 		}
-		return p.Result(map[string]string{"id": id, "done": "given up"}, func() { p.Line("%s: given up", id) })
+		return p.Result(map[string]any{"ids": ids, "done": "given up"}, func() {
+			for _, id := range ids {
+				p.Line("%s: given up", id)
+			}
+		})
 	})
+}
+
+// queuedOf lists the ids of a sender's queued messages.
+func queuedOf(ctx context.Context, c *client, from address.Address) (ids []string, err error) {
+	const size = 1000
+	for page := 1; ; page++ {
+		msgs, err := c.ListMessageByFromState(ctx, from, msgapi.StateQueued, page, size)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range msgs {
+			ids = append(ids, m.ID)
+		}
+		if len(msgs) < size {
+			return ids, nil
+		}
+	}
 }
 
 func updateMessages() *cli.Command {

@@ -118,16 +118,8 @@ func addresses() *cli.Command {
 			}
 			return p.Value(found)
 		})
-	return &cli.Command{Name: "address", Usage: "the senders", Commands: []*cli.Command{
+	return &cli.Command{Name: "address", Usage: "the senders", Commands: append([]*cli.Command{
 		list, search,
-		onAddress("forbidden", "take no more messages of a sender", "forbidden address success!",
-			func(ctx context.Context, _ *cli.Command, c *client, a address.Address) error {
-				return c.ForbiddenAddress(ctx, a)
-			}),
-		onAddress("active", "take messages of a sender again", "active address success!",
-			func(ctx context.Context, _ *cli.Command, c *client, a address.Address) error {
-				return c.ActiveAddress(ctx, a)
-			}),
 		onAddress("del", "forget a sender without messages under way", "deleted",
 			func(ctx context.Context, _ *cli.Command, c *client, a address.Address) error {
 				return c.DeleteAddress(ctx, a)
@@ -136,15 +128,66 @@ func addresses() *cli.Command {
 			func(ctx context.Context, cmd *cli.Command, c *client, a address.Address) error {
 				return c.UpdateNonce(ctx, a, cmd.Uint64("nonce"))
 			}, &cli.Uint64Flag{Name: "nonce", Required: true}),
-		onAddress("set-sel-msg-num", "limit how many messages of a sender are under way", "limit set",
-			func(ctx context.Context, cmd *cli.Command, c *client, a address.Address) error {
-				return c.SetSelectMsgNum(ctx, a, cmd.Uint64("num"))
-			}, &cli.Uint64Flag{Name: "num", Required: true, Usage: "0 takes the shared limit"}),
 		onAddress("set-fee-params", "limit what the messages of a sender may cost", "limits set",
 			func(ctx context.Context, cmd *cli.Command, c *client, a address.Address) error {
 				return c.SetFeeParams(ctx, a, cmd.Float64("gas-overestimation"), cmd.String("max-fee"), cmd.String("max-feecap"))
 			}, &cli.Float64Flag{Name: "gas-overestimation"}, &cli.StringFlag{Name: "max-fee", Usage: "attoFIL"}, &cli.StringFlag{Name: "max-feecap", Usage: "attoFIL per gas"}),
-	}}
+	}, valves()...)}
+}
+
+// valves stop, start and narrow a sender.
+func valves(more ...cli.Flag) []*cli.Command {
+	return []*cli.Command{
+		onAddress("forbidden", "take no more messages of a sender", "forbidden address success!",
+			func(ctx context.Context, _ *cli.Command, c *client, a address.Address) error {
+				return c.ForbiddenAddress(ctx, a)
+			}, more...),
+		onAddress("active", "take messages of a sender again", "active address success!",
+			func(ctx context.Context, _ *cli.Command, c *client, a address.Address) error {
+				return c.ActiveAddress(ctx, a)
+			}, more...),
+		onAddress("set-sel-msg-num", "limit how many messages of a sender are under way", "limit set",
+			func(ctx context.Context, cmd *cli.Command, c *client, a address.Address) error {
+				return c.SetSelectMsgNum(ctx, a, cmd.Uint64("num"))
+			}, append([]cli.Flag{&cli.Uint64Flag{Name: "num", Required: true, Usage: "0 takes the shared limit"}}, more...)...),
+	}
+}
+
+// walletAddresses are the original's commands about an address in a wallet. What they change holds for the sender, whichever
+// wallet signs.
+func walletAddresses() *cli.Command {
+	name := func() cli.Flag {
+		return &cli.StringFlag{Name: "wallet-name", Aliases: []string{"wallet_name", "name"}, Usage: "the wallet"}
+	}
+	list := call(&cli.Command{Name: "list", Usage: "list which wallet holds which address"}, nil,
+		func(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
+			was, err := c.ListWalletAddress(ctx)
+			if err != nil {
+				return err
+			}
+			return p.Result(was, func() {
+				t := render.NewTable("Wallet", "Address", "State")
+				for _, w := range was {
+					t.Row(w.WalletName, w.Addr, w.State)
+				}
+				p.Table(t)
+			})
+		})
+	search := call(&cli.Command{Name: "search", Usage: "tell how a wallet holds an address", Flags: []cli.Flag{name(), &cli.StringFlag{Name: "addr", Required: true}}}, nil,
+		func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+			a, err := connect.Address(cmd.String("addr"))
+			if err != nil {
+				return err
+			}
+			w, err := c.GetWalletAddress(ctx, cmd.String("wallet-name"), a)
+			if err != nil {
+				return err
+			}
+			return p.Value(w)
+		})
+	return &cli.Command{
+		Name: "wallet-addr", Aliases: []string{"wallet_addr"}, Usage: "addresses by wallet", Commands: append([]*cli.Command{list, search}, valves(name())...),
+	}
 }
 
 func orShared(s string) string {

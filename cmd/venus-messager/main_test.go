@@ -128,6 +128,20 @@ func TestAsAPersonUsesIt(t *testing.T) {
 	require.Contains(t, rules, addr.String())
 	p.run("fee-rule", "del", "--method", "5")
 	require.NotContains(t, p.run("fee-rule", "list"), "70000000000000000")
+	sent := strings.TrimSpace(p.run("send", "--from", addr.String(), "--account", "testminer", "--method", "5", "--params-hex", "0x80", "--max-fee", "1000", "--id", "by-hand", "t01000", "0.25"))
+	require.Equal(t, "by-hand", sent)
+	require.Equal(t, sent, strings.TrimSpace(p.run("send", "--id", sent, "--from", addr.String(), "--account", "testminer", "--method", "5", "--params-hex", "80", "--max-fee", "1000", "t01000", "0.25")), "not twice")
+	require.Contains(t, p.run("msg", "search", "--id", sent), "250000000000000000")
+	require.Contains(t, p.run("wallet_addr", "list"), addr.String())
+	require.Contains(t, p.run("wallet-addr", "search", "--wallet_name", "testminer", "--addr", addr.String()), `"Alive"`)
+	require.Contains(t, p.run("wallet_addr", "forbidden", "--wallet_name", "testminer", addr.String()), "forbidden address success!")
+	require.Contains(t, p.run("wallet_addr", "active", "--wallet_name", "testminer", addr.String()), "active address success!")
+	p.run("wallet_addr", "set_sel_msg_num", "--num", "5", "--wallet_name", "testminer", addr.String())
+	p.run("address", "set_sel_msg_num", "--num", "7", addr.String())
+	extra := pushed(t, p.repo, addr)
+	given := p.run("msg", "mark-bad", "--really-do-it", sent, extra)
+	require.Contains(t, given, sent+": given up")
+	require.Contains(t, given, extra+": given up")
 	p.run("node", "add", "--name", "n", "--url", "/ip4/127.0.0.1/tcp/2", "--token", "canary.node.token")
 	require.NotContains(t, p.run("node", "list", "--json"), "canary")
 	p.run("node", "del", "n")
@@ -138,6 +152,13 @@ func TestAsAPersonUsesIt(t *testing.T) {
 		args []string
 	}{
 		{render.ExitUsage, []string{"msg", "mark-bad", id}},
+		{render.ExitUsage, []string{"msg", "mark-bad", "--really-do-it"}},
+		{render.ExitUsage, []string{"msg", "mark-bad", "--really-do-it", "--from", addr.String(), id}},
+		{render.ExitUsage, []string{"msg", "mark-bad", "--from", addr.String()}},
+		{render.ExitUsage, []string{"send", "--from", addr.String(), "t01000", "much"}},
+		{render.ExitUsage, []string{"send", "--from", addr.String(), "--params-hex", "zz", "t01000", "1"}},
+		{render.ExitUsage, []string{"send", "--from", addr.String(), "--max-fee", "-1", "t01000", "1"}},
+		{render.ExitUsage, []string{"send", "t01000", "1"}},
 		{render.ExitUsage, []string{"msg", "why"}},
 		{render.ExitNotFound, []string{"msg", "why", "unknown"}},
 		{render.ExitUsage, []string{"msg", "list", "--state", "odd"}},
@@ -158,7 +179,7 @@ func TestAsAPersonUsesIt(t *testing.T) {
 		require.Equal(t, c.want, code, "%v: %s", c.args, errOut)
 		require.NotEmpty(t, errOut)
 	}
-	p.run("msg", "mark-bad", "--really-do-it", id)
+	require.Contains(t, p.run("msg", "mark-bad", "--really-do-it", "--from", addr.String()), id+": given up")
 	code, out, _ = p.try("msg", "wait", id)
 	require.NotZero(t, code, "a message that failed is a failed wait")
 	require.Contains(t, out, "failed")
