@@ -59,7 +59,7 @@ var banned = map[string]map[string]string{
 		"/chain": "the wallet signs, it follows no chain", "/p2p": "the wallet has no network of peers", "/vm": "the wallet runs no actors",
 		"gorm.io/driver/mysql": "keys stay in files",
 	},
-	"cmd/venus-worker": {"/chain": "workers hold no chain", "/vm": "workers hold no chain", "/p2p": "workers hold no chain"},
+	"cmd/venus-worker": {"/chain": "workers hold no chain", "/vm": "workers hold no chain", "/p2p": "workers hold no chain", "github.com/nats-io/nats-server": "workers are clients"},
 	"cmd/venus":        {"/proofs/prove": "the node verifies, it never proves", "/proofs/groth16/prover": "the node verifies, it never proves"},
 }
 

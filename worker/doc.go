@@ -1,17 +1,22 @@
-// Package worker runs the proof work of sealing: it pulls tasks from a sealer,
-// keeps their leases alive, and brings back results.
+// Package worker runs the proof work of sealing: it takes tasks from a sealer,
+// tells that it is alive, and brings back results.
 //
-// Start at Executor.Run. The same executor runs inside venus-sealer (Source is
-// the sealer's queue) and in venus-worker processes (Source is TasksProxy, the
-// same protocol over the sealer's RPC). The protocol is Source; its rules:
+// Start at Executor.Run. The same executor runs inside venus-sealer, where its
+// Source is the sealer's queue itself, and in venus-worker processes, where it is
+// worker/bus.Client: the same protocol over NATS. The rules of the protocol:
 //
-//   - a task is leased to one worker at a time; every lease has a fence, a number
-//     that only grows, and calls with an old fence are answered with ErrLost;
-//   - a lease that is not renewed within its TTL passes to another worker;
-//   - the sealer has stored a result when TaskComplete returns nil, and a worker
-//     repeats the call until it does: doing a task twice is harmless;
+//   - the sealer decides who does what; a task is leased to one worker at a time,
+//     and every lease has a fence, a number that only grows;
+//   - a worker tells of the leases it holds in its beats; one that is not told of
+//     for its term passes to another worker, and who held it learns that it is over;
+//   - an outcome counts only under the lease in force; handing it in again is
+//     harmless, and a worker does so until a beat tells that the lease is over;
+//   - a task writes into a folder that is named after its attempt and fence
+//     (Task.Work), so that two workers at the same task never touch the same file;
+//     Adopt takes over the folder of the one whose outcome counted;
 //   - a task carries everything it needs, so a worker holds no chain, no wallet
 //     and no state of its own, and may come and go at any time.
 //
-// Sector files are on paths that sealer and worker share.
+// Sector files are on paths that sealer and worker share; a worker tells which of
+// the sealer's paths it can reach, and only gets tasks in those.
 package worker

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
 	logging "github.com/ipfs/go-log/v2"
 
 	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/fault"
 )
 
 var log = logging.Logger("worker")
@@ -20,89 +24,153 @@ type Prover interface {
 	Run(ctx context.Context, t Task) (Result, error)
 }
 
-// Executor pulls tasks and runs them, Info.Slots at a time.
+// Executor runs the tasks that a sealer gives to it.
 type Executor struct {
 	Source Source
 	Prover Prover
 	Info   Info
 	Clock  clock.Clock
-	// PullWait is how long one pull may hang, 0 = MaxWait.
-	PullWait time.Duration
 	// OnTask, if set, is told when a task begins (done false) and ends.
 	OnTask func(t Task, done bool, err error)
+
+	mu      sync.Mutex // guards what follows
+	jobs    map[Lease]*job
+	leaving bool
+	paths   []Path
+	reaches []string
+	kick    chan struct{} // holds a signal when a beat is due at once
+}
+
+// job is a lease that this worker holds.
+type job struct {
+	task    Task
+	cancel  context.CancelCauseFunc
+	outcome *Outcome // what was handed in, nil while it runs
+	told    int      // beats since then that did not end the lease
 }
 
 // RetryPause is the pause after a call to the source failed.
 const RetryPause = time.Second
 
+// handInAgain is after how many beats a lease that should be over counts as not
+// handed in: the outcome was lost on its way.
+const handInAgain = 3
+
+var (
+	errLeaseOver = errors.New("the lease is over")
+	errGiveBack  = errors.New("the worker gives its tasks back")
+)
+
 // Run works until pull ends, then lets the running tasks finish and returns.
 // When abort ends, running tasks are given back undone.
 func (e *Executor) Run(pull, abort context.Context) {
-	if e.PullWait == 0 {
-		e.PullWait = MaxWait
-	}
-	var wg sync.WaitGroup
-	for range max(e.Info.Slots, 1) {
-		wg.Go(func() { e.slot(pull, abort) })
-	}
-	wg.Wait()
+	e.mu.Lock()
+	e.jobs, e.kick, e.leaving = map[Lease]*job{}, make(chan struct{}, 1), false
+	e.mu.Unlock()
+	beats, stop := context.WithCancel(context.WithoutCancel(abort))
+	var beating, taking sync.WaitGroup
+	beating.Go(func() { e.beat(beats) })
+	next, end := context.WithCancel(pull)
+	defer context.AfterFunc(abort, end)()
+	var running sync.WaitGroup
+	taking.Go(func() { e.take(next, abort, &running) })
+	taking.Wait() // nothing new is taken from here on
+	end()
+	e.mu.Lock()
+	e.leaving = true
+	e.mu.Unlock()
+	e.Kick()
+	running.Wait()
+	stop()
+	beating.Wait()
+	e.farewell(abort)
 }
 
-func (e *Executor) slot(pull, abort context.Context) {
-	for pull.Err() == nil && abort.Err() == nil {
-		lease, err := e.Source.TaskPull(pull, e.Info, e.PullWait)
+// farewell tells the sealer at once that nobody works here any more; if it does
+// not hear, silence tells it later.
+func (e *Executor) farewell(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if _, err := e.Source.Beat(ctx, Beat{Info: e.info(), Leaving: true}); err != nil {
+		log.Infof("the sealer did not hear the farewell: %v", err)
+	}
+}
+
+func (e *Executor) take(ctx, abort context.Context, running *sync.WaitGroup) {
+	for ctx.Err() == nil {
+		t, err := e.Source.Next(ctx, e.Info.ID)
 		if err != nil {
-			if pull.Err() == nil {
+			if ctx.Err() == nil {
 				log.Warnf("cannot ask the sealer for work: %v", err)
+				_ = e.Clock.Sleep(ctx, RetryPause) // the loop looks at ctx
 			}
-			_ = e.Clock.Sleep(pull, RetryPause) // the loop looks at pull
 			continue
 		}
-		if lease != nil {
-			e.work(abort, lease)
+		work, cancel := context.WithCancelCause(context.WithoutCancel(abort))
+		j := &job{task: t, cancel: cancel}
+		if !e.hold(j) {
+			cancel(nil)
+			continue
 		}
+		stop := context.AfterFunc(abort, func() { cancel(errGiveBack) })
+		running.Go(func() {
+			defer stop()
+			e.work(work, abort, j)
+		})
 	}
+}
+
+// hold notes a new lease. One that is held already was given twice.
+func (e *Executor) hold(j *job) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.jobs[j.task.Lease()]; ok {
+		return false
+	}
+	e.jobs[j.task.Lease()] = j
+	return true
+}
+
+func (e *Executor) drop(l Lease) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.jobs, l)
 }
 
 // work runs one lease to its end and hands the outcome in.
-func (e *Executor) work(abort context.Context, l *Lease) {
-	ctx, cancel := context.WithCancelCause(abort)
-	defer cancel(nil)
-	beat := make(chan struct{})
-	go func() {
-		defer close(beat)
-		e.keepAlive(ctx, cancel, l)
-	}()
+func (e *Executor) work(ctx, abort context.Context, j *job) {
+	defer j.cancel(nil)
+	e.Kick()
 	if e.OnTask != nil {
-		e.OnTask(l.Task, false, nil)
+		e.OnTask(j.task, false, nil)
 	}
 	start := e.Clock.Now()
-	res, err := e.run(ctx, l.Task)
+	res, err := e.run(ctx, j.task)
 	if err == nil {
-		log.Infow("task done", "task", l.Task.Kind, "sector", l.Task.Sector.Number, "took", e.Clock.Now().Sub(start))
+		err = fault.Point("worker/done")
 	}
 	if e.OnTask != nil {
-		e.OnTask(l.Task, true, err)
+		e.OnTask(j.task, true, err)
 	}
-	switch {
-	case errors.Is(context.Cause(ctx), errLeaseOver):
-		log.Warnw("lease lost while working", "task", l.Task.ID)
-	case err != nil && abort.Err() != nil:
-		e.handIn(abort, l, "give back", func(ctx context.Context) error {
-			return e.Source.TaskRelease(ctx, e.Info.ID, l.Task.ID, l.Fence)
-		})
+	o := Outcome{Worker: e.Info.ID, Lease: j.task.Lease(), Result: res}
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errLeaseOver):
+		log.Warnw("lease lost while working", "task", j.task.ID)
+		e.drop(o.Lease)
+		return
+	case err != nil && cause != nil:
+		o.Result, o.Released = Result{}, true
 	case err != nil:
-		log.Warnw("task failed", "task", l.Task.Kind, "sector", l.Task.Sector.Number, "err", err)
-		e.handIn(abort, l, "report failure of", func(ctx context.Context) error {
-			return e.Source.TaskFail(ctx, e.Info.ID, l.Task.ID, l.Fence, err.Error())
-		})
+		log.Warnw("task failed", "task", j.task.Kind, "sector", j.task.Sector.Number, "err", err)
+		o.Result, o.Reason = Result{}, err.Error()
 	default:
-		e.handIn(abort, l, "hand in", func(ctx context.Context) error {
-			return e.Source.TaskComplete(ctx, e.Info.ID, l.Task.ID, l.Fence, res)
-		})
+		log.Infow("task done", "task", j.task.Kind, "sector", j.task.Sector.Number, "took", e.Clock.Now().Sub(start))
 	}
-	cancel(nil)
-	<-beat
+	e.mu.Lock()
+	j.outcome = &o
+	e.mu.Unlock()
+	e.handIn(ctx, abort, o)
+	e.Kick()
 }
 
 // run turns a panic of the prover into an error of the task.
@@ -116,37 +184,119 @@ func (e *Executor) run(ctx context.Context, t Task) (res Result, err error) {
 	return e.Prover.Run(ctx, t)
 }
 
-var errLeaseOver = errors.New("lease over")
-
-func (e *Executor) keepAlive(ctx context.Context, cancel context.CancelCauseFunc, l *Lease) {
+// handIn repeats until the outcome is stored or the lease is over. A worker that
+// must stop tries one last time.
+func (e *Executor) handIn(ctx, abort context.Context, o Outcome) {
 	for {
-		if e.Clock.Sleep(ctx, l.TTL/3) != nil {
+		try, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		err := e.Source.HandIn(try, o)
+		cancel()
+		if err == nil || errors.Is(context.Cause(ctx), errLeaseOver) {
 			return
 		}
-		err := e.Source.TaskHeartbeat(ctx, e.Info.ID, l.Task.ID, l.Fence)
-		if Lost(err) {
-			cancel(errLeaseOver)
-			return
-		}
-		if err != nil && ctx.Err() == nil {
-			log.Warnf("cannot renew the lease of %s: %v", l.Task.ID, err)
+		log.Warnf("cannot hand in the outcome of task %s: %v", o.Lease.Task, err)
+		if abort.Err() != nil || e.Clock.Sleep(abort, RetryPause) != nil {
+			return // silence gives the task to another worker
 		}
 	}
 }
 
-// handIn repeats a call until the sealer took it, or says that the lease is over,
-// or the worker must stop; then it tries one last time.
-func (e *Executor) handIn(abort context.Context, l *Lease, what string, call func(context.Context) error) {
-	for {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(abort), time.Minute)
-		err := call(ctx)
-		cancel()
-		if err == nil || Lost(err) {
-			return
+// Kick makes the next beat due at once.
+func (e *Executor) Kick() {
+	select {
+	case e.kick <- struct{}{}:
+	default:
+	}
+}
+
+// beat tells the sealer of this worker until ctx ends.
+func (e *Executor) beat(ctx context.Context) {
+	pause, said := RetryPause, false
+	for ctx.Err() == nil {
+		orders, err := e.Source.Beat(ctx, e.tell())
+		switch {
+		case err == nil:
+			pause, said = orders.Term/3, false
+			e.obey(ctx, orders)
+		case ctx.Err() == nil && !said:
+			said = true // once: it may take hours
+			log.Warnf("the sealer does not hear this worker, it goes on with what it has: %v", err)
+			fallthrough
+		default:
+			pause = RetryPause
 		}
-		log.Warnf("cannot %s task %s: %v", what, l.Task.ID, err)
-		if abort.Err() != nil || e.Clock.Sleep(abort, RetryPause) != nil {
-			return // the lease runs out by itself
+		timer := e.Clock.NewTimer(pause)
+		select {
+		case <-e.kick:
+		case <-timer.C():
+		case <-ctx.Done():
 		}
+		timer.Stop()
+	}
+}
+
+func (e *Executor) info() Info {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	i := e.Info
+	i.Reaches = slices.Clone(e.reaches)
+	return i
+}
+
+func (e *Executor) tell() Beat {
+	b := Beat{Info: e.info()}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b.Leaving = e.leaving
+	for l := range e.jobs {
+		b.Holds = append(b.Holds, l)
+	}
+	return b
+}
+
+// obey ends the leases that are over, and hands in again what got lost.
+func (e *Executor) obey(ctx context.Context, o Orders) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range o.Over {
+		j, ok := e.jobs[l]
+		if !ok {
+			continue
+		}
+		j.cancel(errLeaseOver)
+		if j.outcome != nil {
+			delete(e.jobs, l)
+		}
+	}
+	for _, j := range e.jobs {
+		if j.outcome == nil {
+			continue
+		}
+		if j.told++; j.told >= handInAgain {
+			j.told = 0
+			go e.handIn(ctx, ctx, *j.outcome)
+		}
+	}
+	if !slices.Equal(o.Paths, e.paths) {
+		e.paths = o.Paths
+		go e.look(o.Paths) // a dead network file system may hold this up
+	}
+}
+
+// look finds out which of the sealer's paths lie here: those whose folder says so.
+func (e *Executor) look(paths []Path) {
+	var found []string
+	for _, p := range paths {
+		if meta, err := os.ReadFile(filepath.Join(p.Dir, PathFile)); err == nil && describes(meta, p.ID) {
+			found = append(found, p.Dir)
+		}
+	}
+	e.mu.Lock()
+	changed := !slices.Equal(found, e.reaches)
+	e.reaches = found
+	e.mu.Unlock()
+	if changed {
+		log.Infof("this worker reaches %d of the sealer's %d storage paths", len(found), len(paths))
+		e.Kick()
 	}
 }

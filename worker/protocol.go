@@ -12,22 +12,24 @@ import (
 	"github.com/filecoin-venus/venus/sealer/sector"
 )
 
-// Namespace is the first half of the protocol's method names on the wire.
+// Namespace is the first half of the method's name by which workers join.
 const Namespace = "Worker"
 
-// Path is where a sealer serves the protocol.
-const Path = "/rpc/worker"
-
-// MaxWait bounds how long a TaskPull may hang for a task to come up.
-const MaxWait = 20 * time.Second
+// JoinPath is where a sealer is asked to be joined, and BusPath where it serves
+// its own NATS server as a WebSocket, under the same token.
+const (
+	JoinPath = "/rpc/worker"
+	BusPath  = "/rpc/worker/nats"
+)
 
 // Files are the absolute places of a sector's files.
 type Files struct{ Unsealed, Sealed, Cache string }
 
 // Task is a piece of proof work with all it needs. ID is unique to the sector,
-// the kind and the attempt.
+// the kind and the attempt; Fence is the lease's.
 type Task struct {
 	ID        string
+	Fence     uint64 `json:",omitempty"`
 	Sector    abi.SectorID
 	SealProof abi.RegisteredSealProof
 	Kind      sector.TaskKind
@@ -43,6 +45,15 @@ type Task struct {
 	Input []byte `json:",omitempty"`
 }
 
+// Lease names the right to do a task.
+type Lease struct {
+	Task  string
+	Fence uint64
+}
+
+// Lease is the lease that the task was given under.
+func (t Task) Lease() Lease { return Lease{t.ID, t.Fence} }
+
 // Result is what a task made. Output is opaque, for the next step.
 type Result struct {
 	Pieces []abi.PieceInfo `json:",omitempty"`
@@ -52,110 +63,97 @@ type Result struct {
 	Proof  []byte          `json:",omitempty"`
 }
 
-// Lease is a task given to a worker until TTL after the last sign of life.
-type Lease struct {
-	Task  Task
-	Fence uint64
-	TTL   time.Duration
+// Outcome ends a lease: with a result, with the Reason of a failure, or Released,
+// given back undone, which is no failure.
+type Outcome struct {
+	Worker   string
+	Lease    Lease
+	Result   Result
+	Reason   string `json:",omitempty"`
+	Released bool   `json:",omitempty"`
 }
 
-// Info is what a worker tells of itself. Kinds are the tasks it takes.
+// Info is what a worker tells of itself. ID is new in every process, Hostname is
+// the name that people know it by.
 type Info struct {
 	ID       string
 	Hostname string
-	Kinds    []sector.TaskKind
-	Slots    int
-	CPUs     int
-	Memory   uint64 // bytes
+	// Machine is whose cores and memory it uses; workers of one machine share them.
+	Machine string
+	Kinds   []sector.TaskKind
+	// Limits bound the tasks of a kind at once, Slots all of them; 0 is no limit.
+	Limits map[sector.TaskKind]int `json:",omitempty"`
+	Slots  int
+	CPUs   int    // cores it may use, 0 = not told
+	Memory uint64 // bytes, 0 = not told
+	// Reaches are the folders of the sealer's paths that it can read and write.
+	Reaches []string `json:",omitempty"`
+	Version string   `json:",omitempty"`
 }
 
-// Source is where tasks come from, and go back to. See the package comment for
-// the rules.
+// Beat is a sign of life, with the leases the worker holds: those it works on and
+// those whose outcome it handed in. A worker that is Leaving takes nothing new.
+type Beat struct {
+	Info    Info
+	Holds   []Lease
+	Leaving bool
+}
+
+// Path is a storage path of the sealer.
+type Path struct{ ID, Dir string }
+
+// Orders answer a beat.
+type Orders struct {
+	// Term is how long the sealer waits for the next beat before it gives the
+	// worker's tasks to others.
+	Term time.Duration
+	// Over are leases that the worker told of and that are not in force.
+	Over []Lease
+	// Paths are the sealer's storage paths.
+	Paths []Path
+}
+
+// Source is where tasks come from, and where outcomes go. See the package comment
+// for the rules.
 type Source interface {
-	// TaskPull leases the most urgent task of the worker's kinds, waiting for one at most wait; nil when
-	// there is none.
-	TaskPull(ctx context.Context, w Info, wait time.Duration) (*Lease, error)
-	// TaskHeartbeat renews a lease.
-	TaskHeartbeat(ctx context.Context, worker, task string, fence uint64) error
-	// TaskComplete hands a result in; it is stored when the call returns nil.
-	TaskComplete(ctx context.Context, worker, task string, fence uint64, res Result) error
-	// TaskFail hands an error in.
-	TaskFail(ctx context.Context, worker, task string, fence uint64, reason string) error
-	// TaskRelease gives a task back undone, which is not a failure.
-	TaskRelease(ctx context.Context, worker, task string, fence uint64) error
+	// Beat tells the sealer of a worker.
+	Beat(ctx context.Context, b Beat) (Orders, error)
+	// Next waits for a task that the sealer gives to this worker. One task may be
+	// given more than once under the same lease.
+	Next(ctx context.Context, worker string) (Task, error)
+	// HandIn ends a lease; the outcome is stored when it returns nil. An outcome
+	// under a lease that is over is dropped without an error.
+	HandIn(ctx context.Context, o Outcome) error
 }
 
-// Networker tells a new worker which network it seals for.
-type Networker interface {
-	// TaskNetwork returns the network's parameters.
-	TaskNetwork(ctx context.Context) (params.Network, error)
+// Welcome is what a sealer tells a worker that joins: its network, and how to
+// reach its NATS.
+type Welcome struct {
+	Network params.Network
+	// Bus names the sealer's streams and subjects.
+	Bus string
+	// URLs are those of an existing NATS cluster; empty, the sealer's own server
+	// is reached through BusPath.
+	URLs []string `json:",omitempty"`
+	// Token, or Credentials (the content of a .creds file), open the cluster; CA
+	// are its certificate authorities in PEM.
+	Token       string `json:",omitempty"`
+	Credentials string `json:",omitempty"`
+	CA          string `json:",omitempty"`
 }
 
-// ErrLost answers calls about a lease that is over: the task is done, cancelled
-// or someone else's.
-var ErrLost = (&api.Error{Code: api.CodeConflict, Message: "the lease of this task is over"}).
-	WithHint("the worker drops the task and pulls another")
-
-// Lost tells whether an error means that a lease is over, also over the wire.
-func Lost(err error) bool { return err != nil && api.Explain(err).Code == api.CodeConflict }
-
-// TasksProxy is Source over JSON-RPC: the client when dialled, the permission
-// check when served.
-type TasksProxy struct {
+// JoinProxy is how workers join over JSON-RPC: the client when dialled, the
+// permission check when served.
+type JoinProxy struct {
 	Internal struct {
-		TaskPull      func(p0 context.Context, p1 Info, p2 time.Duration) (*Lease, error) `perm:"admin"`
-		TaskHeartbeat func(p0 context.Context, p1, p2 string, p3 uint64) error            `perm:"admin"`
-		TaskComplete  func(p0 context.Context, p1, p2 string, p3 uint64, p4 Result) error `perm:"admin"`
-		TaskFail      func(p0 context.Context, p1, p2 string, p3 uint64, p4 string) error `perm:"admin"`
-		TaskRelease   func(p0 context.Context, p1, p2 string, p3 uint64) error            `perm:"admin"`
-		TaskNetwork   func(p0 context.Context) (params.Network, error)                    `perm:"read"`
+		Join func(p0 context.Context) (Welcome, error) `perm:"admin"`
 	}
 }
 
-// TaskPull implements Source.
-func (s *TasksProxy) TaskPull(ctx context.Context, w Info, wait time.Duration) (*Lease, error) {
-	if s.Internal.TaskPull == nil {
-		return nil, api.ErrNotSupported
+// Join asks the sealer for what a worker must know.
+func (s *JoinProxy) Join(ctx context.Context) (Welcome, error) {
+	if s.Internal.Join == nil {
+		return Welcome{}, api.ErrNotSupported
 	}
-	return s.Internal.TaskPull(ctx, w, wait)
-}
-
-// TaskHeartbeat implements Source.
-func (s *TasksProxy) TaskHeartbeat(ctx context.Context, worker, task string, fence uint64) error {
-	if s.Internal.TaskHeartbeat == nil {
-		return api.ErrNotSupported
-	}
-	return s.Internal.TaskHeartbeat(ctx, worker, task, fence)
-}
-
-// TaskComplete implements Source.
-func (s *TasksProxy) TaskComplete(ctx context.Context, worker, task string, fence uint64, res Result) error {
-	if s.Internal.TaskComplete == nil {
-		return api.ErrNotSupported
-	}
-	return s.Internal.TaskComplete(ctx, worker, task, fence, res)
-}
-
-// TaskFail implements Source.
-func (s *TasksProxy) TaskFail(ctx context.Context, worker, task string, fence uint64, reason string) error {
-	if s.Internal.TaskFail == nil {
-		return api.ErrNotSupported
-	}
-	return s.Internal.TaskFail(ctx, worker, task, fence, reason)
-}
-
-// TaskRelease implements Source.
-func (s *TasksProxy) TaskRelease(ctx context.Context, worker, task string, fence uint64) error {
-	if s.Internal.TaskRelease == nil {
-		return api.ErrNotSupported
-	}
-	return s.Internal.TaskRelease(ctx, worker, task, fence)
-}
-
-// TaskNetwork implements Networker.
-func (s *TasksProxy) TaskNetwork(ctx context.Context) (params.Network, error) {
-	if s.Internal.TaskNetwork == nil {
-		return params.Network{}, api.ErrNotSupported
-	}
-	return s.Internal.TaskNetwork(ctx)
+	return s.Internal.Join(ctx)
 }

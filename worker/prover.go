@@ -69,10 +69,17 @@ func logBackend(network params.Network, backend prove.Backend) {
 // SealProver does tasks with package proofs/seal.
 type SealProver struct{ Sealer *seal.Sealer }
 
-// Run implements Prover.
+// Run implements Prover. What it makes lies in the task's own folder until the
+// sealer adopts it.
 func (p SealProver) Run(ctx context.Context, t Task) (Result, error) {
 	s := seal.Sector{ID: t.Sector, Proof: t.SealProof}
 	paths := seal.Paths(t.Files)
+	if t.writes() {
+		if err := t.prepare(); err != nil {
+			return Result{}, err
+		}
+		paths = seal.Paths(t.Work())
+	}
 	switch t.Kind {
 	case sector.TaskAddPiece:
 		size, err := t.SealProof.SectorSize()

@@ -47,6 +47,7 @@ func TestRealTasks(t *testing.T) {
 		if kind != sector.TaskCommit2 { // a proof is random
 			require.Equal(t, r, again)
 		}
+		require.NoError(t, Adopt(task))
 		return r
 	}
 	base.Pieces = do(sector.TaskAddPiece, nil).Pieces

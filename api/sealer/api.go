@@ -177,6 +177,15 @@ type Workers interface {
 	// WorkerJobs returns what they do.
 	//perm:admin
 	WorkerJobs(ctx context.Context) (map[string][]WorkerJob, error)
+	// SealingWhy returns how a job fares, and while it waits what keeps each worker from it.
+	//perm:admin
+	SealingWhy(ctx context.Context, jobID string) (JobWhy, error)
+	// WorkerGet returns what the workers of a name are given.
+	//perm:admin
+	WorkerGet(ctx context.Context, name string) (WorkerSettings, error)
+	// WorkerSet changes what the workers of a name are given; it lasts until it is changed again.
+	//perm:admin
+	WorkerSet(ctx context.Context, name string, settings WorkerSettings) error
 	// SealingSchedDiag returns the inner state of the scheduler.
 	//perm:admin
 	SealingSchedDiag(ctx context.Context) (any, error)

@@ -36,6 +36,7 @@ type SealerProxy struct {
 		ProvingInfo         func(p0 context.Context) (*ProvingInfo, error)                                                            `perm:"read" doc:"ProvingInfo returns the current deadline and the miner's faults."`
 		SealingAbort        func(p0 context.Context, p1 string) error                                                                 `perm:"admin" args:"jobID" doc:"SealingAbort gives a running job up."`
 		SealingSchedDiag    func(p0 context.Context) (any, error)                                                                     `perm:"admin" doc:"SealingSchedDiag returns the inner state of the scheduler."`
+		SealingWhy          func(p0 context.Context, p1 string) (JobWhy, error)                                                       `perm:"admin" args:"jobID" doc:"SealingWhy returns how a job fares, and while it waits what keeps each worker from it."`
 		SectorAbandon       func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorAbandon deletes the files of a sector that is committed to and not proven, and gives up its deposit."`
 		SectorRedo          func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRedo makes the files of a proven sector anew, from the ticket it was sealed with."`
 		SectorRemove        func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRemove deletes the files of a sector that is not on the chain, or ended there."`
@@ -68,7 +69,9 @@ type SealerProxy struct {
 		StorageStat         func(p0 context.Context, p1 string) (FsStat, error)                                                       `perm:"admin" args:"id" doc:"StorageStat measures a path, in bytes."`
 		Version             func(p0 context.Context) (api.Version, error)                                                             `perm:"read" doc:"Version names the program and the API it speaks."`
 		WindowPoStHistory   func(p0 context.Context, p1 int) ([]WindowPoStRecord, error)                                              `perm:"read" args:"limit" doc:"WindowPoStHistory returns the last window proofs, newest first, at most limit."`
+		WorkerGet           func(p0 context.Context, p1 string) (WorkerSettings, error)                                               `perm:"admin" args:"name" doc:"WorkerGet returns what the workers of a name are given."`
 		WorkerJobs          func(p0 context.Context) (map[string][]WorkerJob, error)                                                  `perm:"admin" doc:"WorkerJobs returns what they do."`
+		WorkerSet           func(p0 context.Context, p1 string, p2 WorkerSettings) error                                              `perm:"admin" args:"name,settings" doc:"WorkerSet changes what the workers of a name are given; it lasts until it is changed again."`
 		WorkerStats         func(p0 context.Context) (map[string]WorkerStats, error)                                                  `perm:"admin" doc:"WorkerStats returns the connected workers."`
 	}
 }
@@ -239,6 +242,14 @@ func (s *SealerProxy) SealingSchedDiag(p0 context.Context) (r any, err error) {
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.SealingSchedDiag(p0)
+}
+
+// SealingWhy forwards to the function of the same name.
+func (s *SealerProxy) SealingWhy(p0 context.Context, p1 string) (r JobWhy, err error) {
+	if s.Internal.SealingWhy == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.SealingWhy(p0, p1)
 }
 
 // SectorAbandon forwards to the function of the same name.
@@ -497,12 +508,28 @@ func (s *SealerProxy) WindowPoStHistory(p0 context.Context, p1 int) (r []WindowP
 	return s.Internal.WindowPoStHistory(p0, p1)
 }
 
+// WorkerGet forwards to the function of the same name.
+func (s *SealerProxy) WorkerGet(p0 context.Context, p1 string) (r WorkerSettings, err error) {
+	if s.Internal.WorkerGet == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WorkerGet(p0, p1)
+}
+
 // WorkerJobs forwards to the function of the same name.
 func (s *SealerProxy) WorkerJobs(p0 context.Context) (r map[string][]WorkerJob, err error) {
 	if s.Internal.WorkerJobs == nil {
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.WorkerJobs(p0)
+}
+
+// WorkerSet forwards to the function of the same name.
+func (s *SealerProxy) WorkerSet(p0 context.Context, p1 string, p2 WorkerSettings) error {
+	if s.Internal.WorkerSet == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.WorkerSet(p0, p1, p2)
 }
 
 // WorkerStats forwards to the function of the same name.

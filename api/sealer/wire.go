@@ -335,6 +335,23 @@ type WorkerStats struct {
 	CpuUse     uint64 //nolint:revive // the field's spelling
 	Tasks      []string
 	LastSeen   time.Time
+
+	Running  int            // jobs it holds
+	Slots    int            // most jobs at once, 0 = as its machine allows
+	Limits   map[string]int // most jobs of a kind at once
+	Disabled []string       // kinds that an operator took away
+	Reaches  []string       // storage paths it can read and write
+	Leaving  bool           // takes nothing new
+	Silent   bool           // not heard of for the term of a lease
+	Remote   bool           // not in the sealer's process
+	Version  string
+}
+
+// WorkerSettings is what the workers of a name are given: nothing new unless
+// Enabled, and none of DisabledTasks.
+type WorkerSettings struct {
+	Enabled       bool
+	DisabledTasks []string
 }
 
 // CallID names a job.
@@ -352,6 +369,43 @@ type WorkerJob struct {
 	RunWait  int
 	Start    time.Time
 	Hostname string
+
+	Cores  int // what it takes while it runs; memory and disk in bytes
+	Memory uint64
+	Disk   uint64
+	Path   string // the storage path it works in
+	Losses int    // workers that fell silent over it
+}
+
+// JobReturned is the RunWait of a job whose result was not taken yet.
+const JobReturned = -2
+
+// JobWhy is how a job fares. State is queued, leased, done or failed; Since is
+// when it was asked for, or begun. Obstacles are those of a queued job.
+type JobWhy struct {
+	ID        string
+	Sector    abi.SectorID
+	Task      string
+	State     string
+	Since     time.Time
+	Worker    string
+	Hostname  string
+	Cores     int
+	Memory    uint64
+	Disk      uint64
+	Path      string
+	Losses    int
+	Reason    string // of a failure
+	Obstacles []JobObstacle
+}
+
+// JobObstacle is what keeps a worker from a job, "" for the one that gets it.
+// ForNow obstacles go away by themselves.
+type JobObstacle struct {
+	Worker   string
+	Hostname string
+	Reason   string
+	ForNow   bool
 }
 
 // MessageStatus is how a message of the messager fares.

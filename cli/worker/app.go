@@ -6,6 +6,7 @@ package worker
 import (
 	"context"
 
+	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v3"
 
 	"github.com/filecoin-venus/venus/cli/render"
@@ -16,7 +17,10 @@ import (
 type RunOptions struct {
 	Sealer, Token, Name, ParentCache, Proofs string
 	Tasks                                    []string
-	Slots                                    int
+	Limits                                   []string
+	Slots, Cores                             int
+	Memory                                   uint64 // bytes
+	NATSCert, NATSKey                        string
 }
 
 // Deps are what the commands do.
@@ -31,7 +35,10 @@ type Deps struct {
 
 // App is the command tree of venus-worker.
 func App(version string, d Deps) *cli.Command {
-	var o RunOptions
+	var (
+		o      RunOptions
+		memory string
+	)
 	return &cli.Command{
 		Name: "venus-worker", Usage: "does proof work for a venus-sealer", Version: version,
 		Commands: []*cli.Command{{
@@ -40,9 +47,14 @@ func App(version string, d Deps) *cli.Command {
 				&cli.StringFlag{Name: "sealer", Aliases: []string{"miner-addr"}, Usage: "`ADDRESS` of the sealer, such as /ip4/127.0.0.1/tcp/2345/http", Value: "/ip4/127.0.0.1/tcp/2345/http", Destination: &o.Sealer},
 				&cli.StringFlag{Name: "token", Aliases: []string{"miner-token"}, Usage: "the sealer's `TOKEN`, or @FILE (on the sealer's machine: @~/.venussealer/token)", Sources: cli.EnvVars("VENUS_WORKER_TOKEN"), Destination: &o.Token},
 				&cli.StringSliceFlag{Name: "tasks", Usage: "only these `TASKS`: AP PC1 PC2 C1 C2 FIN (default: all)", Destination: &o.Tasks},
-				&cli.IntFlag{Name: "slots", Usage: "run `N` tasks at once (default: half the cores)", Destination: &o.Slots},
+				&cli.IntFlag{Name: "slots", Usage: "run at most `N` tasks at once (default: as many as cores and memory allow)", Destination: &o.Slots},
+				&cli.StringSliceFlag{Name: "limit", Usage: "run at most so many tasks of a kind at once, `KIND=N` such as PC1=2", Destination: &o.Limits},
+				&cli.IntFlag{Name: "cores", Usage: "use `N` cores (default: all, shared with other workers of the machine)", Destination: &o.Cores},
+				&cli.StringFlag{Name: "memory", Usage: "use `SIZE` of memory, such as 100GiB (default: all, shared with other workers of the machine)", Destination: &memory},
 				&cli.StringFlag{Name: "name", Usage: "`NAME` shown by the sealer (default: the host's)", Destination: &o.Name},
 				&cli.StringFlag{Name: "parent-cache", Usage: "`DIR` of parent caches; needed above 8 MiB sectors", Destination: &o.ParentCache},
+				&cli.StringFlag{Name: "nats-cert", Usage: "client certificate, a `FILE` in PEM, for a NATS cluster that wants one", Destination: &o.NATSCert},
+				&cli.StringFlag{Name: "nats-key", Usage: "its key, a `FILE` in PEM", Destination: &o.NATSKey},
 				&cli.StringFlag{Name: "proofs", Usage: "how proofs are made: `BACKEND` trapdoor, or crs with parameter files (default: trapdoor on private networks, crs elsewhere)", Destination: &o.Proofs},
 			},
 			Action: func(ctx context.Context, cmd *cli.Command) error {
@@ -51,6 +63,15 @@ func App(version string, d Deps) *cli.Command {
 				}
 				if err := knownBackend("proofs", o.Proofs); err != nil {
 					return err
+				}
+				if o.Cores < 0 || o.Slots < 0 {
+					return render.Usage("--cores and --slots are numbers from 1, or left out")
+				}
+				if memory != "" {
+					var err error
+					if o.Memory, err = humanize.ParseBytes(memory); err != nil || o.Memory == 0 {
+						return render.Usage("--memory %q: want a size such as 100GiB", memory)
+					}
 				}
 				return d.Run(ctx, o)
 			},

@@ -48,9 +48,18 @@ func rates(context.Context, machine.MeasureOptions) (machine.Rates, error) {
 func TestRunFlags(t *testing.T) {
 	var got RunOptions
 	d := Deps{Run: func(_ context.Context, o RunOptions) error { got = o; return nil }}
-	code, _, errOut := run(t, d, "run", "--sealer", "s", "--token", "t", "--slots", "2", "--parent-cache", "/p", "--proofs", "crs", "--tasks", "C2")
+	code, _, errOut := run(t, d, "run", "--sealer", "s", "--token", "t", "--slots", "2", "--parent-cache", "/p", "--proofs", "crs", "--tasks", "C2",
+		"--cores", "8", "--memory", "100GiB", "--limit", "C2=1", "--nats-cert", "c", "--nats-key", "k")
 	require.Zero(t, code, errOut)
-	require.Equal(t, RunOptions{Sealer: "s", Token: "t", Slots: 2, ParentCache: "/p", Proofs: "crs", Tasks: []string{"C2"}}, got)
+	require.Equal(t, RunOptions{
+		Sealer: "s", Token: "t", Slots: 2, ParentCache: "/p", Proofs: "crs", Tasks: []string{"C2"}, Cores: 8, Memory: 100 << 30,
+		Limits: []string{"C2=1"}, NATSCert: "c", NATSKey: "k",
+	}, got)
+	for _, bad := range [][]string{{"--memory", "much"}, {"--memory", "0"}, {"--cores", "-1"}} {
+		code, _, errOut = run(t, d, append([]string{"run"}, bad...)...)
+		require.Equal(t, render.ExitUsage, code)
+		require.Contains(t, errOut, bad[0])
+	}
 	code, _, errOut = run(t, d, "run", "--proofs", "magic")
 	require.Equal(t, render.ExitUsage, code)
 	require.Contains(t, errOut, `--proofs "magic": want trapdoor or crs`)

@@ -1,5 +1,6 @@
-// Command venus-worker does proof work for a venus-sealer: it takes tasks over
-// the sealer's API and works on sector files that both can reach.
+// Command venus-worker does proof work for a venus-sealer: it joins through
+// the sealer's API, gets tasks over NATS, and works on sector files that both can
+// reach.
 package main
 
 import (
@@ -7,25 +8,23 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 
-	"github.com/google/uuid"
 	logging "github.com/ipfs/go-log/v2"
-	"github.com/shirou/gopsutil/v4/mem"
 
 	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/cli/connect"
 	"github.com/filecoin-venus/venus/cli/render"
 	cliworker "github.com/filecoin-venus/venus/cli/worker"
 	"github.com/filecoin-venus/venus/internal/clock"
-	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/proofs/machine"
 	"github.com/filecoin-venus/venus/proofs/prove"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/worker"
+	"github.com/filecoin-venus/venus/worker/bus"
 )
 
 const version = "1.0.0"
@@ -48,23 +47,31 @@ func run(ctx context.Context, o cliworker.RunOptions) error {
 	if err != nil {
 		return err
 	}
-	tasks := new(worker.TasksProxy)
-	stop, err := rpc.Dial(o.Sealer, token, worker.Namespace, tasks, rpc.DialOptions{Service: "venus-sealer", Path: worker.Path})
-	if err != nil {
-		return fmt.Errorf("--sealer: %w", err)
-	}
-	defer stop()
-	network, err := meet(ctx, tasks)
+	limits, err := limitsOf(o.Limits)
 	if err != nil {
 		return err
 	}
+	welcome, err := join(ctx, o.Sealer, token)
+	if err != nil {
+		return err
+	}
+	network := welcome.Network
 	sealer, refused := worker.NewSealer(network, worker.Options{ParentCache: o.ParentCache, Proofs: prove.Backend(o.Proofs), Clock: clock.Real()})
 	if refused != nil {
 		log.Warnf("this program can seal but not prove on network %s: %v", network.Name, refused)
 	}
 	defer sealer.Close()
-	info := describe(o, kinds)
-	log.Infof("venus-worker %s takes %v for the sealer at %s, %d at once, network %s", info.Hostname, kinds, o.Sealer, info.Slots, network.Name)
+	info := describe(o, kinds, limits)
+	conn, err := bus.Connect(welcome, o.Sealer, token, "venus-worker "+info.Hostname, o.NATSCert, o.NATSKey)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	source, err := bus.NewClient(conn, welcome.Bus)
+	if err != nil {
+		return err
+	}
+	log.Infof("venus-worker %s takes %v for the sealer at %s, network %s", info.Hostname, kinds, o.Sealer, network.Name)
 	abort, cancel := signal.NotifyContext(context.Background(), syscall.SIGQUIT)
 	defer cancel()
 	again := make(chan os.Signal, 1)
@@ -76,43 +83,67 @@ func run(ctx context.Context, o cliworker.RunOptions) error {
 		<-again
 		cancel()
 	}()
-	e := &worker.Executor{Source: tasks, Prover: worker.SealProver{Sealer: sealer}, Info: info, Clock: clock.Real()}
+	e := &worker.Executor{Source: source, Prover: worker.SealProver{Sealer: sealer}, Info: info, Clock: clock.Real()}
 	e.Run(ctx, abort)
 	return nil
 }
 
-// meet waits for the sealer and learns its network.
-func meet(ctx context.Context, tasks worker.Networker) (params.Network, error) {
+// join waits for the sealer and learns what it must know.
+func join(ctx context.Context, endpoint, token string) (worker.Welcome, error) {
+	door := new(worker.JoinProxy)
+	stop, err := rpc.Dial(endpoint, token, worker.Namespace, door, rpc.DialOptions{Service: "venus-sealer", Path: worker.JoinPath})
+	if err != nil {
+		return worker.Welcome{}, fmt.Errorf("--sealer: %w", err)
+	}
+	defer stop()
 	said := ""
 	for {
-		n, err := tasks.TaskNetwork(ctx)
+		w, err := door.Join(ctx)
 		if err == nil || api.Explain(err).Code != api.CodeUnavailable {
-			return n, err
+			return w, err
 		}
 		if err.Error() != said {
 			said = err.Error()
 			log.Warnf("waiting for the sealer: %v", err)
 		}
 		if err := clock.Real().Sleep(ctx, worker.RetryPause); err != nil {
-			return params.Network{}, fmt.Errorf("wait for the sealer: %w", err)
+			return worker.Welcome{}, fmt.Errorf("wait for the sealer: %w", err)
 		}
 	}
 }
 
-func describe(o cliworker.RunOptions, kinds []sector.TaskKind) worker.Info {
-	info := worker.Info{ID: uuid.NewString(), Hostname: o.Name, Kinds: kinds, Slots: o.Slots, CPUs: runtime.NumCPU()}
-	if info.Slots <= 0 {
-		info.Slots = max(1, info.CPUs/2)
+// describe tells what this worker offers. Who says how much, offers a share of
+// its own; else the workers of a machine share all of it.
+func describe(o cliworker.RunOptions, kinds []sector.TaskKind, limits map[sector.TaskKind]int) worker.Info {
+	info := worker.Here("", o.Name)
+	info.Kinds, info.Limits, info.Slots, info.Version = kinds, limits, o.Slots, version
+	if o.Cores > 0 || o.Memory > 0 {
+		info.Machine = info.ID
 	}
-	if info.Hostname == "" {
-		if h, err := os.Hostname(); err == nil {
-			info.Hostname = h
-		}
+	if o.Cores > 0 {
+		info.CPUs = o.Cores
 	}
-	if m, err := mem.VirtualMemory(); err == nil {
-		info.Memory = m.Total
+	if o.Memory > 0 {
+		info.Memory = o.Memory
 	}
 	return info
+}
+
+// limitsOf reads limits such as PC1=2.
+func limitsOf(list []string) (map[sector.TaskKind]int, error) {
+	out := map[sector.TaskKind]int{}
+	for _, all := range list {
+		for _, one := range strings.Split(all, ",") {
+			name, number, ok := strings.Cut(one, "=")
+			n, err := strconv.Atoi(number)
+			kinds, bad := kindsOf([]string{name})
+			if !ok || err != nil || n < 1 || bad != nil {
+				return nil, render.Usage("--limit %q: want KIND=NUMBER such as PC1=2", one)
+			}
+			out[kinds[0]] = n
+		}
+	}
+	return out, nil
 }
 
 func kindsOf(names []string) ([]sector.TaskKind, error) {

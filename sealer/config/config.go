@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -44,6 +43,7 @@ type Config struct {
 	Messager  Messager  `toml:"Messager"`
 	Sealing   Sealing   `toml:"Sealing"`
 	Proving   Proving   `toml:"Proving"`
+	Workers   Workers   `toml:"Workers"`
 	Fees      Fees      `toml:"Fees"`
 	Addresses Addresses `toml:"Addresses"`
 	DB        db.Config `toml:"DB"`
@@ -75,12 +75,13 @@ type Messager struct {
 
 // Sealing are the pipeline's settings.
 type Sealing struct {
-	MaxSealingSectors int      `toml:"MaxSealingSectors" comment:"sectors under way at once, 0 = no limit"`
-	Slots             int      `toml:"Slots" comment:"tasks that this process runs at once, 0 = half the cores"`
-	Tasks             []string `toml:"Tasks" comment:"tasks that this process runs: AP PC1 PC2 C1 C2 FIN; empty leaves all to venus-worker"`
-	LeaseTerm         string   `toml:"LeaseTerm" comment:"a worker that is silent for so long loses its task"`
-	LifetimeEpochs    int64    `toml:"LifetimeEpochs" comment:"life of a new sector, 0 = as long as the chain allows"`
-	ParentCache       string   `toml:"ParentCache" comment:"folder of parent caches; needed above 8 MiB sectors"`
+	MaxSealingSectors int            `toml:"MaxSealingSectors" comment:"sectors under way at once, 0 = no limit"`
+	Slots             int            `toml:"Slots" comment:"tasks that this process runs at once, 0 = as many as cores and memory allow"`
+	Limits            map[string]int `toml:"Limits,omitempty" comment:"tasks of a kind that this process runs at once, such as PC1 = 1"`
+	Tasks             []string       `toml:"Tasks" comment:"tasks that this process runs: AP PC1 PC2 C1 C2 FIN; empty leaves all to venus-worker"`
+	LeaseTerm         string         `toml:"LeaseTerm" comment:"a worker that is silent for so long loses its task"`
+	LifetimeEpochs    int64          `toml:"LifetimeEpochs" comment:"life of a new sector, 0 = as long as the chain allows"`
+	ParentCache       string         `toml:"ParentCache" comment:"folder of parent caches; needed above 8 MiB sectors"`
 	Batching
 	Proofs string `toml:"Proofs" comment:"how proofs are made: trapdoor or crs (parameter files); empty = trapdoor on private networks, crs elsewhere"`
 }
@@ -140,6 +141,7 @@ func Default() Config {
 		Proving:   Proving{MaxPartitionsPerMessage: 10, CheckTimeout: "30s", ParallelChecks: 32},
 		Fees:      Fees{MaxPreCommitGasFee: "0.025", MaxCommitGasFee: "0.05", MaxWindowPoStGasFee: "5", MaxTerminateGasFee: "0.5"},
 		Addresses: Addresses{PreCommitControl: []string{}, CommitControl: []string{}},
+		Workers:   Workers{NATS: []string{}},
 		DB:        db.Config{Type: "sqlite"},
 	}
 }
@@ -274,14 +276,6 @@ func (s Sealing) Lifetime() abi.ChainEpoch {
 		return abi.ChainEpoch(s.LifetimeEpochs)
 	}
 	return 540*2880 - 2*2880
-}
-
-// SlotCount is how many tasks this process runs at once.
-func (s Sealing) SlotCount() int {
-	if s.Slots > 0 {
-		return s.Slots
-	}
-	return max(1, runtime.NumCPU()/2)
 }
 
 // Kinds are the tasks this process runs.

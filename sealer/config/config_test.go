@@ -8,6 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/sealer/sched"
+	"github.com/filecoin-venus/venus/sealer/sector"
+	"github.com/filecoin-venus/venus/sealer/task"
+	"github.com/filecoin-venus/venus/worker/bus"
 )
 
 func TestRoundTrip(t *testing.T) {
@@ -46,4 +50,32 @@ func TestPoliciesFitTheirNetworks(t *testing.T) {
 	k, err := Default().Sealing.Kinds()
 	require.NoError(t, err)
 	require.Len(t, k, 6)
+}
+
+func TestWorkers(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, FileName)
+	require.NoError(t, os.WriteFile(file, []byte("[Sealing.Limits]\npc1 = 2\n[Workers]\nNATS = ['nats://a:4222', 'nats://b:4222']\nTokenFile = '"+filepath.Join(dir, "token")+
+		"'\n[Workers.Needs.pc1]\nCores = 3\nMemory = '64GiB'\nDisk = '64GiB'\n"), 0o600))
+	c, err := Load(file)
+	require.NoError(t, err)
+	_, err = c.Workers.Login()
+	require.ErrorContains(t, err, "Workers.TokenFile")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "token"), []byte("secret\n"), 0o600))
+	l, err := c.Workers.Login()
+	require.NoError(t, err)
+	require.Equal(t, bus.Login{URLs: []string{"nats://a:4222", "nats://b:4222"}, Token: "secret"}, l)
+	have, err := c.Workers.Over(2048, false)
+	require.NoError(t, err)
+	require.Equal(t, sched.Need{Cores: 3, Memory: 64 << 30, Disk: 64 << 30}, have[sector.TaskPreCommit1])
+	require.Equal(t, task.DefaultNeeds(2048, false)[sector.TaskCommit2], have[sector.TaskCommit2])
+	limits, err := c.Sealing.TaskLimits()
+	require.NoError(t, err)
+	require.Equal(t, map[sector.TaskKind]int{sector.TaskPreCommit1: 2}, limits)
+	for _, bad := range []map[string]Need{{"PC9": {}}, {"PC1": {Cores: -1}}, {"PC1": {Memory: "much"}}} {
+		_, err := (Workers{Needs: bad}).Over(2048, false)
+		require.ErrorContains(t, err, "Workers.Needs.PC")
+	}
+	_, err = Sealing{Limits: map[string]int{"PC9": 1}}.TaskLimits()
+	require.ErrorContains(t, err, "Sealing.Limits")
 }

@@ -96,21 +96,25 @@ func TestSectorRoundTrip(t *testing.T) {
 	require.Empty(t, list)
 }
 
-func TestTasksInOrder(t *testing.T) {
+func TestTasksAndFences(t *testing.T) {
 	d, _ := open(t)
 	ctx := t.Context()
-	now := time.Unix(1000, 5)
-	for i, id := range []string{"c", "a", "b"} {
-		require.NoError(t, d.PutTask(ctx, TaskRow{ID: id, State: "queued", Priority: -i, Created: now, Body: []byte(`{}`)}))
+	now := time.Unix(1e9, 5).UTC()
+	for i, id := range []string{"b", "a"} {
+		require.NoError(t, d.AddTask(ctx, TaskRow{ID: id, State: "queued", Number: 7, Created: now.Add(time.Duration(i)), Task: []byte(`{"t":1}`), Fate: []byte(`{}`)}))
 	}
-	rows, err := d.Tasks(ctx, "queued")
+	require.Error(t, d.AddTask(ctx, TaskRow{ID: "a", State: "queued", Task: []byte(`{}`), Fate: []byte(`{}`)}), "a task is added once")
+	rows, err := d.Tasks(ctx)
 	require.NoError(t, err)
-	require.Equal(t, []string{"b", "a", "c"}, []string{rows[0].ID, rows[1].ID, rows[2].ID})
-	require.NoError(t, d.PutTask(ctx, TaskRow{ID: "b", State: "leased", Created: now, Body: []byte(`{"x":1}`)}))
-	rows, err = d.Tasks(ctx, "leased")
+	require.Equal(t, "b", rows[0].ID)
+	leased := rows[0]
+	leased.State, leased.Fence, leased.Fate = "leased", 1, []byte(`{"w":1}`)
+	require.NoError(t, d.MoveTask(ctx, leased, "queued", 0))
+	require.ErrorIs(t, d.MoveTask(ctx, leased, "queued", 0), ErrFenced)
+	require.ErrorIs(t, d.MoveTask(ctx, leased, "leased", 0), ErrFenced)
+	rows, err = d.Tasks(ctx)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"x":1}`, string(rows[0].Body))
+	require.Equal(t, leased, rows[0])
 	require.NoError(t, d.DropTask(ctx, "b"))
-	_, err = d.Task(ctx, "b")
-	require.ErrorIs(t, err, ErrNotFound)
+	require.ErrorIs(t, d.MoveTask(ctx, leased, "leased", 1), ErrFenced)
 }

@@ -9,46 +9,53 @@ import (
 	"time"
 )
 
-// TaskRow is a task as stored: Body is the queue's own JSON, the other fields
-// are what is searched for.
+// TaskRow is a task as stored: Task and Fate are the queue's own JSON, what is to
+// be done and how far it is. Fence is the number of the latest lease.
 type TaskRow struct {
-	ID       string
-	State    string
-	Number   uint64
-	Priority int
-	Created  time.Time
-	Body     json.RawMessage
+	ID      string
+	State   string
+	Number  uint64
+	Created time.Time
+	Fence   uint64
+	Task    json.RawMessage
+	Fate    json.RawMessage
 }
 
-// PutTask stores a task, replacing an earlier form of it.
-func (d *DB) PutTask(ctx context.Context, r TaskRow) error {
-	return d.tx(ctx, func(t *sql.Tx) error {
-		return put(ctx, t, "tasks", "id = ?", []any{r.ID}, "id, state, number, priority, created, task", r.ID, r.State, r.Number, r.Priority, r.Created.UnixNano(), []byte(r.Body))
-	})
-}
+// ErrFenced is returned for a change under a lease that is not the latest.
+var ErrFenced = errors.New("the lease of the task is over")
 
-// Task loads one task.
-func (d *DB) Task(ctx context.Context, id string) (TaskRow, error) {
-	rows, err := d.tasks(ctx, "WHERE id = ?", id)
+// AddTask stores a new task.
+func (d *DB) AddTask(ctx context.Context, r TaskRow) error {
+	_, err := d.sql.ExecContext(ctx, "INSERT INTO tasks (id, state, number, created, fence, task, fate) VALUES (?,?,?,?,?,?,?)",
+		r.ID, r.State, r.Number, r.Created.UnixNano(), r.Fence, []byte(r.Task), []byte(r.Fate))
 	if err != nil {
-		return TaskRow{}, err
+		return fmt.Errorf("store task %s: %w", r.ID, err)
 	}
-	if len(rows) == 0 {
-		return TaskRow{}, fmt.Errorf("task %s: %w", id, ErrNotFound)
-	}
-	return rows[0], nil
+	return nil
 }
 
-// Tasks loads the tasks in a state, or all when it is empty, most urgent first.
-func (d *DB) Tasks(ctx context.Context, state string) ([]TaskRow, error) {
-	if state == "" {
-		return d.tasks(ctx, "ORDER BY priority, created, id")
+// MoveTask changes state, fence and fate of a task if it is in state from under
+// the given fence, else ErrFenced: whoever held it before changes nothing.
+func (d *DB) MoveTask(ctx context.Context, r TaskRow, from string, fence uint64) error {
+	// The fence and the state differ from row to row, so MySQL counts a changed row.
+	res, err := d.sql.ExecContext(ctx, "UPDATE tasks SET state = ?, fence = ?, fate = ? WHERE id = ? AND state = ? AND fence = ?",
+		r.State, r.Fence, []byte(r.Fate), r.ID, from, fence)
+	if err != nil {
+		return fmt.Errorf("change task %s: %w", r.ID, err)
 	}
-	return d.tasks(ctx, "WHERE state = ? ORDER BY priority, created, id", state)
+	n, err := res.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("change task %s: %w", r.ID, err)
+	}
+	if n != 1 {
+		return fmt.Errorf("change task %s from %s under fence %d: %w", r.ID, from, fence, ErrFenced)
+	}
+	return nil
 }
 
-func (d *DB) tasks(ctx context.Context, where string, args ...any) ([]TaskRow, error) {
-	rows, err := d.sql.QueryContext(ctx, "SELECT id, state, number, priority, created, task FROM tasks "+where, args...)
+// Tasks loads all tasks, the oldest first.
+func (d *DB) Tasks(ctx context.Context) ([]TaskRow, error) {
+	rows, err := d.sql.QueryContext(ctx, "SELECT id, state, number, created, fence, task, fate FROM tasks ORDER BY created, id")
 	if err != nil {
 		return nil, fmt.Errorf("read tasks: %w", err)
 	}
@@ -56,14 +63,14 @@ func (d *DB) tasks(ctx context.Context, where string, args ...any) ([]TaskRow, e
 	var out []TaskRow
 	for rows.Next() {
 		var (
-			r       TaskRow
-			created int64
-			body    []byte
+			r          TaskRow
+			created    int64
+			task, fate []byte
 		)
-		if err := rows.Scan(&r.ID, &r.State, &r.Number, &r.Priority, &created, &body); err != nil {
+		if err := rows.Scan(&r.ID, &r.State, &r.Number, &created, &r.Fence, &task, &fate); err != nil {
 			return nil, fmt.Errorf("read tasks: %w", err)
 		}
-		r.Created, r.Body = time.Unix(0, created).UTC(), body
+		r.Created, r.Task, r.Fate = time.Unix(0, created).UTC(), task, fate
 		out = append(out, r)
 	}
 	return out, rows.Err()

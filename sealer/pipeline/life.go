@@ -150,7 +150,7 @@ func (p *Pipeline) removeFiles(ctx context.Context, rec sector.Record) (sector.E
 			return nil, err
 		}
 	}
-	if err := p.parts.Store.Remove(rec.ID()); err != nil {
+	if err := p.wipe(rec.ID()); err != nil {
 		return nil, err
 	}
 	return sector.FilesRemoved{}, fault.Point("sealer/remove")

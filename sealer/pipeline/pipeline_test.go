@@ -85,7 +85,7 @@ func (r *rig) up() error {
 	var wg sync.WaitGroup
 	wg.Go(func() { p.Run(ctx) })
 	wg.Go(func() { h.Run(ctx) })
-	e := &worker.Executor{Source: q, Prover: r.prover, Clock: clk, Info: worker.Info{ID: fmt.Sprint("w", time.Now().UnixNano()), Kinds: sector.TaskKinds(), Slots: 2}}
+	e := &worker.Executor{Source: q, Prover: r.prover, Clock: clk, Info: worker.Info{ID: task.BuiltIn + fmt.Sprint(time.Now().UnixNano()), Kinds: sector.TaskKinds(), Slots: 2}}
 	if !r.idle {
 		wg.Go(func() { e.Run(ctx, ctx) })
 	}
@@ -198,7 +198,7 @@ func TestManySectors(t *testing.T) {
 // TestCrashAtEveryPassage fails and restarts the sealer at the k-th passage of
 // every failpoint on the way, for every k. The outcome on the chain is the same.
 func TestCrashAtEveryPassage(t *testing.T) {
-	for _, point := range []string{"sealer/number", "sealer/transition", "sealer/intent", "sealer/result", "store/rename", "store/index"} {
+	for _, point := range []string{"sealer/number", "sealer/transition", "sealer/intent", "sealer/result", "task/queued", "task/leased", "task/rename", "task/adopt", "task/forget", "worker/done", "store/rename", "store/index"} {
 		for k := 1; ; k++ {
 			hit := false
 			t.Run(fmt.Sprintf("%s-%d", filepath.Base(point), k), func(t *testing.T) {
@@ -390,9 +390,11 @@ func TestDeadWorker(t *testing.T) {
 		r.restart()
 		n := r.pledge()
 		r.tick()
-		l, err := r.q.TaskPull(t.Context(), worker.Info{ID: "dead", Kinds: sector.TaskKinds()}, 0)
+		_, err := r.q.Beat(t.Context(), worker.Beat{Info: worker.Info{ID: "dead", Kinds: sector.TaskKinds()}})
 		require.NoError(t, err)
-		require.NotNil(t, l)
+		l, err := r.q.Next(t.Context(), "dead")
+		require.NoError(t, err)
+		require.True(t, r.q.InForce("dead", l.Lease()))
 		r.idle = false
 		r.restart()
 		start := r.chain.Height()
@@ -459,21 +461,28 @@ func TestRemoveWhileWorking(t *testing.T) {
 		r.restart()
 		n := r.pledge()
 		r.tick()
-		l, err := r.q.TaskPull(t.Context(), worker.Info{ID: "w", Hostname: "h", Kinds: sector.TaskKinds()}, 0)
+		beat := worker.Beat{Info: worker.Info{ID: "w", Hostname: "h", Kinds: sector.TaskKinds()}}
+		_, err := r.q.Beat(t.Context(), beat)
 		require.NoError(t, err)
-		require.NotNil(t, l)
-		require.NoError(t, os.WriteFile(l.Task.Files.Unsealed, []byte("zeros"), 0o644))
+		l, err := r.q.Next(t.Context(), "w")
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(l.Files.Unsealed, []byte("zeros"), 0o644))
+		require.NoError(t, os.MkdirAll(l.Work().Cache, 0o755))
 		r.apply(n, sector.Remove{})
 		r.tick()
 		rec, err := r.p.Get(n)
 		require.NoError(t, err)
 		require.Equal(t, sector.Removing, rec.State)
 		require.Contains(t, rec.LastErr, "lets go")
-		require.FileExists(t, l.Task.Files.Unsealed)
-		require.True(t, worker.Lost(r.q.TaskHeartbeat(t.Context(), "w", l.Task.ID, l.Fence)))
-		require.True(t, worker.Lost(r.q.TaskComplete(t.Context(), "w", l.Task.ID, l.Fence, worker.Result{})))
+		require.FileExists(t, l.Files.Unsealed)
+		beat.Holds = []worker.Lease{l.Lease()}
+		o, err := r.q.Beat(t.Context(), beat)
+		require.NoError(t, err)
+		require.Equal(t, beat.Holds, o.Over, "the worker is told")
+		require.NoError(t, r.q.HandIn(t.Context(), worker.Outcome{Worker: "w", Lease: l.Lease()}))
 		r.until(n, sector.Removed, 90)
-		require.NoFileExists(t, l.Task.Files.Unsealed)
+		require.NoFileExists(t, l.Files.Unsealed)
+		require.NoDirExists(t, l.Work().Cache)
 		require.Empty(t, r.q.Entries())
 	})
 }

@@ -28,7 +28,7 @@ func (p *Pipeline) ensureTask(ctx context.Context, rec sector.Record, x sector.R
 	)
 	if rec.Redo && x.Kind == sector.TaskAddPiece && !p.queued(t.ID) {
 		// What is left of the old files must not be taken for finished work.
-		if err := p.parts.Store.Remove(rec.ID()); err != nil {
+		if err := p.wipe(rec.ID()); err != nil {
 			return err
 		}
 	}
@@ -53,6 +53,19 @@ func (p *Pipeline) ensureTask(ctx context.Context, rec sector.Record, x sector.R
 		return err
 	}
 	return p.parts.Queue.Ensure(ctx, t)
+}
+
+// wipe deletes a sector's files and what tasks were making of them.
+func (p *Pipeline) wipe(id abi.SectorID) error {
+	if err := p.parts.Store.Remove(id); err != nil {
+		return err
+	}
+	for _, path := range p.parts.Store.Paths() {
+		if err := worker.RemoveWork(path.Dir, store.SectorName(id)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // queued tells whether the queue knows a task.
@@ -100,6 +113,9 @@ func (p *Pipeline) outcome(ctx context.Context, e task.Entry) (sector.Event, map
 	}
 	if e.State == task.Failed {
 		return fail("%s", e.Reason)
+	}
+	if err := worker.Adopt(t); err != nil {
+		return fail("take over what worker %s made: %v", e.Host, err)
 	}
 	p.parts.Store.Declare(t.Sector, store.Files(t.Files))
 	done := sector.TaskDone{Kind: t.Kind, Attempt: t.Attempt}

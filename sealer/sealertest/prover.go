@@ -41,7 +41,7 @@ func SealProof(commR cid.Cid, seed []byte) []byte {
 func WindowProof(challenge []byte) []byte { return Cid("window" + string(challenge)).Hash() }
 
 // Prover does every task in no time and proves nothing. It writes small files
-// where sector files belong. Its exported fields are changed inside Change.
+// into the task's own folder. Its exported fields are changed inside Change.
 type Prover struct {
 	mu sync.Mutex
 	// Bad names sectors whose files are damaged.
@@ -80,20 +80,26 @@ func (p *Prover) Run(_ context.Context, t worker.Task) (worker.Result, error) {
 		}
 	}
 	commD, commR := Cid("zeros"), Cid(fmt.Sprintf("replica %d %x", t.Sector.Number, t.Ticket))
-	write := func(file string) error { return os.WriteFile(file, []byte(t.ID), 0o644) }
+	work := t.Work()
+	write := func(file string) error {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(file, []byte(t.ID), 0o644)
+	}
 	switch t.Kind {
 	case sector.TaskAddPiece:
-		return worker.Result{Pieces: []abi.PieceInfo{{Size: 2048, PieceCID: commD}}}, write(t.Files.Unsealed)
+		return worker.Result{Pieces: []abi.PieceInfo{{Size: 2048, PieceCID: commD}}}, write(work.Unsealed)
 	case sector.TaskPreCommit1:
 		return worker.Result{Output: []byte("layers")}, nil
 	case sector.TaskPreCommit2:
 		if string(t.Input) != "layers" {
 			return worker.Result{}, fmt.Errorf("input %q", t.Input)
 		}
-		if err := write(filepath.Join(t.Files.Cache, "p_aux")); err != nil {
+		if err := write(filepath.Join(work.Cache, "p_aux")); err != nil {
 			return worker.Result{}, err
 		}
-		return worker.Result{CommD: &commD, CommR: &commR}, write(t.Files.Sealed)
+		return worker.Result{CommD: &commD, CommR: &commR}, write(work.Sealed)
 	case sector.TaskCommit1:
 		return worker.Result{Output: append([]byte("vanilla"), t.Seed...)}, nil
 	case sector.TaskCommit2:

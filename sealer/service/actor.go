@@ -12,13 +12,11 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
 
-	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/api/messager"
 	"github.com/filecoin-venus/venus/api/node"
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/sealer/sector"
-	"github.com/filecoin-venus/venus/sealer/task"
 	"github.com/filecoin-venus/venus/sealer/wdpost"
 	"github.com/filecoin-venus/venus/types"
 )
@@ -273,60 +271,6 @@ func (s *Service) WindowPoStHistory(ctx context.Context, limit int) ([]sealerapi
 		return nil
 	})
 	return out, err
-}
-
-// WorkerStats returns the workers heard of lately.
-func (s *Service) WorkerStats(context.Context) (map[string]sealerapi.WorkerStats, error) {
-	out := map[string]sealerapi.WorkerStats{}
-	for _, w := range s.queue.Workers() {
-		st := sealerapi.WorkerStats{
-			Info:    sealerapi.WorkerInfo{Hostname: w.Info.Hostname, Resources: sealerapi.WorkerResources{MemPhysical: w.Info.Memory, CPUs: uint64(w.Info.CPUs), GPUs: []string{}}},
-			Enabled: true, CpuUse: uint64(len(w.Tasks)), LastSeen: w.LastSeen, Tasks: []string{},
-		}
-		for _, k := range w.Info.Kinds {
-			st.Tasks = append(st.Tasks, string(k))
-		}
-		out[w.Info.ID] = st
-	}
-	return out, nil
-}
-
-// WorkerJobs returns what the workers do; jobs that wait for a worker are under "".
-func (s *Service) WorkerJobs(context.Context) (map[string][]sealerapi.WorkerJob, error) {
-	out := map[string][]sealerapi.WorkerJob{}
-	waiting := 0
-	for _, e := range s.queue.Entries() {
-		j := sealerapi.WorkerJob{ID: sealerapi.CallID{Sector: e.Task.Sector, ID: e.Task.ID}, Sector: e.Task.Sector, Task: string(e.Task.Kind), Start: e.Created, Hostname: e.Host}
-		switch e.State {
-		case "queued":
-			waiting++
-			j.RunWait = waiting
-		case "leased":
-			j.Start = e.Started
-		default:
-			j.RunWait = -2
-		}
-		out[e.Worker] = append(out[e.Worker], j)
-	}
-	return out, nil
-}
-
-// SealingSchedDiag returns the queue and the planner as they are.
-func (s *Service) SealingSchedDiag(ctx context.Context) (any, error) {
-	tasks := []task.Entry{}
-	for _, e := range s.queue.Entries() {
-		tasks = append(tasks, e.Bare())
-	}
-	stats, err := s.WorkerStats(ctx)
-	return map[string]any{"Tasks": tasks, "Workers": stats, "WindowPoSt": s.wdpost.Snapshot()}, err
-}
-
-// SealingAbort gives a job up; the sector tries again after a back-off.
-func (s *Service) SealingAbort(ctx context.Context, id string) error {
-	if err := s.queue.Abort(ctx, id, "aborted by the operator"); err != nil {
-		return api.Errorf(api.CodeNotFound, "%w", err).WithHint("see 'venus-sealer sealing jobs'")
-	}
-	return nil
 }
 
 // MessagerPushMessage sends a message of the miner's wallet.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/proofs/seal"
+	"github.com/filecoin-venus/venus/sealer/sched"
+	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/sealer/store"
 )
 
@@ -23,6 +25,8 @@ type fileProver struct {
 	clk      clock.Clock
 	timeout  time.Duration
 	parallel int
+	// reserve keeps what a proof takes from being given to sealing, until release.
+	reserve func(kind sector.TaskKind, proof abi.RegisteredSealProof) (release func())
 }
 
 // ref finds the files of a sector.
@@ -114,6 +118,9 @@ func (p *fileProver) WindowPoSt(ctx context.Context, sectors []proof.SectorInfo,
 	if len(missing) > 0 {
 		return nil, missing, nil
 	}
+	if len(refs) > 0 {
+		defer p.reserve(sched.WindowPoSt, refs[0].Sector.Proof)()
+	}
 	proofs, faulty, err := p.sealer.WindowPoSt(ctx, p.miner, refs, r)
 	var bad []abi.SectorNumber
 	for _, id := range faulty {
@@ -131,6 +138,9 @@ func (p *fileProver) WinningPoSt(ctx context.Context, sectors []proof.SectorInfo
 			return nil, err
 		}
 		refs = append(refs, ref)
+	}
+	if len(refs) > 0 {
+		defer p.reserve(sched.WinningPoSt, refs[0].Sector.Proof)()
 	}
 	return p.sealer.WinningPoSt(ctx, p.miner, refs, r)
 }

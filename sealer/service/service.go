@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 	"time"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
-	"github.com/google/uuid"
 	logging "github.com/ipfs/go-log/v2"
 
 	"github.com/filecoin-venus/venus/api"
@@ -27,6 +25,7 @@ import (
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/rpc/daemon"
+	"github.com/filecoin-venus/venus/sealer/broker"
 	"github.com/filecoin-venus/venus/sealer/config"
 	"github.com/filecoin-venus/venus/sealer/db"
 	"github.com/filecoin-venus/venus/sealer/heads"
@@ -71,6 +70,10 @@ type Service struct {
 	db       *db.DB
 	store    *store.Store
 	queue    *task.Queue
+	nats     *broker.Embedded // nil when a cluster is configured
+	broker   *broker.Broker
+	welcome  worker.Welcome
+	executor *worker.Executor // nil when this process runs no tasks
 	heads    *heads.Follower
 	sender   *messages.Sender
 	sealer   *seal.Sealer
@@ -188,11 +191,8 @@ func (s *Service) openStores(ctx context.Context) error {
 	if s.queue, err = task.New(ctx, s.db, s.opts.Clock, ttl); err != nil {
 		return err
 	}
-	return s.queue.Reclaim(ctx, builtIn)
+	return s.queue.Reclaim(ctx)
 }
-
-// builtIn begins the names of this process's own executors.
-const builtIn = "built-in-"
 
 func (s *Service) dial() error {
 	s.node, s.messager = new(node.FullNodeProxy), new(messager.MessagerProxy)
@@ -259,7 +259,10 @@ func (s *Service) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.prover = &fileProver{miner: s.actorID, store: s.store, sealer: s.sealer, clk: s.opts.Clock, timeout: timeout, parallel: s.cfg.Proving.ParallelChecks}
+	if err := s.assembleTasks(ctx); err != nil {
+		return err
+	}
+	s.prover = &fileProver{miner: s.actorID, store: s.store, sealer: s.sealer, clk: s.opts.Clock, timeout: timeout, parallel: s.cfg.Proving.ParallelChecks, reserve: s.queue.Reserve}
 	fees, err := s.cfg.Fees.MaxFees()
 	if err != nil {
 		return err
@@ -323,11 +326,7 @@ func (s *Service) listen() error {
 	if err := srv.Register(rpc.DefaultPath, s, new(sealerapi.SealerProxy), sealerapi.Namespace); err != nil {
 		return err
 	}
-	tasks := struct {
-		worker.Source
-		networker
-	}{s.queue, networker{s.network}}
-	if err := srv.Register(worker.Path, tasks, new(worker.TasksProxy), worker.Namespace); err != nil {
+	if err := s.serveWorkers(srv); err != nil {
 		return err
 	}
 	server, err := daemon.Serve(s.repo, s.Base, srv, daemon.Listening{
@@ -341,32 +340,12 @@ func (s *Service) listen() error {
 	return nil
 }
 
-// networker answers worker.Networker.
-type networker struct{ network params.Network }
-
-// TaskNetwork returns the network's parameters.
-func (n networker) TaskNetwork(context.Context) (params.Network, error) { return n.network, nil }
-
 // background starts everything that works by itself.
 func (s *Service) background(ctx context.Context) {
 	s.wg.Go(func() { s.pipeline.Run(ctx) })
 	s.wg.Go(func() { s.wdpost.Run(ctx) })
 	s.wg.Go(func() { s.heads.Run(ctx) })
-	kinds, err := s.cfg.Sealing.Kinds()
-	if err != nil {
-		log.Errorf("Sealing.Tasks: %v; this process runs no tasks", err)
-	}
-	if len(kinds) > 0 {
-		host, err := os.Hostname()
-		if err != nil {
-			host = "this machine"
-		}
-		e := &worker.Executor{
-			Source: s.queue, Prover: worker.SealProver{Sealer: s.sealer}, Clock: s.opts.Clock,
-			Info: worker.Info{ID: builtIn + uuid.NewString(), Hostname: host, Kinds: kinds, Slots: s.cfg.Sealing.SlotCount(), CPUs: runtime.NumCPU()},
-		}
-		s.wg.Go(func() { e.Run(ctx, ctx) })
-	}
+	s.backgroundTasks(ctx)
 	s.wg.Go(func() { s.warm(ctx) })
 }
 

@@ -29,6 +29,7 @@ import (
 	"github.com/filecoin-venus/venus/sealer/setup"
 	"github.com/filecoin-venus/venus/types"
 	"github.com/filecoin-venus/venus/worker"
+	"github.com/filecoin-venus/venus/worker/bus"
 )
 
 // Methods that the model lacks come from empty proxies, one level deeper so that
@@ -199,31 +200,69 @@ func checkWinning(t *testing.T, c *sealerapi.SealerProxy, s sealerapi.SectorInfo
 	require.Equal(t, map[abi.SectorNumber]string{5: "this sealer does not know it"}, bad)
 }
 
-// checkWorkers speaks the workers' protocol over the wire.
+// checkWorkers joins as a worker over the wire, and as one without the token.
 func checkWorkers(t *testing.T, s *Service, c *sealerapi.SealerProxy, token string) {
 	ctx := t.Context()
-	w := new(worker.TasksProxy)
-	stop, err := rpc.Dial(s.Address, token, worker.Namespace, w, rpc.DialOptions{Service: "venus-sealer", Path: worker.Path})
+	door := new(worker.JoinProxy)
+	stop, err := rpc.Dial(s.Address, token, worker.Namespace, door, rpc.DialOptions{Service: "venus-sealer", Path: worker.JoinPath})
 	require.NoError(t, err)
 	defer stop()
-	n, err := w.TaskNetwork(ctx)
+	w, err := door.Join(ctx)
 	require.NoError(t, err)
-	require.Equal(t, "local", n.Name)
-	require.Equal(t, s.network.ProofSeed, n.ProofSeed)
-	l, err := w.TaskPull(ctx, worker.Info{ID: "remote", Hostname: "far"}, time.Millisecond)
+	require.Equal(t, s.network.ProofSeed, w.Network.ProofSeed)
+	conn, err := bus.Connect(w, s.Address, token, "test", "", "")
 	require.NoError(t, err)
-	require.Nil(t, l)
-	err = w.TaskHeartbeat(ctx, "remote", "none", 1)
-	require.True(t, worker.Lost(err), "a lost lease is recognised over the wire: %v", err)
+	defer conn.Close()
+	remote, err := bus.NewClient(conn, w.Bus)
+	require.NoError(t, err)
+	lost := worker.Lease{Task: "none", Fence: 1}
+	o, err := remote.Beat(ctx, worker.Beat{Info: worker.Info{ID: "remote", Hostname: "far"}, Holds: []worker.Lease{lost}})
+	require.NoError(t, err)
+	require.Equal(t, []worker.Lease{lost}, o.Over)
+	require.Len(t, o.Paths, 1)
 	stats, err := c.WorkerStats(ctx)
 	require.NoError(t, err)
-	require.Contains(t, stats, "remote")
-	bare := new(worker.TasksProxy)
-	stop, err = rpc.Dial(s.Address, "", worker.Namespace, bare, rpc.DialOptions{Path: worker.Path})
+	require.True(t, stats["remote"].Remote)
+	require.Len(t, stats, 2, "the built-in one is there too")
+
+	require.NoError(t, c.WorkerSet(ctx, "far", sealerapi.WorkerSettings{DisabledTasks: []string{"pc1"}}))
+	have, err := c.WorkerGet(ctx, "far")
+	require.NoError(t, err)
+	require.Equal(t, sealerapi.WorkerSettings{DisabledTasks: []string{"PC1"}}, have)
+	stats, err = c.WorkerStats(ctx)
+	require.NoError(t, err)
+	require.False(t, stats["remote"].Enabled)
+	require.Equal(t, api.CodeInvalid, api.Explain(c.WorkerSet(ctx, "far", sealerapi.WorkerSettings{DisabledTasks: []string{"PC3"}})).Code)
+	require.Equal(t, api.CodeInvalid, api.Explain(c.WorkerSet(ctx, "", sealerapi.WorkerSettings{})).Code)
+	_, err = c.SealingWhy(ctx, "none")
+	require.Equal(t, api.CodeNotFound, api.Explain(err).Code)
+	require.Equal(t, api.CodeNotFound, api.Explain(c.SealingAbort(ctx, "none")).Code)
+	diag, err := c.SealingSchedDiag(ctx)
+	require.NoError(t, err)
+	require.Equal(t, true, diag.(map[string]any)["NATS"])
+
+	bare := new(worker.JoinProxy)
+	stop, err = rpc.Dial(s.Address, "", worker.Namespace, bare, rpc.DialOptions{Path: worker.JoinPath})
 	require.NoError(t, err)
 	defer stop()
-	_, err = bare.TaskPull(ctx, worker.Info{ID: "stranger"}, 0)
+	_, err = bare.Join(ctx)
 	require.Equal(t, api.CodePermission, api.Explain(err).Code)
+	reader, err := c.AuthNew(ctx, []api.Permission{api.PermRead})
+	require.NoError(t, err)
+	for _, bad := range []string{"", "a.b.c", string(reader)} {
+		conn, err := bus.Connect(w, s.Address, bad, "stranger", "", "")
+		require.NoError(t, err, "it goes on trying")
+		defer conn.Close()
+		stranger, err := bus.NewClient(conn, w.Bus)
+		require.NoError(t, err)
+		try, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+		_, err = stranger.Beat(try, worker.Beat{Info: worker.Info{ID: "stranger"}})
+		cancel()
+		require.Error(t, err)
+	}
+	stats, err = c.WorkerStats(ctx)
+	require.NoError(t, err)
+	require.NotContains(t, stats, "stranger")
 }
 
 func TestRefusesToStart(t *testing.T) {

@@ -1,33 +1,40 @@
-// Package task is the sealer's queue of proof work: it leases tasks to workers,
+// Package task is the sealer's queue of proof work: it gives tasks to workers,
 // built in or remote, and keeps results until the sector machine took them.
 //
-// Start at Queue.Ensure (a sector asks for work), Queue.TaskPull (a worker takes
-// it) and Queue.Ended (the sealer takes results). Queue is the sealer's side of
-// the protocol that package worker describes.
+// Start at Queue.Ensure (a sector asks for work), place (who does it), Queue.Beat
+// and Queue.HandIn (workers), and Queue.Ended (the sealer takes results). Queue is
+// the sealer's side of the protocol that package worker describes; sealer/broker
+// puts it on NATS.
 //
 // Invariants: a task is known by (sector, kind, attempt), so asking twice for it
-// is asking once; a result is stored before the worker is told so; after a
-// restart the queue is what the database says, with a fresh term for every lease.
-// The truth of what a sector needs is its record: a lost queue is rebuilt by
-// asking again.
+// is asking once; the database is the truth, and every change of a task is made
+// there first, under the fence of its latest lease (failpoints task/queued,
+// task/leased, sealer/result); after a restart the queue is what the database
+// says, with a fresh term for every lease. The truth of what a sector needs is its
+// record: a lost queue is rebuilt by asking again.
 package task
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sort"
 	"sync"
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
+	logging "github.com/ipfs/go-log/v2"
 
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/fault"
 	"github.com/filecoin-venus/venus/sealer/db"
+	"github.com/filecoin-venus/venus/sealer/sched"
 	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/worker"
 )
+
+var log = logging.Logger("sealer/task")
 
 // State is where a task stands.
 type State string
@@ -47,59 +54,79 @@ const maxLosses = 3
 type Entry struct {
 	Task    worker.Task
 	State   State
+	Created time.Time
+	Fate
+
+	until   time.Time // the lease's end, while leased
+	offered bool      // the lease was given to its worker by this process
+	held    bool      // the worker told of the lease
+}
+
+// Fate is what became of a task; it is stored beside it.
+type Fate struct {
 	Worker  string
 	Host    string
-	Fence   uint64
 	Losses  int
-	Created time.Time
 	Started time.Time
 	Result  worker.Result
 	Reason  string
-
-	until time.Time // the lease's end, while leased
 }
 
 // Store keeps tasks; the sealer's database does.
 type Store interface {
-	PutTask(ctx context.Context, r db.TaskRow) error
-	Tasks(ctx context.Context, state string) ([]db.TaskRow, error)
+	AddTask(ctx context.Context, r db.TaskRow) error
+	MoveTask(ctx context.Context, r db.TaskRow, from string, fence uint64) error
+	Tasks(ctx context.Context) ([]db.TaskRow, error)
 	DropTask(ctx context.Context, id string) error
+	LoadJSON(ctx context.Context, name string, v any) error
+	SaveJSON(ctx context.Context, name string, v any) error
 }
 
-// Queue is safe for concurrent use.
+// Queue is safe for concurrent use. Its exported fields are set before use.
 type Queue struct {
+	// Machine is whose cores and memory the proofs of Reserve take.
+	Machine string
+	// Needs tells what a task takes; nil is NeedOf with nothing overridden.
+	Needs func(t worker.Task) sched.Need
+	// Paths are the sealer's storage paths; nil leaves open who reaches what.
+	Paths func() []worker.Path
+
 	store Store
 	clk   clock.Clock
 	ttl   time.Duration
 
-	mu      sync.Mutex // guards what follows, and orders the writes of one task
-	tasks   map[string]*Entry
-	workers map[string]seen
-	changed chan struct{} // closed and renewed when a task may be pulled
-	ended   chan struct{} // holds one signal when a task ended
-}
-
-type seen struct {
-	info worker.Info
-	at   time.Time
+	mu       sync.Mutex // guards what follows, and orders the writes of one task
+	tasks    map[string]*Entry
+	workers  map[string]*member
+	settings map[string]Settings // by the name of a worker
+	reserved map[int]sched.Task  // proofs that this process makes now
+	serial   int
+	near     map[abi.SectorID]string // the machine that worked on a sector last
+	free     map[string]uint64       // room on paths
+	deaf     bool                    // remote workers cannot be heard
+	offers   chan struct{}           // closed and renewed when a lease waits for its worker
+	ended    chan struct{}           // holds one signal when a task ended
 }
 
 // New loads the queue. ttl is the term of a lease.
 func New(ctx context.Context, s Store, clk clock.Clock, ttl time.Duration) (*Queue, error) {
 	q := &Queue{
-		store: s, clk: clk, ttl: ttl, tasks: map[string]*Entry{}, workers: map[string]seen{},
-		changed: make(chan struct{}), ended: make(chan struct{}, 1),
+		store: s, clk: clk, ttl: ttl, tasks: map[string]*Entry{}, workers: map[string]*member{}, settings: map[string]Settings{},
+		reserved: map[int]sched.Task{}, near: map[abi.SectorID]string{}, free: map[string]uint64{},
+		offers: make(chan struct{}), ended: make(chan struct{}, 1),
 	}
-	rows, err := s.Tasks(ctx, "")
+	if err := s.LoadJSON(ctx, settingsName, &q.settings); err != nil {
+		return nil, err
+	}
+	rows, err := s.Tasks(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range rows {
-		var e Entry
-		if err := json.Unmarshal(r.Body, &e); err != nil {
-			return nil, fmt.Errorf("decode task %s: %w", r.ID, err)
+		e, err := q.entry(r)
+		if err != nil {
+			return nil, err
 		}
-		e.until = clk.Now().Add(ttl)
 		q.tasks[r.ID] = &e
 		if e.State == Done || e.State == Failed {
 			q.signal()
@@ -113,21 +140,71 @@ func ID(id abi.SectorID, kind sector.TaskKind, attempt int) string {
 	return fmt.Sprintf("t0%d-%d-%s-%d", id.Miner, id.Number, kind, attempt)
 }
 
-// priorities order the kinds, the most urgent lowest: what is nearer to the
-// chain goes first (sealer-miner.md 4.2).
-var priorities = map[sector.TaskKind]int{
-	sector.TaskFinalize: -2, sector.TaskCommit1: 2, sector.TaskCommit2: 3,
-	sector.TaskPreCommit2: 4, sector.TaskPreCommit1: 5, sector.TaskAddPiece: 6,
+// entry reads a stored task. Its lease, if it has one, gets a fresh term.
+func (q *Queue) entry(r db.TaskRow) (Entry, error) {
+	e := Entry{State: State(r.State), Created: r.Created, until: q.clk.Now().Add(q.ttl), held: true}
+	if err := json.Unmarshal(r.Task, &e.Task); err != nil {
+		return e, fmt.Errorf("decode task %s: %w", r.ID, err)
+	}
+	if err := json.Unmarshal(r.Fate, &e.Fate); err != nil {
+		return e, fmt.Errorf("decode the fate of task %s: %w", r.ID, err)
+	}
+	e.Task.Fence = r.Fence
+	return e, nil
 }
 
-func (q *Queue) save(ctx context.Context, e *Entry) error {
-	body, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("encode task %s: %w", e.Task.ID, err)
+// row is an entry as stored.
+func row(e *Entry) (db.TaskRow, error) {
+	r := db.TaskRow{ID: e.Task.ID, State: string(e.State), Number: uint64(e.Task.Sector.Number), Created: e.Created, Fence: e.Task.Fence}
+	var err error
+	if r.Fate, err = json.Marshal(e.Fate); err != nil {
+		return r, fmt.Errorf("encode the fate of task %s: %w", e.Task.ID, err)
 	}
-	return q.store.PutTask(ctx, db.TaskRow{
-		ID: e.Task.ID, State: string(e.State), Number: uint64(e.Task.Sector.Number), Priority: priorities[e.Task.Kind], Created: e.Created, Body: body,
-	})
+	return r, nil
+}
+
+// move stores a change of an entry, then shows it. The store refuses it if the
+// stored task is not as this process believes.
+func (q *Queue) move(ctx context.Context, e *Entry, point string, change func(*Entry)) error {
+	n := *e
+	change(&n)
+	r, err := row(&n)
+	if err != nil {
+		return err
+	}
+	err = q.store.MoveTask(ctx, r, string(e.State), e.Task.Fence)
+	if errors.Is(err, db.ErrFenced) {
+		return errors.Join(err, q.reload(ctx, e))
+	}
+	if err != nil {
+		return err
+	}
+	// Stored: only now may anybody act on it.
+	if err := fault.Point(point); err != nil {
+		return err
+	}
+	*e = n
+	return nil
+}
+
+// reload reads an entry that is stored otherwise than believed: a change whose
+// answer got lost was made after all.
+func (q *Queue) reload(ctx context.Context, e *Entry) error {
+	rows, err := q.store.Tasks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if r.ID != e.Task.ID {
+			continue
+		}
+		if *e, err = q.entry(r); err == nil && (e.State == Done || e.State == Failed) {
+			q.signal()
+		}
+		return err
+	}
+	delete(q.tasks, e.Task.ID) // its sector asks again
+	return nil
 }
 
 // Ensure queues a task unless it is known, and forgets older tasks of the same
@@ -137,10 +214,9 @@ func (q *Queue) Ensure(ctx context.Context, t worker.Task) error {
 	defer q.mu.Unlock()
 	for id, e := range q.tasks {
 		if e.Task.Sector == t.Sector && id != t.ID {
-			if err := q.store.DropTask(ctx, id); err != nil {
+			if err := q.drop(ctx, id); err != nil {
 				return err
 			}
-			delete(q.tasks, id)
 		}
 	}
 	if e, ok := q.tasks[t.ID]; ok {
@@ -150,11 +226,21 @@ func (q *Queue) Ensure(ctx context.Context, t worker.Task) error {
 		return nil
 	}
 	e := &Entry{Task: t, State: Queued, Created: q.clk.Now()}
-	if err := q.save(ctx, e); err != nil {
+	r, err := row(e)
+	if err != nil {
+		return err
+	}
+	if r.Task, err = json.Marshal(t); err != nil {
+		return fmt.Errorf("encode task %s: %w", t.ID, err)
+	}
+	if err := q.store.AddTask(ctx, r); err != nil {
 		return err
 	}
 	q.tasks[t.ID] = e
-	q.wake()
+	if err := fault.Point("task/queued"); err != nil {
+		return err
+	}
+	q.place(ctx)
 	return nil
 }
 
@@ -162,6 +248,13 @@ func (q *Queue) Ensure(ctx context.Context, t worker.Task) error {
 func (q *Queue) Forget(ctx context.Context, id string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if err := fault.Point("task/forget"); err != nil {
+		return err
+	}
+	return q.drop(ctx, id)
+}
+
+func (q *Queue) drop(ctx context.Context, id string) error {
 	if err := q.store.DropTask(ctx, id); err != nil {
 		return err
 	}
@@ -186,13 +279,14 @@ func (q *Queue) Ended() []Entry {
 	return out
 }
 
-// Entries lists all tasks, oldest first.
+// Entries lists all tasks, oldest first, without the bytes that only a prover
+// understands.
 func (q *Queue) Entries() []Entry {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	out := make([]Entry, 0, len(q.tasks))
 	for _, e := range q.tasks {
-		out = append(out, *e)
+		out = append(out, e.bare())
 	}
 	sort.Slice(out, func(i, j int) bool {
 		if !out[i].Created.Equal(out[j].Created) {
@@ -203,42 +297,12 @@ func (q *Queue) Entries() []Entry {
 	return out
 }
 
-// Bare is an entry without the bytes that only a prover understands.
-func (e Entry) Bare() Entry {
+func (e Entry) bare() Entry {
 	e.Task.Input, e.Task.Ticket, e.Task.Seed, e.Result.Output, e.Result.Proof = nil, nil, nil, nil, nil
 	return e
 }
 
-// Worker is a worker that was heard of lately.
-type Worker struct {
-	Info     worker.Info
-	LastSeen time.Time
-	Tasks    []Entry
-}
-
-// Workers lists the workers heard of within three terms of a lease, by id.
-func (q *Queue) Workers() []Worker {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	var out []Worker
-	for id, s := range q.workers {
-		if q.clk.Now().Sub(s.at) > 3*q.ttl {
-			delete(q.workers, id)
-			continue
-		}
-		w := Worker{Info: s.info, LastSeen: s.at}
-		for _, e := range q.tasks {
-			if e.State == Leased && e.Worker == id {
-				w.Tasks = append(w.Tasks, *e)
-			}
-		}
-		out = append(out, w)
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Info.ID < out[j].Info.ID })
-	return out
-}
-
-// Abort fails a queued or leased task; its worker learns it at the next call.
+// Abort fails a queued or leased task; its worker learns it at its next beat.
 func (q *Queue) Abort(ctx context.Context, id, reason string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -246,21 +310,20 @@ func (q *Queue) Abort(ctx context.Context, id, reason string) error {
 	if !ok || e.State == Done || e.State == Failed {
 		return fmt.Errorf("task %s is not queued or running", id)
 	}
+	return q.fail(ctx, e, reason)
+}
+
+func (q *Queue) fail(ctx context.Context, e *Entry, reason string) error {
 	return q.end(ctx, e, func(n *Entry) { n.State, n.Reason = Failed, reason })
 }
 
-// end stores the end of a task, then shows it.
+// end ends a task, and gives what it leaves free to others.
 func (q *Queue) end(ctx context.Context, e *Entry, change func(*Entry)) error {
-	n := *e
-	change(&n)
-	if err := q.save(ctx, &n); err != nil {
+	if err := q.move(ctx, e, "sealer/result", change); err != nil {
 		return err
 	}
-	if err := fault.Point("sealer/result"); err != nil {
-		return err
-	}
-	*e = n
 	q.signal()
+	q.place(ctx)
 	return nil
 }
 
@@ -270,10 +333,4 @@ func (q *Queue) signal() {
 	case q.ended <- struct{}{}:
 	default:
 	}
-}
-
-// wake lets waiting pulls look again. Callers hold mu.
-func (q *Queue) wake() {
-	close(q.changed)
-	q.changed = make(chan struct{})
 }
