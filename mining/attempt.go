@@ -19,6 +19,12 @@ import (
 // proofTimeout bounds one winning proof; a round that is over ends it sooner.
 const proofTimeout = 5 * time.Minute
 
+// warmFor is how long after a proof the sealer's caches count as warm.
+const warmFor = 30 * time.Minute
+
+// sickFor is after how many epochs a sealer that failed is tried again.
+const sickFor = 10
+
 // election is a won election: it holds for its round on every base.
 type election struct {
 	round  abi.ChainEpoch
@@ -26,17 +32,23 @@ type election struct {
 	proof  *types.ElectionProof
 }
 
-// attempt tries to win a round on the current base and to bring its block out.
+// attempt tries to win a round on the current base and to bring its block out, and keeps the story of a win.
 func (m *runner) attempt(ctx context.Context, round abi.ChainEpoch, changed <-chan struct{}) outcome {
 	if m.skips(round) {
 		return passed
 	}
+	out := m.try(ctx, round, changed)
+	m.saveWin(ctx, round)
+	return out
+}
+
+func (m *runner) try(ctx context.Context, round abi.ChainEpoch, changed <-chan struct{}) outcome {
 	rctx, cancel := until(ctx, changed)
 	defer cancel()
 	if err := m.held(rctx); err != nil {
 		return m.fail(rctx, round, "%w", err)
 	}
-	info, err := m.producer.MinerGetBaseInfo(rctx, m.addr, round, m.base.Key())
+	info, err := m.nodes.MinerGetBaseInfo(rctx, m.addr, round, m.base.Key())
 	if err != nil {
 		return m.fail(rctx, round, "base info from the node: %w", err)
 	}
@@ -61,17 +73,22 @@ func (m *runner) attempt(ctx context.Context, round abi.ChainEpoch, changed <-ch
 	if err != nil {
 		return m.fail(rctx, round, "%w", err)
 	}
+	m.won(ctx, round, won.proof.WinCount)
 	ticket, err := m.ticket(rctx, round, won.beacon, info)
 	if err != nil {
 		return m.fail(rctx, round, "ticket from the wallet: %w", err)
 	}
 	if !m.await(ctx, round, task.done) {
-		return m.over(round)
+		if ctx.Err() == nil && m.clock.Now().Sub(m.proved) > m.timing.BlockDelay/2 {
+			m.state.proof(fmt.Errorf("none came within %s", m.clock.Now().Sub(m.proved).Round(time.Millisecond)))
+		}
+		return m.over(round, "the winning proof")
 	}
 	if task.err != nil {
 		m.task = nil // another try is another task
 		return m.fail(ctx, round, "winning proof from the sealer: %w", task.err)
 	}
+	m.mark(round, "the winning proof is there")
 	return m.finish(ctx, round, won, ticket, task.proofs, info)
 }
 
@@ -79,7 +96,7 @@ func (m *runner) attempt(ctx context.Context, round abi.ChainEpoch, changed <-ch
 func (m *runner) finish(ctx context.Context, round abi.ChainEpoch, won *election, ticket *types.Ticket, proofs []proof.PoStProof, info *nodeapi.MiningBaseInfo) outcome {
 	at := m.blockTime(round)
 	if !m.awaitTime(ctx, round, at.Add(-m.lead())) {
-		return m.over(round)
+		return m.over(round, "its time")
 	}
 	template := &nodeapi.BlockTemplate{
 		Miner: m.addr, Parents: m.base.Key(), Ticket: ticket, Eproof: won.proof, BeaconValues: info.BeaconEntries,
@@ -90,30 +107,37 @@ func (m *runner) finish(ctx context.Context, round abi.ChainEpoch, won *election
 	if err != nil {
 		return m.fail(ctx, round, "block from the node: %w", err)
 	}
+	m.mark(round, "the node made a block on %d with %d messages", m.base.Height(), len(block.BlsMessages)+len(block.SecpkMessages))
 	m.buildTime += (m.clock.Now().Sub(began) - m.buildTime) / 4
 	if !m.awaitTime(ctx, round, at) {
-		return m.over(round)
+		return m.over(round, "its time")
 	}
 	return m.bringOut(ctx, round, block, won.proof.WinCount, info.WorkerKey)
 }
 
-// over ends an attempt whose base is not the head's any more.
-func (m *runner) over(round abi.ChainEpoch) outcome {
-	m.state.went(round, "won, but the head moved on before the block was ready")
+// over ends an attempt whose base is not the head's any more; waited says what had not come by then.
+func (m *runner) over(round abi.ChainEpoch, waited string) outcome {
+	m.state.went(round, "won, but the head moved on before %s", waited)
+	m.failed(round, "the head moved on before %s", waited)
 	return moved
 }
 
 // fail notes why an attempt came to nothing, unless the head moved meanwhile: then that is why.
 func (m *runner) fail(ctx context.Context, round abi.ChainEpoch, format string, args ...any) outcome {
+	err := fmt.Errorf(format, args...)
 	if ctx.Err() != nil {
+		if m.clock.Now().Sub(m.began) > m.timing.BlockDelay/2 { // somebody has not answered for long
+			m.state.failed(round, "no answer before the head moved on: %s", err)
+			m.failed(round, "no answer before the head moved on: %s", err)
+		}
 		return moved
 	}
-	err := fmt.Errorf(format, args...)
 	if m.said != err.Error() { // said once, not every epoch
 		m.said = err.Error()
 		log.Warnf("%s epoch %d: %s", m.addr, round, err)
 	}
 	m.state.failed(round, "%s", err)
+	m.failed(round, "%s", err)
 	return passed
 }
 
@@ -139,6 +163,7 @@ func (m *runner) elect(ctx context.Context, round abi.ChainEpoch, info *nodeapi.
 	}
 	e.proof.WinCount = consensus.WinCount(e.proof.VRFProof, info.MinerPower, info.NetworkPower)
 	m.election = e
+	m.hold(round, info, e.proof.WinCount)
 	if e.proof.WinCount < 1 {
 		m.lost[round] = true
 		return nil, nil
@@ -186,52 +211,52 @@ func (m *runner) prove(ctx context.Context, round abi.ChainEpoch, beacon types.B
 	}
 	pctx, cancel := context.WithTimeout(ctx, proofTimeout)
 	t := &proofTask{key: string(key), cancel: cancel, done: make(chan struct{})}
-	m.task = t
+	m.task, m.proved = t, m.clock.Now()
 	sealer, sectors := m.services.Sealer, info.Sectors
 	go func() {
 		defer cancel()
 		defer close(t.done)
-		defer func() {
-			if r := recover(); r != nil {
-				t.err = fmt.Errorf("the answer cannot be read: %v", r)
+		began := m.clock.Now()
+		t.err = guarded(func() (err error) {
+			if t.proofs, err = sealer.ComputeProof(pctx, sectors, randomness); err == nil && len(t.proofs) == 0 {
+				err = errors.New("the sealer answered without a proof")
 			}
-		}()
-		t.proofs, t.err = sealer.ComputeProof(pctx, sectors, randomness)
-		if t.err == nil && len(t.proofs) == 0 {
-			t.err = errors.New("the sealer answered without a proof")
+			return err
+		})
+		if pctx.Err() == nil { // a proof that nobody waits for any more tells nothing
+			m.meters.proof(m.clock.Now().Sub(began), t.err)
+			m.state.proof(t.err)
 		}
 	}()
 	return t, nil
 }
 
-// warmUp makes one proof for nothing after the start, so that caches are warm and a sealer that cannot prove is known
-// before it costs a block.
+// warmUp makes a proof for nothing after the start and whenever none was made for long, so that caches stay warm and a
+// sealer that cannot prove is known before it costs a block.
 func (m *runner) warmUp(ctx context.Context, round abi.ChainEpoch, info *nodeapi.MiningBaseInfo) {
-	if m.warmed {
+	again := warmFor
+	if m.state.unproven() {
+		again = sickFor * m.timing.BlockDelay
+	}
+	if !m.proved.IsZero() && m.clock.Now().Sub(m.proved) < again {
 		return
 	}
-	m.warmed = true
-	t, err := m.prove(ctx, round, randomBase(info), info)
-	if err != nil {
-		return
-	}
-	go func() {
-		<-t.done
-		if t.err != nil && ctx.Err() == nil && !errors.Is(t.err, context.Canceled) {
-			log.Errorf("%s: the sealer cannot make winning proofs: %s", m.addr, t.err)
-			m.state.stuck("the sealer cannot make winning proofs: %s", t.err)
-		}
-	}()
+	_, _ = m.prove(ctx, round, randomBase(info), info) // the state tells how it went
 }
 
 // build has the node make the block. Without messages a block is still worth its reward.
 func (m *runner) build(ctx context.Context, t *nodeapi.BlockTemplate) (*types.BlockMsg, error) {
-	messages, err := m.selects.messages(ctx, m.producer, m.addr, t.Parents, t.Ticket.Quality())
+	messages, err := m.selects.messages(ctx, m.nodes, m.addr, t.Parents, t.Ticket.Quality())
 	if err != nil {
 		log.Warnf("%s epoch %d: no messages from the pool, the block goes without: %s", m.addr, t.Epoch, err)
 	}
 	t.Messages = messages
-	block, err := m.producer.MinerCreateBlock(ctx, t)
+	block, err := m.nodes.MinerCreateBlock(ctx, t)
+	if err != nil && len(t.Messages) > 0 {
+		log.Warnf("%s epoch %d: the node cannot make a block of the messages of its pool, the block goes without: %s", m.addr, t.Epoch, err)
+		t.Messages = nil
+		block, err = m.nodes.MinerCreateBlock(ctx, t)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/filecoin-project/go-address"
 
 	"github.com/filecoin-venus/venus/api"
+	miningapi "github.com/filecoin-venus/venus/api/mining"
 	nodeapi "github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/internal/fsutil"
 	"github.com/filecoin-venus/venus/internal/sqldb"
@@ -49,8 +50,9 @@ func (d duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil
 // config is the file config.toml.
 type config struct {
 	FullNode struct {
-		ListenAPI string
-		Token     string
+		miningapi.Endpoint
+		// Others take over when the first cannot be heard or lies behind.
+		Others []miningapi.Endpoint
 	}
 	API struct {
 		ListenAddress string
@@ -70,6 +72,11 @@ const configText = `# venus-miner reads this file when it starts. It holds a tok
 [FullNode]
 ListenAPI = %q
 Token = %q
+
+# Further nodes of the same network take over when the first is gone or lies behind; blocks are handed to all of them.
+# [[FullNode.Others]]
+# ListenAPI = "/ip4/10.0.0.6/tcp/3453"
+# Token = "..."
 
 # Where venus-miner itself listens. Every caller needs a token.
 [API]
@@ -112,6 +119,11 @@ func readConfig(d repo.Dir) (config, error) {
 		return c, api.Errorf(api.CodeInvalid, "configuration %s: PropagationDelay must be shorter than BlockDelay", d.Path(configName)).WithHint("correct the file")
 	}
 	return c, nil
+}
+
+// nodes are the endpoints of all nodes.
+func (c *config) nodes() []miningapi.Endpoint {
+	return append([]miningapi.Endpoint{c.FullNode.Endpoint}, c.FullNode.Others...)
 }
 
 // database is where the records lie.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/filecoin-venus/venus/api"
 	miningapi "github.com/filecoin-venus/venus/api/mining"
@@ -71,18 +72,9 @@ func (d *Daemon) start(ctx context.Context, o Options, cfg config) error {
 	if err != nil {
 		return err
 	}
-	n, stop, err := dialNode(cfg.FullNode.ListenAPI, cfg.FullNode.Token)
+	nodes, err := d.dialNodes(ctx, cfg)
 	if err != nil {
 		return err
-	}
-	d.opened.Then(stop)
-	switch name, delay, err := askNetwork(ctx, n); {
-	case err != nil:
-		log.Warnf("the node does not answer yet: %s", err)
-	case name != cfg.Network.Name || delay != cfg.Network.BlockDelay.Duration:
-		return api.Errorf(api.CodePrecondition, "the node follows network %q with epochs of %s, this directory was set up for %q with %s",
-			name, delay, cfg.Network.Name, cfg.Network.BlockDelay).
-			WithHint("point [FullNode] in %s to the right node, or use another directory for the other network", d.repo.Path(configName))
 	}
 	records, err := record.Open(ctx, cfg.database(d.repo))
 	if err != nil {
@@ -90,8 +82,8 @@ func (d *Daemon) start(ctx context.Context, o Options, cfg config) error {
 	}
 	d.opened.Add(records.Close)
 	d.Service, err = NewService(Parts{
-		Node: n, Timing: Timing{BlockDelay: cfg.Network.BlockDelay.Duration, Propagation: cfg.Network.PropagationDelay.Duration},
-		Connect: connect, Tokens: tokens, Clock: o.Clock, Version: o.Version,
+		Nodes: nodes, Timing: Timing{BlockDelay: cfg.Network.BlockDelay.Duration, Propagation: cfg.Network.PropagationDelay.Duration},
+		Connect: connector(o.Clock, cfg.Network.BlockDelay.Duration), Tokens: tokens, Clock: o.Clock, Version: o.Version,
 		MinersFile: d.repo.Path("miners.json"), Records: records, Network: cfg.Network.Name,
 	})
 	if err != nil {
@@ -114,8 +106,40 @@ func (d *Daemon) start(ctx context.Context, o Options, cfg config) error {
 	return nil
 }
 
+// dialNodes opens clients of all nodes. One that follows another network keeps the daemon from starting; one that does not
+// answer yet is checked when it does.
+func (d *Daemon) dialNodes(ctx context.Context, cfg config) ([]NamedNode, error) {
+	var out []NamedNode
+	for _, e := range cfg.nodes() {
+		n, stop, err := dialNode(e.ListenAPI, e.Token)
+		if err != nil {
+			return nil, err
+		}
+		d.opened.Then(stop)
+		check := func(ctx context.Context) error {
+			name, delay, err := askNetwork(ctx, n)
+			if err == nil && (name != cfg.Network.Name || delay != cfg.Network.BlockDelay.Duration) {
+				err = api.Errorf(api.CodePrecondition, "the node at %s follows network %q with epochs of %s, this directory was set up for %q with %s",
+					e.ListenAPI, name, delay, cfg.Network.Name, cfg.Network.BlockDelay).
+					WithHint("point [FullNode] in %s to the right node, or use another directory for the other network", d.repo.Path(configName))
+			}
+			return err
+		}
+		switch err := check(ctx); {
+		case err == nil:
+		case api.Explain(err).Code == api.CodePrecondition:
+			return nil, err
+		default:
+			log.Warnf("the node at %s does not answer yet: %s", e.ListenAPI, err)
+		}
+		out = append(out, NamedNode{Name: e.ListenAPI, Node: n, Check: check})
+	}
+	return out, nil
+}
+
 func (d *Daemon) listen(listen string, tokens *localtoken.Issuer, c clock.Clock) error {
-	srv := rpc.NewServer(rpc.Options{Verify: tokens.Verifier, Clock: c})
+	srv := rpc.NewServer(rpc.Options{Verify: tokens.Verifier, Clock: c, Health: d.Service.health(c)})
+	srv.Handle("/metrics", d.Service.meters.handler())
 	if err := srv.Register(rpc.DefaultPath, d.Service, new(miningapi.MiningProxy), miningapi.Namespace); err != nil {
 		return err
 	}
@@ -130,19 +154,34 @@ func (d *Daemon) listen(listen string, tokens *localtoken.Issuer, c clock.Clock)
 	return nil
 }
 
-// connect opens the clients of one miner's services.
-func connect(m miningapi.MinerSpec) (Services, error) {
-	wallet, sealer := new(walletapi.WalletProxy), new(sealerapi.SealerProxy)
-	stopWallet, err := rpc.Dial(m.Wallet.ListenAPI, m.Wallet.Token, walletapi.Namespace, wallet, rpc.DialOptions{Service: "the wallet"})
-	if err != nil {
-		return Services{}, fmt.Errorf("wallet of %s: %w", m.Addr, err)
+// connector opens the clients of one miner's services.
+func connector(c clock.Clock, delay time.Duration) func(miningapi.MinerSpec) (Services, error) {
+	return func(m miningapi.MinerSpec) (Services, error) {
+		var stops []func()
+		stop := func() {
+			for _, s := range stops {
+				s()
+			}
+		}
+		wallet := new(walletapi.WalletProxy)
+		stopWallet, err := rpc.Dial(m.Wallet.ListenAPI, m.Wallet.Token, walletapi.Namespace, wallet, rpc.DialOptions{Service: "the wallet"})
+		if err != nil {
+			return Services{}, fmt.Errorf("wallet of %s: %w", m.Addr, err)
+		}
+		stops = append(stops, stopWallet)
+		var provers []NamedProver
+		for _, e := range append([]miningapi.Endpoint{m.Sealer}, m.MoreSealers...) {
+			sealer := new(sealerapi.SealerProxy)
+			stopSealer, err := rpc.Dial(e.ListenAPI, e.Token, sealerapi.Namespace, sealer, rpc.DialOptions{Service: "the sealer"})
+			if err != nil {
+				stop()
+				return Services{}, fmt.Errorf("sealer of %s: %w", m.Addr, err)
+			}
+			stops = append(stops, stopSealer)
+			provers = append(provers, NamedProver{Name: e.ListenAPI, Prover: sealer})
+		}
+		return Services{Wallet: wallet, Sealer: NewSealers(c, delay/3, provers...), Close: stop}, nil
 	}
-	stopSealer, err := rpc.Dial(m.Sealer.ListenAPI, m.Sealer.Token, sealerapi.Namespace, sealer, rpc.DialOptions{Service: "the sealer"})
-	if err != nil {
-		stopWallet()
-		return Services{}, fmt.Errorf("sealer of %s: %w", m.Addr, err)
-	}
-	return Services{Wallet: wallet, Sealer: sealer, Close: func() { stopWallet(); stopSealer() }}, nil
 }
 
 // Wait returns when ctx ends, a caller asked for shutdown, or serving failed.

@@ -65,6 +65,8 @@ func (m *runner) bringOut(ctx context.Context, round abi.ChainEpoch, block *type
 		return m.fail(ctx, round, "%w", err)
 	}
 	m.said = ""
+	m.mark(round, "block %s was signed and submitted, %s after its time", block.Header.Cid(), m.clock.Now().Sub(m.blockTime(round)).Round(time.Millisecond))
+	m.succeeded(round)
 	m.state.went(round, "won %d: block %s submitted", wins, block.Header.Cid())
 	log.Infof("%s won epoch %d (%d): block %s on %d, %d messages", m.addr, round, wins, block.Header.Cid(), m.base.Height(),
 		len(block.BlsMessages)+len(block.SecpkMessages))
@@ -91,6 +93,7 @@ func (m *runner) deliver(ctx context.Context, round abi.ChainEpoch, block *types
 		return perr
 	}
 	if err == nil {
+		m.meters.submitted(m.clock.Now().Sub(time.Unix(int64(block.Header.Timestamp), 0)))
 		m.outcome(ctx, round, record.Submitted, "", false)
 		return nil
 	}
@@ -115,17 +118,28 @@ func (m *runner) refusedForGood(round abi.ChainEpoch, err error) bool {
 	if !answered(err) {
 		return false
 	}
-	switch api.Explain(err).Code {
-	case api.CodeInvalid, api.CodeConflict, api.CodePermission, api.CodeUnauthenticated:
+	if refusal(err) {
 		return true
 	}
 	m.failures[round]++
 	return m.failures[round] >= maxFailures
 }
 
+// refusal tells whether a node said that it does not take a block, and has shown it to nobody.
+func refusal(err error) bool {
+	if !answered(err) {
+		return false
+	}
+	switch api.Explain(err).Code {
+	case api.CodeInvalid, api.CodeConflict, api.CodePermission, api.CodeUnauthenticated:
+		return true
+	}
+	return false
+}
+
 func (m *runner) submit(ctx context.Context, block *types.BlockMsg) error {
 	for try := 1; ; try++ {
-		err := m.producer.SyncSubmitBlock(ctx, block)
+		err := m.nodes.SyncSubmitBlock(ctx, block)
 		if err == nil || answered(err) || try == submitTries || ctx.Err() != nil {
 			return err
 		}
@@ -136,6 +150,7 @@ func (m *runner) submit(ctx context.Context, block *types.BlockMsg) error {
 }
 
 func (m *runner) outcome(ctx context.Context, round abi.ChainEpoch, s record.State, reason string, void bool) {
+	m.meters.block(m.addr, s)
 	if err := m.record.Outcome(ctx, round, s, reason, void); err != nil {
 		log.Errorf("%s: %s", m.addr, err)
 	}
@@ -196,7 +211,7 @@ func (m *runner) settle(ctx context.Context, head *types.TipSet) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
-	ts, err := m.past.ChainGetTipSetByHeight(ctx, epoch, head.Key())
+	ts, err := m.nodes.ChainGetTipSetByHeight(ctx, epoch, head.Key())
 	if err != nil {
 		log.Debugf("%s: look for the block of epoch %d: %s", m.addr, epoch, err)
 		return
@@ -257,6 +272,9 @@ func (m *runner) reconcile(ctx context.Context, head *types.TipSet) error {
 			return err
 		}
 	}
+	if err := m.record.Abandon(ctx, head.Height()+1); err != nil {
+		return err
+	}
 	open, err := m.record.Unsettled(ctx)
 	if err != nil {
 		return err
@@ -296,7 +314,7 @@ func (m *runner) doubt(ctx context.Context, head *types.TipSet) (string, error) 
 		if ts.Height() == 0 || ts.Parents().IsEmpty() {
 			return "", nil
 		}
-		if ts, err = m.past.ChainGetTipSet(ctx, ts.Parents()); err != nil {
+		if ts, err = m.nodes.ChainGetTipSet(ctx, ts.Parents()); err != nil {
 			return "", err
 		}
 	}
@@ -310,17 +328,4 @@ func present(head *types.TipSet, now time.Time, delay time.Duration) abi.ChainEp
 		return head.Height()
 	}
 	return head.Height() + abi.ChainEpoch(past/delay)
-}
-
-// live tells the record now and then that it is in use.
-func (m *runner) live(ctx context.Context) {
-	now := m.clock.Now()
-	if now.Sub(m.lived) < liveEvery {
-		return
-	}
-	if err := m.record.Live(ctx, now); err != nil {
-		log.Warnf("%s: %s", m.addr, err)
-		return
-	}
-	m.lived = now
 }

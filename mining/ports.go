@@ -5,6 +5,7 @@ import (
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/go-state-types/crypto"
 	"github.com/filecoin-project/go-state-types/proof"
 
@@ -17,6 +18,7 @@ import (
 type HeadSource interface {
 	ChainNotify(ctx context.Context) (<-chan []*nodeapi.HeadChange, error)
 	ChainHead(ctx context.Context) (*types.TipSet, error)
+	ChainTipSetWeight(ctx context.Context, tsk types.TipSetKey) (big.Int, error)
 }
 
 // Producer is what a block is made with.
@@ -25,6 +27,11 @@ type Producer interface {
 	MpoolSelects(ctx context.Context, tsk types.TipSetKey, ticketQualities []float64) ([][]*types.SignedMessage, error)
 	MinerCreateBlock(ctx context.Context, template *nodeapi.BlockTemplate) (*types.BlockMsg, error)
 	SyncSubmitBlock(ctx context.Context, block *types.BlockMsg) error
+}
+
+// Beacon draws the randomness that elections run on.
+type Beacon interface {
+	BeaconGetEntry(ctx context.Context, epoch abi.ChainEpoch) (*types.BeaconEntry, error)
 }
 
 // Past looks at the chain behind the head and at the node's state.
@@ -44,8 +51,18 @@ type Registry interface {
 type Node interface {
 	HeadSource
 	Producer
+	Beacon
 	Past
 	Registry
+}
+
+// NamedNode is one of the nodes, the operator's first choice first.
+type NamedNode struct {
+	Name string // for people: its address
+	Node Node
+	// Check refuses a node that must not be used, such as one of another network. It is asked at every connection; nil
+	// refuses none.
+	Check func(ctx context.Context) error
 }
 
 // Signer is a wallet.

@@ -33,17 +33,29 @@ type Timing struct {
 	BlockDelay, Propagation time.Duration
 }
 
+// shared is what all runners use.
+type shared struct {
+	timing  Timing
+	clock   clock.Clock
+	heads   *heads
+	nodes   *nodes
+	selects *selects
+	meters  *meters
+}
+
+func newShared(t Timing, c clock.Clock, list []NamedNode) *shared {
+	h := newHeads(list, c)
+	return &shared{
+		timing: t, clock: c, heads: h, nodes: &nodes{heads: h, clock: c, patience: t.BlockDelay / 4}, selects: newSelects(), meters: newMeters(),
+	}
+}
+
 // runner mines for one miner. Its methods run on its own goroutine only.
 type runner struct {
+	*shared
 	addr     address.Address
-	timing   Timing
-	heads    *heads
-	producer Producer
-	past     Past
 	services Services
 	record   *record.Miner
-	selects  *selects
-	clock    clock.Clock
 	state    *state
 
 	base  *types.TipSet
@@ -63,13 +75,16 @@ type runner struct {
 	said       string // the last trouble that was logged
 	reconciled bool
 	lived      time.Time // when the record was last told that it is in use
-	warmed     bool
+	proved     time.Time // when a proof was last begun
+	win        *record.Win
+	rounds     []record.Round // held and not yet counted in the record
+	heldUpTo   abi.ChainEpoch
 }
 
-func newRunner(addr address.Address, t Timing, h *heads, n Node, s Services, rec *record.Miner, sel *selects, c clock.Clock, st *state) *runner {
+func newRunner(sh *shared, addr address.Address, s Services, rec *record.Miner, st *state) *runner {
 	return &runner{
-		addr: addr, timing: t, heads: h, producer: n, past: n, services: s, record: rec, selects: sel, clock: c, state: st,
-		lost: map[abi.ChainEpoch]bool{}, resent: map[abi.ChainEpoch]int{}, failures: map[abi.ChainEpoch]int{}, buildTime: t.BlockDelay / 20,
+		shared: sh, addr: addr, services: s, record: rec, state: st,
+		lost: map[abi.ChainEpoch]bool{}, resent: map[abi.ChainEpoch]int{}, failures: map[abi.ChainEpoch]int{}, buildTime: sh.timing.BlockDelay / 20,
 	}
 }
 
@@ -81,6 +96,8 @@ func (m *runner) run(ctx context.Context) {
 	if m.task != nil {
 		m.task.cancel()
 	}
+	m.lived = time.Time{}
+	m.live(ctx)
 }
 
 func (m *runner) guarded(ctx context.Context) {
@@ -243,7 +260,7 @@ func (m *runner) held(ctx context.Context) error {
 	if -ahead < oldHead*m.timing.BlockDelay {
 		return nil
 	}
-	s, err := m.past.SyncState(ctx)
+	s, err := m.nodes.SyncState(ctx)
 	if err != nil {
 		return fmt.Errorf("ask the node how far it is: %w", err)
 	}

@@ -23,7 +23,8 @@ const checkTimeout = 30 * time.Second
 
 // Parts are what a Service is made of.
 type Parts struct {
-	Node   Node
+	// Nodes are asked for head, randomness and blocks: the one on the heaviest head first, the others when it fails.
+	Nodes  []NamedNode
 	Timing Timing
 	// Connect opens the services of a miner.
 	Connect func(miningapi.MinerSpec) (Services, error)
@@ -41,10 +42,9 @@ type Parts struct {
 // Service is the mining API: it keeps the miners and runs those that shall mine.
 type Service struct {
 	*daemon.Base
-	parts   Parts
-	heads   *heads
-	selects *selects
-	store   *store
+	*shared
+	parts Parts
+	store *store
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -76,10 +76,12 @@ func NewService(p Parts) (*Service, error) {
 			Program: "venus-miner", Version: p.Version, APIVersion: miningapi.Version,
 			Namespace: miningapi.Namespace, Proxy: new(miningapi.MiningProxy), Tokens: p.Tokens,
 		}),
-		parts: p, heads: newHeads(p.Node, p.Clock), selects: newSelects(), store: st, miners: map[address.Address]*member{},
+		shared: newShared(p.Timing, p.Clock, p.Nodes), parts: p, store: st, miners: map[address.Address]*member{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.meters.watch(s)
 	s.tasks.Go(func() { s.heads.run(s.ctx) })
+	s.tasks.Go(func() { s.heads.prefetch(s.ctx, p.Timing.BlockDelay) })
 	for _, e := range st.all() {
 		spec, err := e.spec()
 		if err != nil {
@@ -110,7 +112,7 @@ func (s *Service) launch(m *member) {
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
 	m.cancel, m.ended = cancel, make(chan struct{})
-	r := newRunner(m.spec.Addr, s.parts.Timing, s.heads, s.parts.Node, services, s.parts.Records.Miner(m.spec.Addr), s.selects, s.parts.Clock, m.state)
+	r := newRunner(s.shared, m.spec.Addr, services, s.parts.Records.Miner(m.spec.Addr), m.state)
 	ended := m.ended
 	s.tasks.Go(func() {
 		defer close(ended)
@@ -165,11 +167,11 @@ func (s *Service) AddAddress(ctx context.Context, spec miningapi.MinerSpec) erro
 func (s *Service) check(ctx context.Context, spec miningapi.MinerSpec) (address.Address, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	id, err := s.parts.Node.StateLookupID(ctx, spec.Addr, types.EmptyTSK)
+	id, err := s.nodes.StateLookupID(ctx, spec.Addr, types.EmptyTSK)
 	if err != nil {
 		return address.Undef, annotate(err, "look up miner %s at the node", spec.Addr)
 	}
-	worker, err := s.parts.Node.StateMinerWorkerAddress(ctx, id, types.EmptyTSK)
+	worker, err := s.nodes.StateMinerWorkerAddress(ctx, id, types.EmptyTSK)
 	if err != nil {
 		return address.Undef, annotate(err, "read miner %s at the node", spec.Addr)
 	}
@@ -212,6 +214,9 @@ func (s *Service) UpdateAddress(ctx context.Context, spec miningapi.MinerSpec) e
 	s.mu.Unlock()
 	merge(&next.Sealer, spec.Sealer)
 	merge(&next.Wallet, spec.Wallet)
+	if len(spec.MoreSealers) > 0 || spec.Sealer.ListenAPI != "" {
+		next.MoreSealers = spec.MoreSealers // whoever names sealers names them all
+	}
 	if _, err := s.check(ctx, next); err != nil {
 		return err
 	}
@@ -289,6 +294,14 @@ func (s *Service) named(addrs []address.Address) ([]*member, error) {
 	return out, nil
 }
 
+// oneOrAll returns the member of an address, all for the undefined one.
+func (s *Service) oneOrAll(addr address.Address) ([]*member, error) {
+	if addr == address.Undef {
+		return s.named(nil)
+	}
+	return s.named([]address.Address{addr})
+}
+
 // pad makes ID addresses sort as numbers.
 func pad(a address.Address) string { return fmt.Sprintf("%30s", a) }
 
@@ -303,6 +316,9 @@ func (s *Service) ListAddress(context.Context) ([]miningapi.MinerInfo, error) {
 	out := make([]miningapi.MinerInfo, len(members))
 	for i, m := range members {
 		out[i] = miningapi.MinerInfo{Addr: m.spec.Addr, Sealer: shown(m.spec.Sealer), Wallet: shown(m.spec.Wallet), IsMining: !m.stopped}
+		for _, e := range m.spec.MoreSealers {
+			out[i].MoreSealers = append(out[i].MoreSealers, shown(e))
+		}
 	}
 	return out, nil
 }
@@ -317,13 +333,28 @@ func (s *Service) StatesForMining(_ context.Context, addrs []address.Address) ([
 	if err != nil {
 		return nil, err
 	}
+	return s.show(members), nil
+}
+
+// states tells of all miners.
+func (s *Service) states() []miningapi.MinerState {
+	members, _ := s.named(nil) // only names can be wrong
+	return s.show(members)
+}
+
+func (s *Service) show(members []*member) []miningapi.MinerState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]miningapi.MinerState, len(members))
 	for i, m := range members {
 		out[i] = m.state.show(m.spec.Addr, !m.stopped)
 	}
-	return out, nil
+	return out
+}
+
+// NodeStates tells of each node whether it can be heard, and which is in use.
+func (s *Service) NodeStates(context.Context) ([]miningapi.NodeState, error) {
+	return s.heads.states(), nil
 }
 
 // Start lets the named miners, or all, produce blocks.
@@ -368,11 +399,7 @@ const maxRecords = 1000
 
 // Records lists the blocks that were made, newest first.
 func (s *Service) Records(ctx context.Context, addr address.Address, limit int) ([]miningapi.Record, error) {
-	var addrs []address.Address
-	if addr != address.Undef {
-		addrs = []address.Address{addr}
-	}
-	members, err := s.named(addrs)
+	members, err := s.oneOrAll(addr)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func (w *world) service(connect func(miningapi.MinerSpec) (Services, error)) *Se
 		}
 	}
 	s, err := NewService(Parts{
-		Node: w.chain, Timing: Timing{BlockDelay: testDelay, Propagation: testDelay / 5}, Connect: connect, Clock: w.clock, Version: "test",
+		Nodes: []NamedNode{{Name: "node", Node: w.chain}}, Timing: Timing{BlockDelay: testDelay, Propagation: testDelay / 5}, Connect: connect, Clock: w.clock, Version: "test",
 		MinersFile: w.dir + "/miners.json", Records: w.db, Network: "test",
 	})
 	require.NoError(w.t, err)
@@ -86,7 +86,7 @@ func TestGuardImportRefuses(t *testing.T) {
 
 	raw, err = s.GuardExport(t.Context(), nil)
 	require.NoError(t, err)
-	s.heads.lost(context.DeadlineExceeded)
+	s.heads.lost(s.heads.feeds[0], context.DeadlineExceeded)
 	_, err = s.GuardImport(t.Context(), raw)
 	require.Equal(t, api.CodeUnavailable, api.Explain(err).Code)
 }

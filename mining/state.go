@@ -1,6 +1,7 @@
 package mining
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 
@@ -16,6 +17,23 @@ type state struct {
 	epoch  abi.ChainEpoch // of the last attempt
 	result string         // how it went
 	issue  string         // why no block can be won, "" when all is well
+	sick   string         // why the sealer makes no proofs, until it makes one
+}
+
+// proof notes how the last winning proof went.
+func (s *state) proof(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sick = ""; err != nil {
+		s.sick = fmt.Sprintf("the sealer cannot make winning proofs: %s", err)
+	}
+}
+
+// unproven tells whether the last winning proof failed.
+func (s *state) unproven() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sick != ""
 }
 
 // went notes how the attempt of a round ended; nothing failed, even where no block could be won.
@@ -43,5 +61,5 @@ func (s *state) stuck(format string, args ...any) {
 func (s *state) show(addr address.Address, mining bool) miningapi.MinerState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return miningapi.MinerState{Addr: addr, IsMining: mining, Err: s.issue, LastEpoch: s.epoch, LastResult: s.result}
+	return miningapi.MinerState{Addr: addr, IsMining: mining, Err: cmp.Or(s.issue, s.sick), LastEpoch: s.epoch, LastResult: s.result}
 }

@@ -22,7 +22,8 @@ type stored struct {
 	Address string
 	Sealer  miningapi.Endpoint
 	Wallet  miningapi.Endpoint
-	Stopped bool `json:",omitempty"`
+	More    []miningapi.Endpoint `json:",omitempty"` // further sealers
+	Stopped bool                 `json:",omitempty"`
 }
 
 // store keeps the list of miners in one file, rewritten atomically at each change.
@@ -58,7 +59,7 @@ func (s *stored) spec() (miningapi.MinerSpec, error) {
 	if err != nil {
 		return miningapi.MinerSpec{}, fmt.Errorf("stored miner %q: %w", s.Address, err)
 	}
-	return miningapi.MinerSpec{Addr: a, Sealer: s.Sealer, Wallet: s.Wallet}, nil
+	return miningapi.MinerSpec{Addr: a, Sealer: s.Sealer, Wallet: s.Wallet, MoreSealers: s.More}, nil
 }
 
 func (s *store) all() []stored {
@@ -71,7 +72,7 @@ func (s *store) all() []stored {
 func (s *store) put(m miningapi.MinerSpec, stopped bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	entry := stored{Address: hex.EncodeToString(m.Addr.Bytes()), Sealer: m.Sealer, Wallet: m.Wallet, Stopped: stopped}
+	entry := stored{Address: hex.EncodeToString(m.Addr.Bytes()), Sealer: m.Sealer, Wallet: m.Wallet, More: m.MoreSealers, Stopped: stopped}
 	next := slices.DeleteFunc(slices.Clone(s.miners), func(o stored) bool { return o.Address == entry.Address })
 	return s.save(append(next, entry))
 }

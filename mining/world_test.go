@@ -53,7 +53,7 @@ func someCid(s string) cid.Cid {
 
 // chain is a fake node: it keeps tipsets, takes every block at its word and feeds the head to heads at once.
 type chain struct {
-	clock *clock.Sim
+	clock clock.Clock
 	heads *heads
 
 	mu       sync.Mutex
@@ -67,16 +67,19 @@ type chain struct {
 	// What a test may make go wrong; each gets the epoch.
 	onBase, onCreate, onSubmit func(abi.ChainEpoch) error
 	onSelect                   func() error
+	pool                       []*types.SignedMessage
+	onMessages                 func(n int) error
+	onHead                     []func(*types.TipSet)
 	ineligible                 map[address.Address]bool
 	syncing                    *nodeapi.SyncState
 }
 
-func newChain(c *clock.Sim) *chain {
+func newChain(c clock.Clock) *chain {
 	n := &chain{
 		clock: c, tipsets: map[types.TipSetKey]*types.TipSet{}, power: map[address.Address]int64{}, arrived: map[cid.Cid]time.Time{},
 		ineligible: map[address.Address]bool{},
 	}
-	n.heads = newHeads(n, c)
+	n.heads = newHeads([]NamedNode{{Name: "node", Node: n}}, c)
 	n.adopt(mustTipSet(&types.BlockHeader{
 		Miner: idAddr(0), Ticket: &types.Ticket{VRFProof: []byte("genesis")}, Parents: []cid.Cid{someCid("nothing")}, ParentWeight: big.Zero(),
 		ParentStateRoot: someCid("s"), ParentMessageReceipts: someCid("r"), Messages: someCid("m"), Timestamp: uint64(genesisTime.Unix()), ParentBaseFee: big.Zero(),
@@ -95,7 +98,10 @@ func mustTipSet(blocks ...*types.BlockHeader) *types.TipSet {
 func (n *chain) adopt(ts *types.TipSet) {
 	n.tipsets[ts.Key()] = ts
 	n.head = ts
-	n.heads.set(ts)
+	n.heads.set(n.heads.feeds[0], ts, ts.ParentWeight())
+	for _, f := range n.onHead {
+		f(ts)
+	}
 }
 
 // rival puts a stranger's block beside or above: at epoch on base.
@@ -139,6 +145,17 @@ func (n *chain) ChainHead(context.Context) (*types.TipSet, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.head, nil
+}
+
+func (n *chain) ChainTipSetWeight(_ context.Context, k types.TipSetKey) (big.Int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return big.NewInt(int64(n.tipsets[k].Height())*100 + int64(len(n.tipsets[k].Blocks()))), nil
+}
+
+func (n *chain) BeaconGetEntry(_ context.Context, epoch abi.ChainEpoch) (*types.BeaconEntry, error) {
+	e := n.beacon(epoch)
+	return &e, nil
 }
 
 func (n *chain) ChainNotify(ctx context.Context) (<-chan []*nodeapi.HeadChange, error) {
@@ -194,7 +211,11 @@ func (n *chain) MpoolSelects(_ context.Context, _ types.TipSetKey, q []float64) 
 			return nil, err
 		}
 	}
-	return make([][]*types.SignedMessage, len(q)), nil
+	out := make([][]*types.SignedMessage, len(q))
+	for i := range out {
+		out[i] = n.pool
+	}
+	return out, nil
 }
 
 func (n *chain) MinerCreateBlock(_ context.Context, t *nodeapi.BlockTemplate) (*types.BlockMsg, error) {
@@ -203,6 +224,11 @@ func (n *chain) MinerCreateBlock(_ context.Context, t *nodeapi.BlockTemplate) (*
 	n.note("create %s@%d on %d", t.Miner, t.Epoch, n.tipsets[t.Parents].Height())
 	if n.onCreate != nil {
 		if err := n.onCreate(t.Epoch); err != nil {
+			return nil, err
+		}
+	}
+	if n.onMessages != nil {
+		if err := n.onMessages(len(t.Messages)); err != nil {
 			return nil, err
 		}
 	}
@@ -369,7 +395,7 @@ type world struct {
 	wallet  *signer
 	sealers map[address.Address]*prover
 	dir     string
-	selects *selects
+	shared  *shared
 	states  map[address.Address]*state
 	db      *record.DB
 	stop    map[address.Address]func()
@@ -378,8 +404,12 @@ type world struct {
 func newTestWorld(t *testing.T, powers ...int64) *world {
 	c := clock.NewSim(genesisTime)
 	w := &world{
-		t: t, clock: c, chain: newChain(c), wallet: newSigner(), sealers: map[address.Address]*prover{}, dir: fastDir(t), selects: newSelects(),
+		t: t, clock: c, chain: newChain(c), wallet: newSigner(), sealers: map[address.Address]*prover{}, dir: fastDir(t),
 		states: map[address.Address]*state{}, stop: map[address.Address]func(){},
+	}
+	w.shared = &shared{
+		timing: Timing{BlockDelay: testDelay, Propagation: testDelay / 5}, clock: c, heads: w.chain.heads, selects: newSelects(), meters: newMeters(),
+		nodes: &nodes{heads: w.chain.heads, clock: c, patience: testDelay / 4},
 	}
 	for i, p := range powers {
 		a := idAddr(1000 + uint64(i))
@@ -399,8 +429,7 @@ func (w *world) runner(a address.Address) *runner {
 		w.db = openRecords(w.t, w.dir)
 	}
 	w.states[a] = new(state)
-	return newRunner(a, Timing{BlockDelay: testDelay, Propagation: 2 * time.Second}, w.chain.heads, w.chain, Services{Wallet: w.wallet, Sealer: w.sealers[a]},
-		w.db.Miner(a), w.selects, w.clock, w.states[a])
+	return newRunner(w.shared, a, Services{Wallet: w.wallet, Sealer: w.sealers[a]}, w.db.Miner(a), w.states[a])
 }
 
 func (w *world) start(a address.Address) {

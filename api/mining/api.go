@@ -26,6 +26,7 @@ type Mining interface {
 	api.Auth
 	Miners
 	Guard
+	Wins
 }
 
 // Miners manages the miners that produce blocks.
@@ -45,6 +46,9 @@ type Miners interface {
 	// StatesForMining tells of each named miner, or of all, whether it mines and what went wrong last.
 	//perm:read
 	StatesForMining(ctx context.Context, addrs []address.Address) ([]MinerState, error)
+	// NodeStates tells of each node whether it can be heard, and which is in use.
+	//perm:read
+	NodeStates(ctx context.Context) ([]NodeState, error)
 	// Start lets miners produce blocks.
 	//perm:write
 	Start(ctx context.Context, addrs []address.Address) error
@@ -70,6 +74,72 @@ type Guard interface {
 	// little above the present epoch; a record that contradicts the one here changes nothing.
 	//perm:admin
 	GuardImport(ctx context.Context, file json.RawMessage) (GuardImported, error)
+}
+
+// Wins tells what was won and what became of it.
+type Wins interface {
+	// WinList lists won elections of a miner, or of all (undefined address), newest first: at
+	// most limit, of epochs below before (0 = all).
+	//perm:read
+	WinList(ctx context.Context, addr address.Address, before abi.ChainEpoch, limit int) ([]Win, error)
+	// WinWhy tells the story of one win, moment by moment.
+	//perm:read
+	WinWhy(ctx context.Context, addr address.Address, epoch abi.ChainEpoch) (WinStory, error)
+	// WinStats compares the wins of each named miner, or of all, with what its power promised,
+	// over the last epochs (0 = all that is counted), in steps of 2880.
+	//perm:read
+	WinStats(ctx context.Context, addrs []address.Address, epochs abi.ChainEpoch) ([]WinStats, error)
+}
+
+// Win is a won election and what came of it.
+type Win struct {
+	Miner    address.Address
+	Epoch    abi.ChainEpoch
+	WinCount int64
+	// State is "won" while no block was recorded, "missed" when none came of
+	// it, or that of the block: "signing", "submitted", "failed", "orphaned",
+	// "landed".
+	State string
+	// Why says why it did not land, as far as known.
+	Why string
+	// Block is undefined when nothing was signed.
+	Block cid.Cid
+}
+
+// WinMark is one moment. Seconds counts from the block's own timestamp, below
+// zero before it.
+type WinMark struct {
+	At      time.Time
+	Seconds float64
+	What    string
+}
+
+// WinStory is a win with its moments.
+type WinStory struct {
+	Win
+	Story []WinMark
+}
+
+// WinStats compares wins with expectation. Rounds elections were held from epoch
+// From to To; Won of them were won, Expected on average, between Low and High
+// in 95 of 100 cases. The same for the sums of win counts, which rewards go by.
+type WinStats struct {
+	Miner    address.Address
+	From, To abi.ChainEpoch
+	Rounds   int64
+
+	Won       int64
+	Expected  float64
+	Low, High int64
+
+	WinCount                  int64
+	ExpectedWinCount          float64
+	LowWinCount, HighWinCount int64
+	Landed, Orphaned, Failed  int64
+	// Missed wins have no block; Open ones may still land.
+	Missed, Open int64
+	// Verdict says in words what the numbers mean.
+	Verdict string
 }
 
 // GuardStatus is how complete the record of a miner's signed blocks is. Nothing
@@ -104,6 +174,9 @@ type MinerSpec struct {
 	Addr   address.Address
 	Sealer Endpoint
 	Wallet Endpoint
+	// MoreSealers prove when the first fails or is slow: they have the same
+	// sectors' files.
+	MoreSealers []Endpoint `json:",omitempty"`
 }
 
 // String leaves the tokens out.
@@ -126,6 +199,8 @@ type MinerInfo struct {
 	Sealer   EndpointInfo
 	Wallet   EndpointInfo
 	IsMining bool
+	// MoreSealers prove when the first fails or is slow.
+	MoreSealers []EndpointInfo `json:",omitempty"`
 }
 
 // MinerState is the guide's answer of `address state`: IsMining is what the
@@ -140,6 +215,15 @@ type MinerState struct {
 	LastResult string
 }
 
+// NodeState is a node as mining sees it. Err says why it cannot be heard or has
+// no beacon entry, and is empty when all is well.
+type NodeState struct {
+	Node string
+	Head abi.ChainEpoch
+	Used bool
+	Err  string
+}
+
 // Record is one height at which a miner won: what it signed and how it went.
 type Record struct {
 	Miner    address.Address
@@ -147,6 +231,6 @@ type Record struct {
 	Parents  []cid.Cid
 	Block    cid.Cid // undefined when no block came of it
 	WinCount int64
-	State    string // "signing", "submitted", "failed", "lost", "landed"
+	State    string // "signing", "submitted", "failed", "orphaned", "landed"
 	Err      string
 }

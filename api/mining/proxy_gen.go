@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-venus/venus/api"
 )
 
@@ -13,26 +14,30 @@ import (
 // one function per method, filled in by package rpc.
 type MiningProxy struct {
 	Internal struct {
-		AddAddress      func(p0 context.Context, p1 MinerSpec) error                            `perm:"admin" args:"m" doc:"AddAddress adds a miner after a trial proof with its sealer, and starts it."`
-		AuthNew         func(p0 context.Context, p1 []api.Permission) ([]byte, error)           `perm:"admin" args:"perms" doc:"AuthNew makes a token that carries exactly the given permissions."`
-		AuthVerify      func(p0 context.Context, p1 string) ([]api.Permission, error)           `perm:"read" args:"token" doc:"AuthVerify returns the permissions of a token, or an error when it is not valid here."`
-		Closing         func(p0 context.Context) (<-chan struct{}, error)                       `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
-		Discover        func(p0 context.Context) (map[string]any, error)                        `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
-		GuardExport     func(p0 context.Context, p1 []address.Address) (json.RawMessage, error) `perm:"read" args:"addrs" doc:"GuardExport returns the record of signed blocks of each named miner, or of all that the database knows: a JSON document with a checksum and without secrets."`
-		GuardImport     func(p0 context.Context, p1 json.RawMessage) (GuardImported, error)     `perm:"admin" args:"file" doc:"GuardImport joins an exported record with the one here. Its miners sign nothing until a little above the present epoch; a record that contradicts the one here changes nothing."`
-		GuardStatus     func(p0 context.Context, p1 []address.Address) ([]GuardStatus, error)   `perm:"read" args:"addrs" doc:"GuardStatus tells of each named miner, or of all, up to where its record may have holes."`
-		ListAddress     func(p0 context.Context) ([]MinerInfo, error)                           `perm:"read" doc:"ListAddress lists the miners without their tokens."`
-		LogList         func(p0 context.Context) ([]string, error)                              `perm:"write" doc:"LogList names the log systems."`
-		LogSetLevel     func(p0 context.Context, p1 string, p2 string) error                    `perm:"write" args:"system,level" doc:"LogSetLevel sets the level (debug, info, warn, error) of one log system, or of all with \"*\"."`
-		Records         func(p0 context.Context, p1 address.Address, p2 int) ([]Record, error)  `perm:"read" args:"addr,limit" doc:"Records lists the blocks that were made, newest first: at most limit, of one miner or of all (undefined address)."`
-		RemoveAddress   func(p0 context.Context, p1 address.Address) error                      `perm:"admin" args:"addr" doc:"RemoveAddress stops a miner and forgets it; its record of signed heights stays."`
-		Session         func(p0 context.Context) (string, error)                                `perm:"read" doc:"Session returns an id that is new at every start of the program."`
-		Shutdown        func(p0 context.Context) error                                          `perm:"admin" doc:"Shutdown stops the program in good order."`
-		Start           func(p0 context.Context, p1 []address.Address) error                    `perm:"write" args:"addrs" doc:"Start lets miners produce blocks."`
-		StatesForMining func(p0 context.Context, p1 []address.Address) ([]MinerState, error)    `perm:"read" args:"addrs" doc:"StatesForMining tells of each named miner, or of all, whether it mines and what went wrong last."`
-		Stop            func(p0 context.Context, p1 []address.Address) error                    `perm:"write" args:"addrs" doc:"Stop keeps miners from producing blocks."`
-		UpdateAddress   func(p0 context.Context, p1 MinerSpec) error                            `perm:"admin" args:"m" doc:"UpdateAddress replaces the endpoints of a miner; empty ones stay as they are."`
-		Version         func(p0 context.Context) (api.Version, error)                           `perm:"read" doc:"Version names the program and the API it speaks."`
+		AddAddress      func(p0 context.Context, p1 MinerSpec) error                                           `perm:"admin" args:"m" doc:"AddAddress adds a miner after a trial proof with its sealer, and starts it."`
+		AuthNew         func(p0 context.Context, p1 []api.Permission) ([]byte, error)                          `perm:"admin" args:"perms" doc:"AuthNew makes a token that carries exactly the given permissions."`
+		AuthVerify      func(p0 context.Context, p1 string) ([]api.Permission, error)                          `perm:"read" args:"token" doc:"AuthVerify returns the permissions of a token, or an error when it is not valid here."`
+		Closing         func(p0 context.Context) (<-chan struct{}, error)                                      `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
+		Discover        func(p0 context.Context) (map[string]any, error)                                       `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
+		GuardExport     func(p0 context.Context, p1 []address.Address) (json.RawMessage, error)                `perm:"read" args:"addrs" doc:"GuardExport returns the record of signed blocks of each named miner, or of all that the database knows: a JSON document with a checksum and without secrets."`
+		GuardImport     func(p0 context.Context, p1 json.RawMessage) (GuardImported, error)                    `perm:"admin" args:"file" doc:"GuardImport joins an exported record with the one here. Its miners sign nothing until a little above the present epoch; a record that contradicts the one here changes nothing."`
+		GuardStatus     func(p0 context.Context, p1 []address.Address) ([]GuardStatus, error)                  `perm:"read" args:"addrs" doc:"GuardStatus tells of each named miner, or of all, up to where its record may have holes."`
+		ListAddress     func(p0 context.Context) ([]MinerInfo, error)                                          `perm:"read" doc:"ListAddress lists the miners without their tokens."`
+		LogList         func(p0 context.Context) ([]string, error)                                             `perm:"write" doc:"LogList names the log systems."`
+		LogSetLevel     func(p0 context.Context, p1 string, p2 string) error                                   `perm:"write" args:"system,level" doc:"LogSetLevel sets the level (debug, info, warn, error) of one log system, or of all with \"*\"."`
+		NodeStates      func(p0 context.Context) ([]NodeState, error)                                          `perm:"read" doc:"NodeStates tells of each node whether it can be heard, and which is in use."`
+		Records         func(p0 context.Context, p1 address.Address, p2 int) ([]Record, error)                 `perm:"read" args:"addr,limit" doc:"Records lists the blocks that were made, newest first: at most limit, of one miner or of all (undefined address)."`
+		RemoveAddress   func(p0 context.Context, p1 address.Address) error                                     `perm:"admin" args:"addr" doc:"RemoveAddress stops a miner and forgets it; its record of signed heights stays."`
+		Session         func(p0 context.Context) (string, error)                                               `perm:"read" doc:"Session returns an id that is new at every start of the program."`
+		Shutdown        func(p0 context.Context) error                                                         `perm:"admin" doc:"Shutdown stops the program in good order."`
+		Start           func(p0 context.Context, p1 []address.Address) error                                   `perm:"write" args:"addrs" doc:"Start lets miners produce blocks."`
+		StatesForMining func(p0 context.Context, p1 []address.Address) ([]MinerState, error)                   `perm:"read" args:"addrs" doc:"StatesForMining tells of each named miner, or of all, whether it mines and what went wrong last."`
+		Stop            func(p0 context.Context, p1 []address.Address) error                                   `perm:"write" args:"addrs" doc:"Stop keeps miners from producing blocks."`
+		UpdateAddress   func(p0 context.Context, p1 MinerSpec) error                                           `perm:"admin" args:"m" doc:"UpdateAddress replaces the endpoints of a miner; empty ones stay as they are."`
+		Version         func(p0 context.Context) (api.Version, error)                                          `perm:"read" doc:"Version names the program and the API it speaks."`
+		WinList         func(p0 context.Context, p1 address.Address, p2 abi.ChainEpoch, p3 int) ([]Win, error) `perm:"read" args:"addr,before,limit" doc:"WinList lists won elections of a miner, or of all (undefined address), newest first: at most limit, of epochs below before (0 = all)."`
+		WinStats        func(p0 context.Context, p1 []address.Address, p2 abi.ChainEpoch) ([]WinStats, error)  `perm:"read" args:"addrs,epochs" doc:"WinStats compares the wins of each named miner, or of all, with what its power promised, over the last epochs (0 = all that is counted), in steps of 2880."`
+		WinWhy          func(p0 context.Context, p1 address.Address, p2 abi.ChainEpoch) (WinStory, error)      `perm:"read" args:"addr,epoch" doc:"WinWhy tells the story of one win, moment by moment."`
 	}
 }
 
@@ -124,6 +129,14 @@ func (s *MiningProxy) LogSetLevel(p0 context.Context, p1 string, p2 string) erro
 	return s.Internal.LogSetLevel(p0, p1, p2)
 }
 
+// NodeStates forwards to the function of the same name.
+func (s *MiningProxy) NodeStates(p0 context.Context) (r []NodeState, err error) {
+	if s.Internal.NodeStates == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.NodeStates(p0)
+}
+
 // Records forwards to the function of the same name.
 func (s *MiningProxy) Records(p0 context.Context, p1 address.Address, p2 int) (r []Record, err error) {
 	if s.Internal.Records == nil {
@@ -194,6 +207,30 @@ func (s *MiningProxy) Version(p0 context.Context) (r api.Version, err error) {
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.Version(p0)
+}
+
+// WinList forwards to the function of the same name.
+func (s *MiningProxy) WinList(p0 context.Context, p1 address.Address, p2 abi.ChainEpoch, p3 int) (r []Win, err error) {
+	if s.Internal.WinList == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WinList(p0, p1, p2, p3)
+}
+
+// WinStats forwards to the function of the same name.
+func (s *MiningProxy) WinStats(p0 context.Context, p1 []address.Address, p2 abi.ChainEpoch) (r []WinStats, err error) {
+	if s.Internal.WinStats == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WinStats(p0, p1, p2)
+}
+
+// WinWhy forwards to the function of the same name.
+func (s *MiningProxy) WinWhy(p0 context.Context, p1 address.Address, p2 abi.ChainEpoch) (r WinStory, err error) {
+	if s.Internal.WinWhy == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.WinWhy(p0, p1, p2)
 }
 
 var _ Mining = (*MiningProxy)(nil)

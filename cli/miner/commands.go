@@ -27,7 +27,7 @@ type Env struct {
 
 // Commands are all commands but init and run.
 func Commands(e Env) []*cli.Command {
-	return []*cli.Command{e.address(), e.records(), e.guard(), e.stop(), e.program().Logs("the running venus-miner")}
+	return []*cli.Command{e.address(), e.records(), e.wins(), e.guard(), e.nodes(), e.stop(), e.program().Logs("the running venus-miner")}
 }
 
 // client asks the running daemon.
@@ -66,8 +66,8 @@ func (e Env) address() *cli.Command {
 func endpointFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "addr", Usage: "the miner's `ADDRESS`"},
-		&cli.StringFlag{Name: "sealer-listen-api", Usage: "where its sealer listens, /ip4/1.2.3.4/tcp/2345/http"},
-		&cli.StringFlag{Name: "sealer-token", Usage: "a token of the sealer, or @FILE", Sources: cli.EnvVars("VENUS_MINER_SEALER_TOKEN")},
+		&cli.StringSliceFlag{Name: "sealer-listen-api", Usage: "where its sealer listens, /ip4/1.2.3.4/tcp/2345/http; repeated for further ones with the same sectors, used when the first fails or is slow"},
+		&cli.StringSliceFlag{Name: "sealer-token", Usage: "a token of the sealer, or @FILE; repeated in the order of the sealers, one is used for all", Sources: cli.EnvVars("VENUS_MINER_SEALER_TOKEN")},
 		&cli.StringFlag{Name: "wallet-listen-api", Usage: "where the wallet of its worker key listens, /ip4/1.2.3.4/tcp/5678/http"},
 		&cli.StringFlag{Name: "wallet-token", Usage: "a token of the wallet, or @FILE", Sources: cli.EnvVars("VENUS_MINER_WALLET_TOKEN")},
 	}
@@ -75,21 +75,47 @@ func endpointFlags() []cli.Flag {
 
 func spec(cmd *cli.Command, needed ...string) (s miningapi.MinerSpec, err error) {
 	for _, name := range append([]string{"addr"}, needed...) {
-		if cmd.String(name) == "" {
+		if !cmd.IsSet(name) {
 			return s, render.Usage("--%s is missing", name).WithHint("run `venus-miner address %s --help`", cmd.Name)
 		}
 	}
 	if s.Addr, err = connect.Address(cmd.String("addr")); err != nil {
 		return s, err
 	}
-	s.Sealer.ListenAPI, s.Wallet.ListenAPI = cmd.String("sealer-listen-api"), cmd.String("wallet-listen-api")
-	for name, into := range map[string]*string{"sealer-token": &s.Sealer.Token, "wallet-token": &s.Wallet.Token} {
-		if *into, err = connect.Secret(name, cmd.String(name)); err != nil {
-			return s, err
+	s.Wallet.ListenAPI = cmd.String("wallet-listen-api")
+	if s.Wallet.Token, err = connect.Secret("wallet-token", cmd.String("wallet-token")); err != nil {
+		return s, err
+	}
+	all, err := sealers(cmd.StringSlice("sealer-listen-api"), cmd.StringSlice("sealer-token"))
+	if err == nil && len(all) > 0 {
+		s.Sealer, s.MoreSealers = all[0], all[1:]
+	}
+	return s, err
+}
+
+// sealers pairs endpoints and tokens. One token alone changes that of the first sealer.
+func sealers(urls, tokens []string) ([]miningapi.Endpoint, error) {
+	if len(tokens) > max(1, len(urls)) || len(tokens) < len(urls) && len(tokens) > 1 {
+		return nil, render.Usage("%d sealers and %d tokens", len(urls), len(tokens)).WithHint("give one token for all, or one for each in the order of the sealers")
+	}
+	all := make([]miningapi.Endpoint, max(len(urls), len(tokens)))
+	for i := range all {
+		if i < len(urls) {
+			all[i].ListenAPI = urls[i]
+		}
+		if len(tokens) == 0 {
+			continue
+		}
+		var err error
+		if all[i].Token, err = connect.Secret("sealer-token", tokens[min(i, len(tokens)-1)]); err != nil {
+			return nil, err
 		}
 	}
-	return s, nil
+	return all, nil
 }
+
+// done are the miners that something was done to, as --json shows it.
+type done []address.Address
 
 func (e Env) add() *cli.Command {
 	return e.call(&cli.Command{Name: "add", Usage: "check a miner and its services, and mine for it", Flags: endpointFlags()}, nil,
@@ -101,8 +127,7 @@ func (e Env) add() *cli.Command {
 			if err := m.AddAddress(ctx, s); err != nil {
 				return err
 			}
-			p.Line("add miner:  {%s {%s} {%s}}", s.Addr, s.Sealer.ListenAPI, s.Wallet.ListenAPI)
-			return nil
+			return p.Result(done{s.Addr}, func() { p.Line("add miner:  {%s {%s} {%s}}", s.Addr, s.Sealer.ListenAPI, s.Wallet.ListenAPI) })
 		})
 }
 
@@ -116,8 +141,7 @@ func (e Env) update() *cli.Command {
 			if err := m.UpdateAddress(ctx, s); err != nil {
 				return err
 			}
-			p.Line("update miner:  %s", s.Addr)
-			return nil
+			return p.Result(done{s.Addr}, func() { p.Line("update miner:  %s", s.Addr) })
 		})
 }
 
@@ -182,9 +206,11 @@ func (e Env) each(c *cli.Command, say string, f func(context.Context, *client, a
 			if err := f(ctx, m, a); err != nil {
 				return err
 			}
-			p.Line("%s %s", say, a)
+			if !p.JSON() {
+				p.Line("%s %s", say, a)
+			}
 		}
-		return nil
+		return p.Result(done(addrs), func() {})
 	})
 }
 
@@ -193,13 +219,9 @@ func (e Env) records() *cli.Command {
 		Name: "records", Usage: "list the blocks that were made, newest first",
 		Flags: []cli.Flag{&cli.IntFlag{Name: "limit", Value: 20, Usage: "at most this many"}},
 	}, []string{"[ADDRESS]"}, func(ctx context.Context, cmd *cli.Command, m *client, p *render.Printer) error {
-		addrs, err := connect.Addresses(cmd.Args().Slice())
+		of, err := oneAddress(cmd)
 		if err != nil {
 			return err
-		}
-		of := address.Undef
-		if len(addrs) == 1 {
-			of = addrs[0]
 		}
 		records, err := m.Records(ctx, of, cmd.Int("limit"))
 		if err != nil {

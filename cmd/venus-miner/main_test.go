@@ -6,12 +6,15 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +24,7 @@ import (
 	gscrypto "github.com/filecoin-project/go-state-types/crypto"
 	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/ipfs/go-cid"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/api"
@@ -228,6 +232,9 @@ type world struct {
 	node                          *node
 	nodeAPI, walletAPI, sealerAPI string
 	walletToken                   string
+	otherSealerAPI                string
+	sealerFails                   atomic.Bool
+	otherProofs                   atomic.Int64
 	output                        bytes.Buffer // everything any process printed
 	daemon                        *exec.Cmd
 	daemonLog                     string
@@ -251,12 +258,21 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	w := &world{t: t, repo: filepath.Join(dir, "miner"), node: newNode(t, miner, worker), walletAPI: d.Address, walletToken: string(token), daemonLog: filepath.Join(dir, "log")}
 	w.nodeAPI = serve(t, "/rpc/v1", nodeToken, w.node.api(t), new(nodeapi.FullNodeProxy))
-	s := new(sealerapi.SealerProxy)
-	s.Internal.ActorAddress = func(context.Context) (address.Address, error) { return miner, nil }
-	s.Internal.ComputeProof = func(context.Context, []proof.ExtendedSectorInfo, abi.PoStRandomness) ([]proof.PoStProof, error) {
-		return []proof.PoStProof{{ProofBytes: []byte("proof")}}, nil
+	sealer := func(prove func() error) string {
+		s := new(sealerapi.SealerProxy)
+		s.Internal.ActorAddress = func(context.Context) (address.Address, error) { return miner, nil }
+		s.Internal.ComputeProof = func(context.Context, []proof.ExtendedSectorInfo, abi.PoStRandomness) ([]proof.PoStProof, error) {
+			return []proof.PoStProof{{ProofBytes: []byte("proof")}}, prove()
+		}
+		return serve(t, "/rpc/v0", sealerToken, s, new(sealerapi.SealerProxy)) + "/http"
 	}
-	w.sealerAPI = serve(t, "/rpc/v0", sealerToken, s, new(sealerapi.SealerProxy)) + "/http"
+	w.sealerAPI = sealer(func() error {
+		if w.sealerFails.Load() {
+			return api.Errorf(api.CodeInternal, "the disk is gone")
+		}
+		return nil
+	})
+	w.otherSealerAPI = sealer(func() error { w.otherProofs.Add(1); return nil })
 	return w
 }
 
@@ -296,8 +312,24 @@ func (w *world) start() {
 	was := len(w.log())
 	require.NoError(w.t, w.daemon.Start())
 	require.NoError(w.t, f.Close())
-	require.Eventually(w.t, func() bool { return strings.Contains(w.log()[was:], "listens on") }, 20*time.Second, 10*time.Millisecond, w.log())
+	if !assert.Eventually(w.t, func() bool { return strings.Contains(w.log()[was:], "listens on") }, 20*time.Second, 10*time.Millisecond) {
+		w.t.Fatal(w.log())
+	}
 	w.t.Cleanup(w.halt)
+}
+
+// metrics reads what the daemon shows to Prometheus.
+func (w *world) metrics() string {
+	raw, err := os.ReadFile(filepath.Join(w.repo, "api"))
+	require.NoError(w.t, err)
+	target, err := rpc.ParseEndpoint(string(raw), "/metrics")
+	require.NoError(w.t, err)
+	res, err := http.Get(target)
+	require.NoError(w.t, err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(w.t, err)
+	return string(body)
 }
 
 func (w *world) log() string {
@@ -374,6 +406,22 @@ func TestGuideJourney(t *testing.T) {
 	require.Contains(t, w.ok("records"), "submitted")
 	w.fails("is not here", "address", "state", "t01234")
 
+	require.Contains(t, w.ok("win", "list"), "t01000")
+	var wins []struct {
+		Epoch int64
+		State string
+	}
+	require.NoError(t, json.Unmarshal([]byte(w.ok("--json", "win", "list", "t01000")), &wins))
+	require.NotEmpty(t, wins)
+	why := w.ok("win", "why", "t01000", fmt.Sprint(wins[len(wins)-1].Epoch))
+	require.Contains(t, why, "won the election")
+	require.Contains(t, why, "signed and submitted")
+	w.fails("not known to have won", "win", "why", "t01000", "999999")
+	require.Contains(t, w.ok("win", "stats"), "t01000")
+	require.Contains(t, w.ok("node", "list"), "yes")
+	require.Contains(t, w.metrics(), `venus_miner_elections_total{miner="t01000"}`)
+	require.JSONEq(t, `["t01000"]`, w.ok("--json", "address", "start", "t01000"))
+
 	require.Equal(t, "stop mining for:  t01000\n", w.ok("address", "stop", "t01000"))
 	stopped := w.height()
 	require.Contains(t, w.ok("guard", "show"), "t01000")
@@ -395,6 +443,13 @@ func TestGuideJourney(t *testing.T) {
 	w.mines(2)
 	require.Equal(t, "update miner:  t01000\n", w.ok("address", "update", "--addr", "t01000", "--sealer-token", sealerToken))
 	w.mines(2)
+	// A second sealer, the first one gone: the second proves.
+	w.fails("2 sealers and 3 tokens", "address", "update", "--addr", "t01000", "--sealer-listen-api", "a", "--sealer-listen-api", "b", "--sealer-token", "1", "--sealer-token", "2", "--sealer-token", "3")
+	w.ok("address", "update", "--addr", "t01000", "--sealer-listen-api", w.sealerAPI, "--sealer-listen-api", w.otherSealerAPI, "--sealer-token", sealerToken)
+	require.Contains(t, w.ok("address", "list"), `"MoreSealers"`)
+	w.sealerFails.Store(true)
+	w.mines(3)
+	require.Positive(t, w.otherProofs.Load())
 	require.Equal(t, "remove miner:  t01000\n", w.ok("address", "del", "t01000"))
 	require.JSONEq(t, "[]", w.ok("address", "state"))
 

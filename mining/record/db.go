@@ -52,6 +52,9 @@ func warnIfLazy(ctx context.Context, db *sql.DB) {
 	}
 }
 
+// Ping tells whether the database answers.
+func (d *DB) Ping(ctx context.Context) error { return d.sql.W.PingContext(ctx) }
+
 // Close closes the database.
 func (d *DB) Close() error { return d.sql.Close() }
 

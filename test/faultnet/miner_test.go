@@ -61,7 +61,7 @@ func (w *world) newMiner(n *node) *miner {
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { require.NoError(w.t, records.Close()) })
 	m.Service, err = mining.NewService(mining.Parts{
-		Node: n.rpc, Timing: mining.Timing{BlockDelay: w.net.BlockDelay, Propagation: w.net.PropagationDelay},
+		Nodes: []mining.NamedNode{{Name: "node", Node: n.rpc}}, Timing: mining.Timing{BlockDelay: w.net.BlockDelay, Propagation: w.net.PropagationDelay},
 		Connect: func(miningapi.MinerSpec) (mining.Services, error) {
 			return mining.Services{Wallet: m, Sealer: prover{w, id}, Close: func() {}}, nil
 		},
