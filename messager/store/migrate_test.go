@@ -2,6 +2,7 @@ package store
 
 import (
 	"io/fs"
+	"strings"
 	"sync"
 	"testing"
 
@@ -80,4 +81,63 @@ func TestManyStartAtOnce(t *testing.T) {
 		})
 	}
 	starting.Wait()
+}
+
+// TestMigrationsGoOn: MySQL commits every change of a table by itself. A messager that died after a statement of a migration
+// starts again and finds all its tables.
+func TestMigrationsGoOn(t *testing.T) {
+	sub, err := fs.Sub(migrations, "migrations/mysql")
+	require.NoError(t, err)
+	files, err := fs.Glob(sub, "*.sql")
+	require.NoError(t, err)
+	// One database for all: it is taken all the way back each time.
+	db, err := Open(t.Context(), Config{Type: MySQL, DSN: mariadb.Database(t)})
+	require.NoError(t, err)
+	defer db.Close()
+	p, err := goose.NewProvider(goose.DialectMySQL, db.w, sub)
+	require.NoError(t, err)
+	want := schema(t, db)
+	require.Greater(t, len(want), 50)
+	tried := 0
+	for i, name := range files {
+		raw, err := fs.ReadFile(sub, name)
+		require.NoError(t, err)
+		up, _, ok := strings.Cut(string(raw), "-- +goose Down")
+		require.True(t, ok)
+		statements := strings.Split(strings.TrimSpace(up), ";\n")
+		for done := 1; done <= len(statements); done++ {
+			if i == 0 && done != 1 && done != len(statements)/2 && done != len(statements) {
+				continue // they are alike, and make the most tables
+			}
+			_, err = p.DownTo(t.Context(), int64(i))
+			require.NoError(t, err)
+			conn, err := db.w.Conn(t.Context())
+			require.NoError(t, err)
+			for _, q := range statements[:done] {
+				_, err = conn.ExecContext(t.Context(), strings.TrimSuffix(q, ";"))
+				require.NoError(t, err, q)
+			}
+			require.NoError(t, conn.Close())
+			_, err = p.Up(t.Context())
+			require.NoError(t, err, "after %d statements of %s", done, name)
+			require.Equal(t, want, schema(t, db))
+			tried++
+		}
+	}
+	require.Greater(t, tried, 20)
+}
+
+// schema is all columns and indexes of a MySQL database.
+func schema(t *testing.T, db *DB) (out []string) {
+	rows, err := db.w.QueryContext(t.Context(), `SELECT CONCAT(TABLE_NAME, '.', COLUMN_NAME, ' ', COLUMN_TYPE) AS x FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()
+		UNION SELECT CONCAT(TABLE_NAME, ' ', INDEX_NAME, ' ', SEQ_IN_INDEX, ' ', COLUMN_NAME) FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = DATABASE() ORDER BY x`)
+	require.NoError(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var s string
+		require.NoError(t, rows.Scan(&s))
+		out = append(out, s)
+	}
+	require.NoError(t, rows.Err())
+	return out
 }

@@ -1,5 +1,6 @@
 -- +goose Up
-CREATE TABLE messages (
+-- Every change of a table is committed by itself: whatever a crash left is taken up again.
+CREATE TABLE IF NOT EXISTS messages (
   id              VARCHAR(128) NOT NULL PRIMARY KEY,
   user_name       VARCHAR(128) NOT NULL,
   wallet_name     VARCHAR(128) NOT NULL,
@@ -36,33 +37,33 @@ CREATE TABLE messages (
   executed_height BIGINT NOT NULL,
   rev             BIGINT NOT NULL,
   created_at      BIGINT NOT NULL,
-  updated_at      BIGINT NOT NULL
+  updated_at      BIGINT NOT NULL,
+  -- NULL nonces are distinct: only signed messages are bound by it.
+  UNIQUE INDEX messages_from_nonce (from_addr, nonce),
+  INDEX messages_from_state (from_addr, state, lane, created_at),
+  INDEX messages_state (state, created_at),
+  INDEX messages_created (created_at),
+  INDEX messages_unsigned (unsigned_cid),
+  INDEX messages_executed (executed_height)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
--- NULL nonces are distinct: only signed messages are bound by it.
-CREATE UNIQUE INDEX messages_from_nonce ON messages (from_addr, nonce);
-CREATE INDEX messages_from_state ON messages (from_addr, state, lane, created_at);
-CREATE INDEX messages_state ON messages (state, created_at);
-CREATE INDEX messages_created ON messages (created_at);
-CREATE INDEX messages_unsigned ON messages (unsigned_cid);
-CREATE INDEX messages_executed ON messages (executed_height);
-CREATE TABLE attempts (
+CREATE TABLE IF NOT EXISTS attempts (
   signed_cid      VARCHAR(128) NOT NULL PRIMARY KEY,
   unsigned_cid    VARCHAR(128) NOT NULL,
   message_id      VARCHAR(128) NOT NULL,
   signed          MEDIUMBLOB NOT NULL,
-  created_at      BIGINT NOT NULL
+  created_at      BIGINT NOT NULL,
+  INDEX attempts_message (message_id),
+  INDEX attempts_unsigned (unsigned_cid)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
-CREATE INDEX attempts_message ON attempts (message_id);
-CREATE INDEX attempts_unsigned ON attempts (unsigned_cid);
-CREATE TABLE notes (
+CREATE TABLE IF NOT EXISTS notes (
   seq             BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
   message_id      VARCHAR(128) NOT NULL,
   at              BIGINT NOT NULL,
   kind            VARCHAR(64) NOT NULL,
-  text            MEDIUMTEXT NOT NULL
+  text            MEDIUMTEXT NOT NULL,
+  INDEX notes_message (message_id, seq)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
-CREATE INDEX notes_message ON notes (message_id, seq);
-CREATE TABLE addresses (
+CREATE TABLE IF NOT EXISTS addresses (
   addr            VARBINARY(64) NOT NULL PRIMARY KEY,
   next_nonce      BIGINT NOT NULL,
   paused          BIGINT NOT NULL,
@@ -73,7 +74,7 @@ CREATE TABLE addresses (
   created_at      BIGINT NOT NULL,
   updated_at      BIGINT NOT NULL
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
-CREATE TABLE wallets (
+CREATE TABLE IF NOT EXISTS wallets (
   name            VARCHAR(128) NOT NULL PRIMARY KEY,
   url             VARCHAR(512) NOT NULL,
   token           TEXT NOT NULL,
@@ -81,26 +82,26 @@ CREATE TABLE wallets (
   created_at      BIGINT NOT NULL,
   updated_at      BIGINT NOT NULL
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
-CREATE TABLE wallet_addresses (
+CREATE TABLE IF NOT EXISTS wallet_addresses (
   wallet_name     VARCHAR(128) NOT NULL,
   addr            VARBINARY(64) NOT NULL,
   present         BIGINT NOT NULL,
   PRIMARY KEY (wallet_name, addr)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
-CREATE TABLE nodes (
+CREATE TABLE IF NOT EXISTS nodes (
   name            VARCHAR(128) NOT NULL PRIMARY KEY,
   url             VARCHAR(512) NOT NULL,
   token           TEXT NOT NULL
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
-CREATE TABLE settings (
+CREATE TABLE IF NOT EXISTS settings (
   name            VARCHAR(128) NOT NULL PRIMARY KEY,
   value           TEXT NOT NULL
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
-CREATE TABLE heads (
+CREATE TABLE IF NOT EXISTS heads (
   height          BIGINT NOT NULL PRIMARY KEY,
   ts_key          BLOB NOT NULL
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
-CREATE TABLE leases (
+CREATE TABLE IF NOT EXISTS leases (
   name            VARCHAR(128) NOT NULL PRIMARY KEY,
   holder          VARCHAR(128) NOT NULL,
   fence           BIGINT NOT NULL,

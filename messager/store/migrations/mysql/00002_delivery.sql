@@ -1,11 +1,31 @@
 -- +goose Up
 -- What a message cost; which rules limit fees; nonces used by others and money spent on replacements, by sender.
-ALTER TABLE messages ADD COLUMN spent VARCHAR(128) NOT NULL DEFAULT '0';
-ALTER TABLE addresses ADD COLUMN foreign_nonce BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE addresses ADD COLUMN foreign_at BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE addresses ADD COLUMN replaced_day BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE addresses ADD COLUMN replaced_sum VARCHAR(128) NOT NULL DEFAULT '0';
-CREATE TABLE fee_rules (
+SET @ddl = IF(EXISTS (SELECT 1 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'messages' AND COLUMN_NAME = 'spent'),
+  'DO 0', 'ALTER TABLE messages ADD COLUMN spent VARCHAR(128) NOT NULL DEFAULT ''0''');
+PREPARE ddl FROM @ddl;
+EXECUTE ddl;
+DEALLOCATE PREPARE ddl;
+SET @ddl = IF(EXISTS (SELECT 1 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'addresses' AND COLUMN_NAME = 'foreign_nonce'),
+  'DO 0', 'ALTER TABLE addresses ADD COLUMN foreign_nonce BIGINT NOT NULL DEFAULT 0');
+PREPARE ddl FROM @ddl;
+EXECUTE ddl;
+DEALLOCATE PREPARE ddl;
+SET @ddl = IF(EXISTS (SELECT 1 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'addresses' AND COLUMN_NAME = 'foreign_at'),
+  'DO 0', 'ALTER TABLE addresses ADD COLUMN foreign_at BIGINT NOT NULL DEFAULT 0');
+PREPARE ddl FROM @ddl;
+EXECUTE ddl;
+DEALLOCATE PREPARE ddl;
+SET @ddl = IF(EXISTS (SELECT 1 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'addresses' AND COLUMN_NAME = 'replaced_day'),
+  'DO 0', 'ALTER TABLE addresses ADD COLUMN replaced_day BIGINT NOT NULL DEFAULT 0');
+PREPARE ddl FROM @ddl;
+EXECUTE ddl;
+DEALLOCATE PREPARE ddl;
+SET @ddl = IF(EXISTS (SELECT 1 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'addresses' AND COLUMN_NAME = 'replaced_sum'),
+  'DO 0', 'ALTER TABLE addresses ADD COLUMN replaced_sum VARCHAR(128) NOT NULL DEFAULT ''0''');
+PREPARE ddl FROM @ddl;
+EXECUTE ddl;
+DEALLOCATE PREPARE ddl;
+CREATE TABLE IF NOT EXISTS fee_rules (
   sender          VARBINARY(64) NOT NULL,
   actor           VARBINARY(64) NOT NULL,
   method          BIGINT NOT NULL,
