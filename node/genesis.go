@@ -70,14 +70,20 @@ func (n *Node) openChain(ctx context.Context, r *repo.Repo, o Options) (*chain.S
 	if err != nil {
 		return nil, err
 	}
+	if g := store.Genesis(); g != nil { // else the snapshot must bring the one that the network names
+		n.Network.GenesisCID = g.Cids()[0].String()
+	}
+	// Before an import, which may take hours and be killed: the next start knows whose chain this is.
+	if err := n.Network.Save(r.Path(networkName)); err != nil {
+		return nil, err
+	}
 	if err := n.importSnapshot(ctx, store, o.Snapshot); err != nil {
 		return nil, err
 	}
 	if err := n.Network.CanExecute(store.Head().Height() + 1); err != nil {
 		return nil, fmt.Errorf("%w; its data is kept", err)
 	}
-	n.Network.GenesisCID = store.Genesis().Cids()[0].String()
-	return store, n.Network.Save(r.Path(networkName))
+	return store, nil
 }
 
 // Where the blocks lie, since which layout, and where they lay before.

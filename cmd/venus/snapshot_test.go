@@ -30,6 +30,10 @@ import (
 var proofs string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
 	var err error
 	if proofs, err = os.MkdirTemp("", "venus-cmd-"); err != nil {
 		panic(err)
