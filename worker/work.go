@@ -211,3 +211,26 @@ func RemoveWork(root, name string) error {
 	}
 	return nil
 }
+
+// SweepWork removes the folders of tasks that nobody asks for any more: a worker
+// that was cut off may write one after its sector went on.
+func SweepWork(root string, wanted func(task string) bool) error {
+	entries, err := os.ReadDir(filepath.Join(root, WorkFolder))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list task folders: %w", err)
+	}
+	for _, e := range entries {
+		parts := strings.Split(e.Name(), ".") // as Work writes them
+		name, ok := strings.CutPrefix(parts[0], "s-")
+		if !ok || len(parts) != 3 || wanted(name+"-"+parts[1]) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(root, WorkFolder, e.Name())); err != nil {
+			return fmt.Errorf("remove a task's folder: %w", err)
+		}
+	}
+	return nil
+}

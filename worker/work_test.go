@@ -129,3 +129,19 @@ func TestHere(t *testing.T) {
 	require.Positive(t, a.CPUs)
 	require.Positive(t, a.Memory)
 }
+
+func TestSweepWork(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, SweepWork(dir, nil), "nobody worked here yet")
+	for _, name := range []string{"s-t01000-7.PC1-2.1", "s-t01000-7.PC1-2.3", "s-t01000-8.AP-1.1", "of somebody else", "s-t01000-8"} {
+		write(t, filepath.Join(dir, WorkFolder, name, "x"), "")
+	}
+	require.NoError(t, SweepWork(dir, func(id string) bool { return id == "t01000-7-PC1-2" }))
+	left, err := os.ReadDir(filepath.Join(dir, WorkFolder))
+	require.NoError(t, err)
+	var names []string
+	for _, e := range left {
+		names = append(names, e.Name())
+	}
+	require.Equal(t, []string{"of somebody else", "s-t01000-7.PC1-2.1", "s-t01000-7.PC1-2.3", "s-t01000-8"}, names)
+}

@@ -159,10 +159,15 @@ func (b *Broker) replicas() int {
 	return 1
 }
 
+// makeTimeout bounds one try to make the streams: a cluster without a leader does
+// not answer at all.
+const makeTimeout = 4 * time.Second
+
 // makeStreams makes what is missing, and has everything under way given out
-// again when something was.
+// again when something was. A cluster that lacks servers for all replicas gets
+// one, and the rest when it is whole.
 func (b *Broker) makeStreams(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, makeTimeout)
 	defer cancel()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -171,21 +176,26 @@ func (b *Broker) makeStreams(ctx context.Context) error {
 		{Name: b.Bus.Tasks(), Subjects: []string{b.Bus.AllTasks()}, MaxAge: keepTasks},
 		{Name: b.Bus.Outcomes(), Subjects: []string{b.Bus.OutcomeSubject()}, MaxAge: keepOutcomes},
 	} {
-		_, err := b.JS.Stream(ctx, c.Name)
+		c.Retention, c.Storage, c.Replicas, c.Duplicates = jetstream.WorkQueuePolicy, jetstream.FileStorage, b.replicas(), 2*time.Minute
+		s, err := b.JS.Stream(ctx, c.Name)
 		if err == nil {
+			if s.CachedInfo().Config.Replicas < c.Replicas {
+				_, err := b.JS.UpdateStream(ctx, c)
+				log.Infof("the stream %s gets %d replicas: %v", c.Name, c.Replicas, err)
+			}
 			continue
 		}
 		if !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return fmt.Errorf("look for the stream %s: %w", c.Name, err)
 		}
-		c.Retention, c.Storage, c.Replicas, c.Duplicates = jetstream.WorkQueuePolicy, jetstream.FileStorage, b.replicas(), 2*time.Minute
-		if _, err := b.JS.CreateStream(ctx, c); err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		if err := b.withFewer(&c.Replicas, func() error { _, err := b.JS.CreateStream(ctx, c); return err }); err != nil {
 			return fmt.Errorf("make the stream %s: %w", c.Name, err)
 		}
 		made = true
 	}
 	if _, err := b.JS.ObjectStore(ctx, b.Bus.Bulk()); errors.Is(err, jetstream.ErrBucketNotFound) {
-		if _, err := b.JS.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: b.Bus.Bulk(), TTL: keepOutcomes, Replicas: b.replicas()}); err != nil {
+		c := jetstream.ObjectStoreConfig{Bucket: b.Bus.Bulk(), TTL: keepOutcomes, Replicas: b.replicas()}
+		if err := b.withFewer(&c.Replicas, func() error { _, err := b.JS.CreateObjectStore(ctx, c); return err }); err != nil {
 			return fmt.Errorf("make the store of bulk data: %w", err)
 		}
 		made = true
@@ -196,6 +206,24 @@ func (b *Broker) makeStreams(ctx context.Context) error {
 		b.queue.Reoffer()
 	}
 	return nil
+}
+
+// tooFewServers is what a cluster answers that has too few at the moment.
+const tooFewServers jetstream.ErrorCode = 10005
+
+// withFewer makes something with one replica when there are no servers for all.
+func (b *Broker) withFewer(replicas *int, create func() error) error {
+	err := create()
+	var refused jetstream.JetStreamError
+	if *replicas > 1 && errors.As(err, &refused) && refused.APIError() != nil && refused.APIError().ErrorCode == tooFewServers {
+		log.Warnf("the NATS cluster has no servers for %d replicas now, one is made: %v", *replicas, err)
+		*replicas = 1
+		err = create()
+	}
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || errors.Is(err, jetstream.ErrBucketExists) {
+		return nil // the answer to an earlier try was lost
+	}
+	return err
 }
 
 // beats answers workers.

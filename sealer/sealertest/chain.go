@@ -89,6 +89,8 @@ type Chain struct {
 	Down bool
 	// Refuse names sectors whose pre-commits fail.
 	Refuse map[abi.SectorNumber]bool
+	// AnyProof has the model take real proofs, which it cannot judge: the test does.
+	AnyProof bool
 	// FirstDeadline is where new sectors are proven from, two a partition.
 	FirstDeadline uint64
 

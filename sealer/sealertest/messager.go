@@ -195,7 +195,7 @@ func (c *Chain) proveCommit(p miner.ProveCommitSectorParams, h abi.ChainEpoch) e
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(p.Proof, SealProof(pre.Info.SealedCID, seed)) {
+	if !c.AnyProof && !bytes.Equal(p.Proof, SealProof(pre.Info.SealedCID, seed)) {
 		c.now.pre[p.SectorNumber] = pre
 		return nil // the cron drops a bad proof without a word
 	}
@@ -234,7 +234,7 @@ func (c *Chain) submit(p miner.SubmitWindowedPoStParams, h abi.ChainEpoch) error
 	if err != nil {
 		return err
 	}
-	if proven == 0 || len(p.Proofs) != 1 || !bytes.Equal(p.Proofs[0].ProofBytes, WindowProof(challenge)) {
+	if proven == 0 || len(p.Proofs) != 1 || !c.AnyProof && !bytes.Equal(p.Proofs[0].ProofBytes, WindowProof(challenge)) {
 		return errIllegal
 	}
 	for _, x := range p.Partitions {

@@ -115,11 +115,11 @@ func (s *Service) backgroundTasks(ctx context.Context) {
 	}
 }
 
-// measureEvery is the pause between two looks at the room on storage paths.
+// measureEvery is the pause between two looks at the storage paths.
 const measureEvery = 10 * time.Second
 
-// measure tells the queue how much room there is. A path that hangs holds up only
-// the next look at it.
+// measure tells the queue how much room there is, and clears away what dead
+// workers left. A path that hangs holds up only the next look at it.
 func (s *Service) measure(ctx context.Context) {
 	busy := map[string]chan struct{}{}
 	for {
@@ -137,6 +137,9 @@ func (s *Service) measure(ctx context.Context) {
 				defer close(done)
 				if st, err := p.Measure(); err == nil {
 					s.queue.Measured(p.Dir, uint64(max(st.Available, 0)))
+				}
+				if err := worker.SweepWork(p.Dir, s.queue.Knows); err != nil {
+					log.Warnf("what workers left in %s stays: %v", p.Dir, err)
 				}
 			}()
 		}

@@ -149,6 +149,13 @@ func (q *Queue) InForce(id string, l worker.Lease) bool {
 	return ok && e.State == Leased && e.Worker == id && e.Task.Fence == l.Fence
 }
 
+// Knows tells whether a task is asked for.
+func (q *Queue) Knows(id string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.tasks[id] != nil
+}
+
 // Reoffer gives out the leases of remote workers again: what carries them was lost.
 func (q *Queue) Reoffer() {
 	q.mu.Lock()

@@ -1,0 +1,260 @@
+package sealing
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/crypto"
+	"github.com/filecoin-project/go-state-types/proof"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin/miner"
+	"github.com/stretchr/testify/require"
+
+	"github.com/filecoin-venus/venus/api"
+	"github.com/filecoin-venus/venus/api/messager"
+	"github.com/filecoin-venus/venus/api/node"
+	sealerapi "github.com/filecoin-venus/venus/api/sealer"
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/proofs/commp"
+	"github.com/filecoin-venus/venus/proofs/verify"
+	"github.com/filecoin-venus/venus/repo"
+	"github.com/filecoin-venus/venus/rpc"
+	"github.com/filecoin-venus/venus/sealer/config"
+	"github.com/filecoin-venus/venus/sealer/sealertest"
+	"github.com/filecoin-venus/venus/sealer/service"
+	"github.com/filecoin-venus/venus/sealer/setup"
+	"github.com/filecoin-venus/venus/types"
+)
+
+// Methods that the model lacks come from empty proxies, one level deeper so that
+// the model's win.
+type (
+	restOfNode     struct{ *node.FullNodeProxy }
+	restOfMessager struct{ *messager.MessagerProxy }
+	modelNode      struct {
+		*sealertest.Chain
+		restOfNode
+		size abi.SectorSize
+	}
+	modelMessager struct {
+		*sealertest.Messager
+		restOfMessager
+	}
+)
+
+func (m modelNode) StateNetworkName(context.Context) (string, error) {
+	return m.Network.GenesisName, nil
+}
+
+func (m modelNode) StateMinerActiveSectors(context.Context, address.Address, types.TipSetKey) ([]*node.SectorOnChainInfo, error) {
+	return nil, nil
+}
+
+// StateMinerInfo gives the model's miner the size of the world.
+func (m modelNode) StateMinerInfo(ctx context.Context, a address.Address, k types.TipSetKey) (node.MinerInfo, error) {
+	i, err := m.Chain.StateMinerInfo(ctx, a, k)
+	i.SectorSize = m.size
+	if m.size == 8<<20 {
+		i.WindowPoStProofType = abi.RegisteredPoStProof_StackedDrgWindow8MiBV1
+	}
+	return i, err
+}
+
+// world is a sealer without executors of its own, and everything around it.
+type world struct {
+	t     *testing.T
+	dir   string
+	size  abi.SectorSize
+	chain *sealertest.Chain
+	s     *service.Service
+	api   *sealerapi.SealerProxy
+	token string
+}
+
+func serve(t *testing.T, path string, impl, proxy any, namespace string) string {
+	s := rpc.NewServer(rpc.Options{Anonymous: api.AllPermissions()})
+	require.NoError(t, s.Register(path, impl, proxy, namespace))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	go func() { _ = s.Serve(l) }() // ends with Shutdown
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = s.Shutdown(ctx) // the test is over
+	})
+	return "http://" + l.Addr().String()
+}
+
+// epoch is how long an epoch lasts here.
+const epoch = 200 * time.Millisecond
+
+func newWorld(t *testing.T, size abi.SectorSize, natsURLs []string) *world {
+	network, err := params.ByName("local")
+	require.NoError(t, err)
+	w := &world{t: t, dir: t.TempDir(), size: size, chain: sealertest.NewChain(network, 1000, time.Now())}
+	// New sectors are due in the window that just closed: none is while the test runs.
+	w.chain.AnyProof, w.chain.FirstDeadline = true, 0
+	cfg := config.Default()
+	cfg.API.ListenAddress = "/ip4/127.0.0.1/tcp/0"
+	cfg.Network = config.NetworkOf("local")
+	cfg.Node.URL = serve(t, "/rpc/v1", modelNode{w.chain, restOfNode{new(node.FullNodeProxy)}, size}, new(node.FullNodeProxy), node.Namespace)
+	cfg.Messager.URL = serve(t, rpc.DefaultPath, modelMessager{w.chain.Messager(), restOfMessager{new(messager.MessagerProxy)}}, new(messager.MessagerProxy), messager.Namespace)
+	cfg.Messager.Wallet = "w"
+	cfg.Sealing.Tasks, cfg.Sealing.LeaseTerm = []string{}, "3s"
+	cfg.DB.Path = filepath.Join(w.dir, "sealer.db")
+	cfg.Workers.NATS = append(cfg.Workers.NATS, natsURLs...)
+	if len(natsURLs) > 0 {
+		cfg.Workers.TokenFile = filepath.Join(w.dir, "nats.token")
+		require.NoError(t, os.WriteFile(cfg.Workers.TokenFile, []byte(clusterToken), 0o600))
+	}
+	home := filepath.Join(w.dir, "sealer")
+	r, err := repo.Open(home)
+	require.NoError(t, err)
+	require.NoError(t, cfg.Save(r.Path(config.FileName)))
+	b, err := json.Marshal(setup.Progress{Miner: sealertest.Miner(), Done: true})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(r.Path("init.json"), b, 0o600))
+	require.NoError(t, r.Close())
+	w.s, err = service.Start(t.Context(), service.Options{Dir: home, Version: "test", Clock: clock.Real()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, w.s.Close()) })
+	token, err := os.ReadFile(filepath.Join(home, "token"))
+	require.NoError(t, err)
+	w.token, w.api = string(token), new(sealerapi.SealerProxy)
+	stop, err := rpc.Dial(w.s.Address, w.token, sealerapi.Namespace, w.api, rpc.DialOptions{Service: "venus-sealer"})
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	_, err = w.api.StorageAttach(t.Context(), sealerapi.StorageSpec{Path: filepath.Join(w.dir, "files"), Init: true, CanSeal: true, CanStore: true})
+	require.NoError(t, err)
+	return w
+}
+
+// live lets epochs pass until ctx ends.
+func (w *world) live(ctx context.Context) {
+	for ctx.Err() == nil {
+		w.chain.Tick(time.Now())
+		pause(ctx, epoch)
+	}
+}
+
+func (w *world) pledge(n int) (out []abi.SectorNumber) {
+	for range n {
+		id, err := w.api.PledgeSector(w.t.Context())
+		require.NoError(w.t, err)
+		out = append(out, id.Number)
+	}
+	return out
+}
+
+// proven waits until all sectors are proving.
+func (w *world) proven(ctx context.Context, n int) {
+	last := ""
+	for {
+		sum, err := w.api.SectorsSummary(w.t.Context())
+		require.NoError(w.t, err)
+		if sum["Proving"] == n {
+			return
+		}
+		b, err := json.Marshal(sum)
+		require.NoError(w.t, err)
+		if string(b) != last && testing.Verbose() {
+			w.t.Logf("epoch %d: %s", w.chain.Height(), b)
+		}
+		last = string(b)
+		if ctx.Err() != nil {
+			w.explain()
+			w.t.Fatalf("not all of %d sectors are proving: %s", n, b)
+		}
+		pause(ctx, epoch)
+	}
+}
+
+// begun waits until a worker has done something.
+func (w *world) begun(ctx context.Context, n int) {
+	for ctx.Err() == nil {
+		if sum, err := w.api.SectorsSummary(ctx); err == nil && sum["Packing"] < n {
+			return
+		}
+		pause(ctx, epoch)
+	}
+}
+
+func (w *world) explain() {
+	ctx := context.Background()
+	diag, err := w.api.SealingSchedDiag(ctx)
+	b, _ := json.MarshalIndent(diag, "", " ")
+	w.t.Logf("scheduler: %s %v", b, err)
+}
+
+// check holds the chain and the disk against what was pledged.
+func (w *world) check(pledged []abi.SectorNumber, notes []note) {
+	ctx, t := w.t.Context(), w.t
+	seen := map[abi.SectorNumber]bool{}
+	for _, n := range pledged {
+		require.False(t, seen[n], "number %d was given out twice", n)
+		seen[n] = true
+	}
+	commR := map[abi.SectorNumber]miner.PreCommitSectorParams{}
+	for _, m := range w.chain.Messager().Pushed(builtin.MethodsMiner.PreCommitSector) {
+		var p miner.PreCommitSectorParams
+		require.NoError(t, p.UnmarshalCBOR(bytes.NewReader(m.Params)))
+		require.True(t, seen[p.SectorNumber], "nobody pledged sector %d", p.SectorNumber)
+		before, again := commR[p.SectorNumber]
+		require.False(t, again && before.SealedCID != p.SealedCID, "sector %d was committed to two replicas", p.SectorNumber)
+		commR[p.SectorNumber] = p
+	}
+	require.Len(t, commR, len(pledged))
+	require.Equal(t, len(pledged), w.chain.Messager().Landed(builtin.MethodsMiner.PreCommitSector))
+	require.Equal(t, len(pledged), w.chain.Messager().Landed(builtin.MethodsMiner.ProveCommitSector))
+	made := map[uint64]map[string]string{}
+	for _, n := range notes {
+		if made[n.Sector] == nil {
+			made[n.Sector] = map[string]string{}
+		}
+		before, again := made[n.Sector][string(n.Ticket)]
+		require.False(t, again && before != n.CommR, "two workers made different replicas of sector %d from one ticket", n.Sector)
+		made[n.Sector][string(n.Ticket)] = n.CommR
+	}
+	for _, m := range w.chain.Messager().Pushed(builtin.MethodsMiner.ProveCommitSector) {
+		var p miner.ProveCommitSectorParams
+		require.NoError(t, p.UnmarshalCBOR(bytes.NewReader(m.Params)))
+		w.verify(commR[p.SectorNumber], p, made[uint64(p.SectorNumber)])
+	}
+	bad, err := w.api.CheckProvable(ctx, nil, true)
+	require.NoError(t, err)
+	require.Empty(t, bad, "the files on the disk are those that were proven")
+	require.Eventually(t, func() bool {
+		left, err := filepath.Glob(filepath.Join(w.dir, "files", "work", "*"))
+		return err == nil && len(left) == 0
+	}, 30*time.Second, epoch, "folders of dead workers stay behind")
+}
+
+// verify judges a proof as the chain would.
+func (w *world) verify(pre miner.PreCommitSectorParams, p miner.ProveCommitSectorParams, made map[string]string) {
+	ctx, t := w.t.Context(), w.t
+	var entropy bytes.Buffer
+	m := sealertest.Miner()
+	require.NoError(t, m.MarshalCBOR(&entropy))
+	ticket, err := w.chain.StateGetRandomnessFromTickets(ctx, crypto.DomainSeparationTag_SealRandomness, pre.SealRandEpoch, entropy.Bytes(), types.EmptyTSK)
+	require.NoError(t, err)
+	require.Equal(t, pre.SealedCID.String(), made[string(ticket)], "the replica on the chain is one that a worker made")
+	status, err := w.api.SectorsStatus(ctx, p.SectorNumber, true)
+	require.NoError(t, err)
+	unsealed, err := commp.UnsealedCID(pre.SealProof, nil)
+	require.NoError(t, err)
+	ok, err := verify.New(w.chain.Network, "").VerifySeal(ctx, proof.SealVerifyInfo{
+		SealProof: pre.SealProof, SectorID: abi.SectorID{Miner: sealertest.MinerID, Number: p.SectorNumber}, Randomness: abi.SealRandomness(ticket),
+		InteractiveRandomness: status.Seed.Value, Proof: p.Proof, SealedCID: pre.SealedCID, UnsealedCID: unsealed,
+	})
+	require.NoError(t, err)
+	require.True(t, ok, "the proof of sector %d does not hold", p.SectorNumber)
+}
