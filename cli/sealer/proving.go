@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sort"
 	"strings"
-	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
@@ -171,85 +170,5 @@ func history(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer
 			t.Row(r.Deadline, int64(r.Open), fmt.Sprint(r.Partitions), r.Sectors, r.Skipped, deadlineState(p, r.State), render.Took(r.Took), r.Message, r.Err)
 		}
 		p.Table(t)
-	})
-}
-
-func sealingCommand(d Deps) *cli.Command {
-	return &cli.Command{Name: "sealing", Usage: "who seals what", Commands: []*cli.Command{
-		{Name: "jobs", Usage: "list the tasks that wait and run", Action: action(d, jobs)},
-		{Name: "workers", Usage: "list the workers", Action: action(d, workers)},
-		{Name: "abort", Usage: "give a task up; its sector tries again later", ArgsUsage: "ID", Action: action(d, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-			if cmd.Args().Len() != 1 {
-				return render.Usage("name one task: sealing abort ID")
-			}
-			if err := c.SealingAbort(ctx, cmd.Args().First()); err != nil {
-				return err
-			}
-			p.Note("aborted task %s", cmd.Args().First())
-			return nil
-		})},
-		{Name: "sched-diag", Usage: "print the inner state of queue and planner as JSON", Action: action(d, func(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
-			v, err := c.SealingSchedDiag(ctx)
-			if err != nil {
-				return err
-			}
-			return p.Value(v)
-		})},
-	}}
-}
-
-func jobs(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
-	m, err := c.WorkerJobs(ctx)
-	if err != nil {
-		return err
-	}
-	return p.Result(m, func() {
-		type line struct {
-			worker string
-			j      sealerapi.WorkerJob
-		}
-		var lines []line
-		for w, list := range m {
-			for _, j := range list {
-				lines = append(lines, line{w, j})
-			}
-		}
-		sort.Slice(lines, func(i, j int) bool { return lines[i].j.Start.Before(lines[j].j.Start) })
-		t := render.NewTable("ID", "Sector", "Worker", "Hostname", "Task", "State", "Time")
-		for _, l := range lines {
-			t.Row(l.j.ID.ID, sectorName(l.j.Sector.Number), l.worker, l.j.Hostname, l.j.Task, jobState(l.j.RunWait), render.Took(now().Sub(l.j.Start).Truncate(time.Second)))
-		}
-		p.Table(t)
-	})
-}
-
-func jobState(wait int) string {
-	switch {
-	case wait > 0:
-		return fmt.Sprintf("assigned(%d)", wait)
-	case wait == 0:
-		return "running"
-	case wait == -1:
-		return "ret-wait"
-	}
-	return "returned"
-}
-
-func workers(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
-	m, err := c.WorkerStats(ctx)
-	if err != nil {
-		return err
-	}
-	return p.Result(m, func() {
-		ids := make([]string, 0, len(m))
-		for id := range m {
-			ids = append(ids, id)
-		}
-		sort.Strings(ids)
-		for _, id := range ids {
-			w := m[id]
-			p.Line("Worker %s, host %s", id, w.Info.Hostname)
-			p.Line("\tTasks: %s; running: %d; CPU cores: %d; RAM: %s; last seen %s ago", strings.Join(w.Tasks, " "), w.CpuUse, w.Info.Resources.CPUs, render.SizeUint(w.Info.Resources.MemPhysical), render.Took(now().Sub(w.LastSeen)))
-		}
 	})
 }

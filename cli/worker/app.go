@@ -13,6 +13,9 @@ import (
 	"github.com/filecoin-venus/venus/proofs/machine"
 )
 
+// DefaultSealer is where a sealer of the same machine listens.
+const DefaultSealer = "/ip4/127.0.0.1/tcp/2345/http"
+
 // RunOptions are the flags of run.
 type RunOptions struct {
 	Sealer, Token, Name, ParentCache, Proofs string
@@ -41,10 +44,10 @@ func App(version string, d Deps) *cli.Command {
 	)
 	return &cli.Command{
 		Name: "venus-worker", Usage: "does proof work for a venus-sealer", Version: version,
-		Commands: []*cli.Command{{
+		Commands: append([]*cli.Command{{
 			Name: "run", Usage: "take tasks from a sealer until interrupted; the first signal lets running tasks finish, the second gives them back",
 			Flags: []cli.Flag{
-				&cli.StringFlag{Name: "sealer", Aliases: []string{"miner-addr"}, Usage: "`ADDRESS` of the sealer, such as /ip4/127.0.0.1/tcp/2345/http", Value: "/ip4/127.0.0.1/tcp/2345/http", Destination: &o.Sealer},
+				&cli.StringFlag{Name: "sealer", Aliases: []string{"miner-addr"}, Usage: "`ADDRESS` of the sealer, such as /ip4/127.0.0.1/tcp/2345/http", Value: DefaultSealer, Destination: &o.Sealer},
 				&cli.StringFlag{Name: "token", Aliases: []string{"miner-token"}, Usage: "the sealer's `TOKEN`, or @FILE (on the sealer's machine: @~/.venussealer/token)", Sources: cli.EnvVars("VENUS_WORKER_TOKEN"), Destination: &o.Token},
 				&cli.StringSliceFlag{Name: "tasks", Usage: "only these `TASKS`: AP PC1 PC2 C1 C2 FIN (default: all)", Destination: &o.Tasks},
 				&cli.IntFlag{Name: "slots", Usage: "run at most `N` tasks at once (default: as many as cores and memory allow)", Destination: &o.Slots},
@@ -75,6 +78,6 @@ func App(version string, d Deps) *cli.Command {
 				}
 				return d.Run(ctx, o)
 			},
-		}, proofsCommands(d)},
+		}, proofsCommands(d)}, controlCommands()...),
 	}
 }

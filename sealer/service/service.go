@@ -322,7 +322,9 @@ func (s *Service) listen() error {
 		Program: "venus-sealer", Version: s.opts.Version, APIVersion: sealerapi.Version, BlockDelaySecs: s.network.BlockDelaySecs(),
 		Namespace: sealerapi.Namespace, Proxy: new(sealerapi.SealerProxy), Tokens: s.tokens,
 	})
-	srv := rpc.NewServer(rpc.Options{Verify: s.tokens.Verifier, Clock: s.opts.Clock})
+	m := s.meter()
+	srv := rpc.NewServer(rpc.Options{Verify: s.tokens.Verifier, Clock: s.opts.Clock, Meter: m})
+	srv.Handle("/metrics", m.Handler())
 	if err := srv.Register(rpc.DefaultPath, s, new(sealerapi.SealerProxy), sealerapi.Namespace); err != nil {
 		return err
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -240,6 +242,17 @@ func checkWorkers(t *testing.T, s *Service, c *sealerapi.SealerProxy, token stri
 	diag, err := c.SealingSchedDiag(ctx)
 	require.NoError(t, err)
 	require.Equal(t, true, diag.(map[string]any)["NATS"])
+
+	url, err := rpc.ParseEndpoint(s.Address, "/metrics")
+	require.NoError(t, err)
+	res, err := http.Get(url)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	metrics, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	for _, want := range []string{`venus_sealer_tasks_total{kind="PC1",result="done"} 1`, `venus_sealer_workers{state="disabled"} 1`, "venus_sealer_nats_up 1", `venus_sealer_task_seconds_count{kind="PC2"} 1`} {
+		require.Contains(t, string(metrics), want)
+	}
 
 	bare := new(worker.JoinProxy)
 	stop, err = rpc.Dial(s.Address, "", worker.Namespace, bare, rpc.DialOptions{Path: worker.JoinPath})

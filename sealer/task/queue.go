@@ -88,6 +88,8 @@ type Queue struct {
 	Machine string
 	// Needs tells what a task takes; nil is NeedOf with nothing overridden.
 	Needs func(t worker.Task) sched.Need
+	// Told, if set, is told of each lease that ended, and how.
+	Told func(e Entry, result string)
 	// Paths are the sealer's storage paths; nil leaves open who reaches what.
 	Paths func() []worker.Path
 
@@ -317,10 +319,29 @@ func (q *Queue) fail(ctx context.Context, e *Entry, reason string) error {
 	return q.end(ctx, e, func(n *Entry) { n.State, n.Reason = Failed, reason })
 }
 
+// How a lease ends.
+const (
+	ResultDone   = "done"
+	ResultFailed = "failed"
+	ResultLost   = "lost"
+	ResultBack   = "given_back"
+)
+
+func (q *Queue) tell(e Entry, result string) {
+	if q.Told != nil {
+		q.Told(e, result)
+	}
+}
+
 // end ends a task, and gives what it leaves free to others.
 func (q *Queue) end(ctx context.Context, e *Entry, change func(*Entry)) error {
 	if err := q.move(ctx, e, "sealer/result", change); err != nil {
 		return err
+	}
+	if e.State == Done {
+		q.tell(*e, ResultDone)
+	} else {
+		q.tell(*e, ResultFailed)
 	}
 	q.signal()
 	q.place(ctx)

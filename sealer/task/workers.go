@@ -193,9 +193,16 @@ func (q *Queue) HandIn(ctx context.Context, o worker.Outcome) error {
 }
 
 func (q *Queue) requeue(ctx context.Context, e *Entry, losses int) error {
-	return q.move(ctx, e, "task/requeued", func(n *Entry) {
+	before := *e
+	err := q.move(ctx, e, "task/requeued", func(n *Entry) {
 		n.State, n.Worker, n.Host, n.Losses, n.offered, n.held = Queued, "", "", losses, false, false
 	})
+	if err == nil && losses > before.Losses {
+		q.tell(before, ResultLost)
+	} else if err == nil {
+		q.tell(before, ResultBack)
+	}
+	return err
 }
 
 // Deaf tells whether remote workers can be heard. While they cannot, their
