@@ -29,6 +29,14 @@ func (a *API) SaveWallet(ctx context.Context, w msgapi.WalletSpec) error {
 	return a.s.addWallet(ctx, store.Wallet{Name: w.Name, URL: w.URL, Token: rpc.CleanToken(w.Token)})
 }
 
+// UpdateWallet gives a wallet another URL or token.
+func (a *API) UpdateWallet(ctx context.Context, w msgapi.WalletSpec) error {
+	if err := forAll(ctx); err != nil {
+		return err
+	}
+	return a.s.changeWallet(ctx, store.Wallet{Name: w.Name, URL: w.URL, Token: rpc.CleanToken(w.Token)})
+}
+
 func (a *API) wireWallet(e *walletEntry) *msgapi.Wallet {
 	a.s.wallets.mu.Lock()
 	defer a.s.wallets.mu.Unlock()

@@ -1,6 +1,7 @@
 package messager
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -247,23 +248,62 @@ func (s *Service) addWallet(ctx context.Context, w store.Wallet) error {
 	if w.Token == "" {
 		return api.Errorf(api.CodeInvalid, "token cannot be empty")
 	}
-	if _, closer, err := s.o.DialWallet(w.URL, w.Token); err != nil {
-		return api.Errorf(api.CodeInvalid, "url of the wallet: %w", err)
-	} else {
-		closer()
+	if err := s.dialable(w); err != nil {
+		return err
 	}
 	w.Created = s.clk.Now()
 	w.Updated = w.Created
 	err := s.db.Update(ctx, func(tx *store.Tx) error { return tx.AddWallet(w) })
 	if errors.Is(err, store.ErrExists) {
-		return api.Errorf(api.CodeConflict, "record exist: there is a wallet named %q already", w.Name).WithHint("choose another name, or delete the old one with `venus-messager wallet del %s`", w.Name)
+		return api.Errorf(api.CodeConflict, "record exist: there is a wallet named %q already", w.Name).WithHint("choose another name, or change the one that is there with `venus-messager wallet update --name %s`", w.Name)
 	}
 	if err != nil {
 		return err
 	}
 	e, _ := s.wallets.put(w)
+	s.askFirst(ctx, e)
+	return nil
+}
+
+// dialable refuses what cannot be the address of a wallet.
+func (s *Service) dialable(w store.Wallet) error {
+	_, closer, err := s.o.DialWallet(w.URL, w.Token)
+	if err != nil {
+		return api.Errorf(api.CodeInvalid, "url of the wallet: %w", err)
+	}
+	closer()
+	return nil
+}
+
+// askFirst asks a new wallet for its keys; it may be away.
+func (s *Service) askFirst(ctx context.Context, e *walletEntry) {
 	if err := s.wallets.refresh(ctx, e); err != nil {
-		log.Warnw("wallet added, but it cannot be asked for its keys yet", "name", w.Name, "err", err)
+		log.Warnw("the wallet is stored, but it cannot be asked for its keys yet", "name", e.Name, "err", err)
+	}
+}
+
+// changeWallet gives a wallet another URL or token; what is empty stays. Its messages stay too: those that are queued are
+// signed under the new ones.
+func (s *Service) changeWallet(ctx context.Context, w store.Wallet) error {
+	e := s.wallets.get(w.Name)
+	if e == nil {
+		return api.Errorf(api.CodeNotFound, "there is no wallet named %q", w.Name).WithHint("see `venus-messager wallet list`")
+	}
+	s.wallets.mu.Lock()
+	next := e.Wallet
+	s.wallets.mu.Unlock()
+	next.URL, next.Token, next.Updated = cmp.Or(w.URL, next.URL), cmp.Or(w.Token, next.Token), s.clk.Now()
+	if err := s.dialable(next); err != nil {
+		return err
+	}
+	if err := s.db.Update(ctx, func(tx *store.Tx) error { return tx.ChangeWallet(next) }); err != nil {
+		return fmt.Errorf("change wallet %s: %w", w.Name, err)
+	}
+	if err := s.wallets.load(ctx); err != nil {
+		return err
+	}
+	if e := s.wallets.get(w.Name); e != nil { // else another messager dropped it, this moment
+		s.askFirst(ctx, e)
 	}
 	return nil
 }

@@ -125,6 +125,9 @@ func tenancy() map[string]struct {
 		"SaveWallet": {never, err(func(ctx context.Context, a *API, _ address.Address, _ string) error {
 			return a.SaveWallet(ctx, msgapi.WalletSpec{Name: "n", URL: "u", Token: "t"})
 		})},
+		"UpdateWallet": {never, err(func(ctx context.Context, a *API, _ address.Address, _ string) error {
+			return a.UpdateWallet(ctx, msgapi.WalletSpec{Name: "w", URL: "u", Token: "t"})
+		})},
 		"GetWalletByName": {never, func(ctx context.Context, a *API, _ address.Address, _ string) (any, error) {
 			return a.GetWalletByName(ctx, "w")
 		}},

@@ -118,6 +118,9 @@ type Wallets interface {
 	// SaveWallet adds a wallet; a taken name is an error.
 	//perm:admin
 	SaveWallet(ctx context.Context, w WalletSpec) error
+	// UpdateWallet gives a wallet, by name, another URL or token; an empty one stays as it is. Its messages are kept.
+	//perm:admin
+	UpdateWallet(ctx context.Context, w WalletSpec) error
 	// GetWalletByName returns a wallet, without its token.
 	//perm:admin
 	GetWalletByName(ctx context.Context, name string) (*Wallet, error)

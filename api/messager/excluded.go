@@ -32,8 +32,8 @@ var excluded = [...]struct{ methods, reason, hint string }{
 	{"Send", "its parameters are those of PushMessage", "use PushMessage, or `venus-messager send`"},
 	{"SetLogLevel", "log levels are set by system", "use LogSetLevel with the system *"},
 	{
-		"GetWalletByID UpdateWallet", "wallets are known by their names and replaced as a whole",
-		"use GetWalletByName; to change one use DeleteWallet and SaveWallet",
+		"GetWalletByID", "wallets are known by their names",
+		"use GetWalletByName",
 	},
 	{"SaveAddress", "senders are found in the wallets, as long as these hold their keys", "add the wallet with SaveWallet"},
 	{

@@ -72,6 +72,7 @@ type MessagerProxy struct {
 		UpdateAllFilledMessage   func(p0 context.Context) (int, error)                                                                    `perm:"admin" doc:"UpdateAllFilledMessage asks the chain for the fate of all pending messages and counts the updates."`
 		UpdateFilledMessageByID  func(p0 context.Context, p1 string) error                                                                `perm:"admin" args:"id" doc:"UpdateFilledMessageByID asks the chain for the fate of a pending message."`
 		UpdateNonce              func(p0 context.Context, p1 address.Address, p2 uint64) error                                            `perm:"admin" args:"addr,nonce" doc:"UpdateNonce sets the next nonce of a sender; it can not go below a nonce that was signed."`
+		UpdateWallet             func(p0 context.Context, p1 WalletSpec) error                                                            `perm:"admin" args:"w" doc:"UpdateWallet gives a wallet, by name, another URL or token; an empty one stays as it is. Its messages are kept."`
 		Version                  func(p0 context.Context) (api.Version, error)                                                            `perm:"read" doc:"Version names the program and the API it speaks."`
 		WaitMessage              func(p0 context.Context, p1 string, p2 uint64) (*Message, error)                                         `perm:"read" args:"id,confidence" doc:"WaitMessage waits until a message reached a final state and, on the chain, is more than confidence epochs deep."`
 		WalletHas                func(p0 context.Context, p1 address.Address) (bool, error)                                               `perm:"read" args:"addr" doc:"WalletHas tells whether any wallet holds an address."`
@@ -532,6 +533,14 @@ func (s *MessagerProxy) UpdateNonce(p0 context.Context, p1 address.Address, p2 u
 		return api.ErrNotSupported
 	}
 	return s.Internal.UpdateNonce(p0, p1, p2)
+}
+
+// UpdateWallet forwards to the function of the same name.
+func (s *MessagerProxy) UpdateWallet(p0 context.Context, p1 WalletSpec) error {
+	if s.Internal.UpdateWallet == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.UpdateWallet(p0, p1)
 }
 
 // Version forwards to the function of the same name.

@@ -36,28 +36,10 @@ func wallets() *cli.Command {
 				p.Table(t)
 			})
 		})
-	add := call(&cli.Command{Name: "add", Usage: "add a wallet", Flags: append(tokenFlags(),
-		&cli.StringFlag{Name: "name", Usage: "the `NAME` that messages are pushed with", Required: true},
-		&cli.StringFlag{Name: "url", Usage: "where the wallet listens, /ip4/1.2.3.4/tcp/5678/http", Required: true},
-	)}, nil, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-		token, err := connect.Given(cmd, "token")
-		if err != nil {
-			return err
-		}
-		if err := c.SaveWallet(ctx, msgapi.WalletSpec{Name: cmd.String("name"), URL: cmd.String("url"), Token: token}); err != nil {
-			return err
-		}
-		w, err := c.GetWalletByName(ctx, cmd.String("name"))
-		if err != nil {
-			return err
-		}
-		if w.Error != "" {
-			p.Warn("the wallet is added, but it cannot be asked for its keys yet: %s", w.Error)
-		}
-		return p.Result(w, func() { p.Note("wallet %s added, %d addresses", w.Name, w.Addresses) })
-	})
+	add := saveWallet("add", "add a wallet", "added", true, (*client).SaveWallet)
+	update := saveWallet("update", "give a wallet another URL or token; its messages are kept", "changed", false, (*client).UpdateWallet)
 	return &cli.Command{Name: "wallet", Usage: "the wallets that sign", Commands: []*cli.Command{
-		add, list,
+		add, update, list,
 		named("search", "show a wallet", func(ctx context.Context, c *client, p *render.Printer, name string) error {
 			w, err := c.GetWalletByName(ctx, name)
 			if err != nil {
@@ -83,6 +65,34 @@ func wallets() *cli.Command {
 			return p.Result(map[string]string{"name": name}, func() { p.Note("wallet %s is removed once its messages under way have landed", name) })
 		}),
 	}}
+}
+
+// saveWallet is a command that stores what it is told of a wallet and asks the wallet for its keys.
+func saveWallet(name, usage, done string, all bool, save func(*client, context.Context, msgapi.WalletSpec) error) *cli.Command {
+	return call(&cli.Command{Name: name, Usage: usage, Flags: append(tokenFlags(),
+		&cli.StringFlag{Name: "name", Usage: "the `NAME` that messages are pushed with", Required: true},
+		&cli.StringFlag{Name: "url", Usage: "where the wallet listens, /ip4/1.2.3.4/tcp/5678/http", Required: all},
+	)}, nil, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+		token, err := connect.Given(cmd, "token")
+		if err != nil {
+			return err
+		}
+		spec := msgapi.WalletSpec{Name: cmd.String("name"), URL: cmd.String("url"), Token: token}
+		if !all && spec.URL == "" && spec.Token == "" {
+			return render.Usage("give --url, --token or both")
+		}
+		if err := save(c, ctx, spec); err != nil {
+			return err
+		}
+		w, err := c.GetWalletByName(ctx, spec.Name)
+		if err != nil {
+			return err
+		}
+		if w.Error != "" {
+			p.Warn("the wallet is %s, but it cannot be asked for its keys yet: %s", done, w.Error)
+		}
+		return p.Result(w, func() { p.Note("wallet %s %s, %d addresses", w.Name, done, w.Addresses) })
+	})
 }
 
 func named(name, usage string, f func(ctx context.Context, c *client, p *render.Printer, name string) error) *cli.Command {

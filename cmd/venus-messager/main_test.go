@@ -95,6 +95,7 @@ func TestAsAPersonUsesIt(t *testing.T) {
 	code, _, errOut = p.try("wallet", "add", "--name", "testminer", "--url", url, "--token", "canary.wallet.token")
 	require.Equal(t, render.ExitPrecondition, code)
 	require.Contains(t, errOut, "record exist")
+	p.run("wallet", "update", "--name", "testminer", "--token-file", secret)
 	out := p.run("wallet", "list") + p.run("wallet", "list", "--json") + p.run("wallet", "search", "testminer")
 	require.Contains(t, out, "testminer")
 	require.NotContains(t, out, "canary")
@@ -167,6 +168,8 @@ func TestAsAPersonUsesIt(t *testing.T) {
 		{render.ExitPrecondition, []string{"msg", "replace", "--auto", id}},
 		{render.ExitPrecondition, []string{"address", "del", addr.String()}},
 		{render.ExitUsage, []string{"wallet", "add", "--name", "x"}},
+		{render.ExitUsage, []string{"wallet", "update", "--name", "testminer"}},
+		{render.ExitNotFound, []string{"wallet", "update", "--name", "x", "--url", "/ip4/127.0.0.1/tcp/1"}},
 		{render.ExitNotFound, []string{"wallet", "del", "x"}},
 		{render.ExitUsage, []string{"share-params", "set", "--max-fee", "0"}},
 		{render.ExitUsage, []string{"nonsense"}},

@@ -244,6 +244,15 @@ func (t *Tx) AddWallet(w Wallet) error {
 	return nil
 }
 
+// ChangeWallet gives a wallet another URL and token; a missing one is ErrNotFound.
+func (t *Tx) ChangeWallet(w Wallet) error {
+	n, err := t.exec("UPDATE wallets SET url=?, token=?, updated_at=? WHERE name=?", w.URL, t.key.seal(walletPlace(w.Name), w.Token), nanos(w.Updated), w.Name)
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	return err
+}
+
 // MarkWallet marks a wallet as being removed.
 func (t *Tx) MarkWallet(name string, now time.Time) error {
 	n, err := t.exec("UPDATE wallets SET removing=1, updated_at=? WHERE name=?", nanos(now), name)

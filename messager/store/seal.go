@@ -87,7 +87,7 @@ func (db *DB) checkKey(ctx context.Context) error {
 		if db.key.open(keySetting, proof) != keySetting {
 			return api.Errorf(api.CodePrecondition, "%w", ErrOtherKey).
 				WithHint("messagers on one database share the file keystore/database-key: copy it from the first one's directory. " +
-					"If it is lost, delete the row '" + keySetting + "' of the table settings, start, and give the tokens again: wallet del, wallet add")
+					"If it is lost, delete the row '" + keySetting + "' of the table settings, start, and give the tokens again: wallet update, node del, node add")
 		}
 		return errors.Join(t.sealAll("wallets", walletPlace), t.sealAll("nodes", nodePlace))
 	})

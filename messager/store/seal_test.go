@@ -2,6 +2,7 @@ package store
 
 import (
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -44,6 +45,14 @@ func TestTokensAreSealed(t *testing.T) {
 		w, n := tokens()
 		require.Equal(t, []string{canary, canary}, []string{w, n})
 
+		require.NoError(t, db.Update(t.Context(), func(tx *Tx) error {
+			return tx.ChangeWallet(Wallet{Name: "w", URL: "u2", Token: canary + "2", Updated: t0})
+		}))
+		require.NotContains(t, stored(t, db, "wallets"), "canary")
+		w, _ = tokens()
+		require.Equal(t, canary+"2", w)
+		require.ErrorIs(t, db.Update(t.Context(), func(tx *Tx) error { return tx.ChangeWallet(Wallet{Name: "x"}) }), ErrNotFound)
+
 		exec := func(q string, args ...any) {
 			_, err := db.w.ExecContext(t.Context(), q, args...)
 			require.NoError(t, err)
@@ -63,6 +72,24 @@ func TestTokensAreSealed(t *testing.T) {
 			w, _ = tokens()
 			require.Empty(t, w, odd)
 		}
+	})
+}
+
+// FuzzSealed: whatever stands in the column of a token opens to the token that was sealed for the place, or to none.
+func FuzzSealed(f *testing.F) {
+	k := Key{1}
+	good := k.seal("wallets/w", canary)
+	for _, seed := range []string{"", canary, good, good[:len(good)-1], sealedPrefix, sealedPrefix + "AAAA", k.seal("wallets/v", canary)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, stored string) {
+		switch got := k.open("wallets/w", stored); {
+		case !strings.HasPrefix(stored, sealedPrefix):
+			require.Equal(t, stored, got)
+		case got != "":
+			require.Equal(t, canary, got, "sealed by nobody")
+		}
+		require.Equal(t, stored, k.open("p", k.seal("p", stored)))
 	})
 }
 
