@@ -164,8 +164,7 @@ func (b *Broker) replicas() int {
 const makeTimeout = 4 * time.Second
 
 // makeStreams makes what is missing, and has everything under way given out
-// again when something was. A cluster that lacks servers for all replicas gets
-// one, and the rest when it is whole.
+// again when something was.
 func (b *Broker) makeStreams(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, makeTimeout)
 	defer cancel()
@@ -177,25 +176,22 @@ func (b *Broker) makeStreams(ctx context.Context) error {
 		{Name: b.Bus.Outcomes(), Subjects: []string{b.Bus.OutcomeSubject()}, MaxAge: keepOutcomes},
 	} {
 		c.Retention, c.Storage, c.Replicas, c.Duplicates = jetstream.WorkQueuePolicy, jetstream.FileStorage, b.replicas(), 2*time.Minute
-		s, err := b.JS.Stream(ctx, c.Name)
+		_, err := b.JS.Stream(ctx, c.Name)
 		if err == nil {
-			if s.CachedInfo().Config.Replicas < c.Replicas {
-				_, err := b.JS.UpdateStream(ctx, c)
-				log.Infof("the stream %s gets %d replicas: %v", c.Name, c.Replicas, err)
-			}
 			continue
 		}
 		if !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return fmt.Errorf("look for the stream %s: %w", c.Name, err)
 		}
-		if err := b.withFewer(&c.Replicas, func() error { _, err := b.JS.CreateStream(ctx, c); return err }); err != nil {
+		_, err = b.JS.CreateStream(ctx, c)
+		if err = b.existing(err); err != nil {
 			return fmt.Errorf("make the stream %s: %w", c.Name, err)
 		}
 		made = true
 	}
 	if _, err := b.JS.ObjectStore(ctx, b.Bus.Bulk()); errors.Is(err, jetstream.ErrBucketNotFound) {
-		c := jetstream.ObjectStoreConfig{Bucket: b.Bus.Bulk(), TTL: keepOutcomes, Replicas: b.replicas()}
-		if err := b.withFewer(&c.Replicas, func() error { _, err := b.JS.CreateObjectStore(ctx, c); return err }); err != nil {
+		_, err = b.JS.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: b.Bus.Bulk(), TTL: keepOutcomes, Replicas: b.replicas()})
+		if err = b.existing(err); err != nil {
 			return fmt.Errorf("make the store of bulk data: %w", err)
 		}
 		made = true
@@ -208,20 +204,14 @@ func (b *Broker) makeStreams(ctx context.Context) error {
 	return nil
 }
 
-// tooFewServers is what a cluster answers that has too few at the moment.
-const tooFewServers jetstream.ErrorCode = 10005
-
-// withFewer makes something with one replica when there are no servers for all.
-func (b *Broker) withFewer(replicas *int, create func() error) error {
-	err := create()
-	var refused jetstream.JetStreamError
-	if *replicas > 1 && errors.As(err, &refused) && refused.APIError() != nil && refused.APIError().ErrorCode == tooFewServers {
-		log.Warnf("the NATS cluster has no servers for %d replicas now, one is made: %v", *replicas, err)
-		*replicas = 1
-		err = create()
-	}
+// existing drops the error of making what is there: the answer to an earlier try
+// was lost.
+func (b *Broker) existing(err error) error {
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || errors.Is(err, jetstream.ErrBucketExists) {
-		return nil // the answer to an earlier try was lost
+		return nil
+	}
+	if err != nil && b.replicas() > 1 {
+		return fmt.Errorf("%w (with %d replicas; a cluster of fewer servers needs Workers.Replicas = 1)", err, b.replicas())
 	}
 	return err
 }

@@ -127,6 +127,8 @@ func (q *Queue) workerOf(m *member) sched.Worker {
 		w.Away = "it is leaving: it takes nothing new"
 	case s.Disabled:
 		w.Away = "an operator disabled it"
+	case q.clk.Now().Before(m.shunned):
+		w.Away = "it did not take a task that it was given; it is tried again in " + m.shunned.Sub(q.clk.Now()).Truncate(time.Second).String()
 	case q.clk.Now().Sub(m.at) >= q.ttl:
 		w.Away = "it was not heard of for " + q.clk.Now().Sub(m.at).Truncate(time.Second).String()
 	}

@@ -3,8 +3,11 @@ package task
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -278,7 +281,7 @@ func TestSilentWorkersFailATask(t *testing.T) {
 		r.clk.Advance(ttl)
 		require.NoError(t, r.q.Sweep(t.Context()))
 	}
-	lose("never-heard-of-it", false)
+	lose("never-took-it", false)
 	for i := range maxLosses {
 		require.Empty(t, r.q.Ended())
 		lose(fmt.Sprint(i), true)
@@ -288,6 +291,28 @@ func TestSilentWorkersFailATask(t *testing.T) {
 	id := r.ensure(1, sector.TaskPreCommit1, 2)
 	require.NoError(t, r.q.Abort(t.Context(), id, "operator"))
 	require.Error(t, r.q.Abort(t.Context(), id, "operator"))
+}
+
+// TestWorkerThatTakesNothing gives a task to a worker that beats and never takes
+// it: the task goes to another, and the worker is tried again later.
+func TestWorkerThatTakesNothing(t *testing.T) {
+	r := newRig(t)
+	id := r.ensure(1, sector.TaskPreCommit1, 1)
+	r.beat("a")
+	for range 2 {
+		r.clk.Advance(ttl / 2)
+		r.beat("a")
+	}
+	require.NoError(t, r.q.Sweep(t.Context()))
+	require.Contains(t, r.q.Why(id)[0].Reason, "it did not take a task that it was given")
+	r.beat("b")
+	l := r.take("b")
+	require.NoError(t, r.q.HandIn(t.Context(), worker.Outcome{Worker: "b", Lease: l, Released: true}))
+	require.NoError(t, r.q.HandIn(t.Context(), worker.Outcome{Worker: "b", Lease: r.take("b"), Reason: "x"}))
+	r.clk.Advance(shunFor * ttl)
+	r.beat("a")
+	next := r.ensure(2, sector.TaskPreCommit1, 1)
+	require.Equal(t, next, r.take("a").Task)
 }
 
 // TestDeaf holds leases as long as the queue could not have heard of them.
@@ -584,4 +609,40 @@ func TestFailuresAreTold(t *testing.T) {
 	require.Equal(t, "disk full", r.q.Ended()[0].Reason)
 	require.Len(t, r.q.Ended(), 1)
 	require.False(t, slices.ContainsFunc(r.q.Entries(), func(e Entry) bool { return e.Task.Ticket != nil }), "lists carry no bytes")
+}
+
+// tested are the failpoints of tasks and workers, each with the test that crashes
+// at it, enumerates its passages where there are several, and compares the end.
+var tested = map[string]string{
+	"task/queued": "TestCrashAtEveryStep, pipeline.TestCrashAtEveryPassage", "task/leased": "TestCrashAtEveryStep, pipeline.TestCrashAtEveryPassage",
+	"task/requeued": "TestCrashAtEveryStep", "sealer/result": "TestCrashAtEveryStep, pipeline.TestCrashAtEveryPassage",
+	"task/forget": "TestCrashAtEveryStep, pipeline.TestCrashAtEveryPassage",
+	"task/rename": "worker.TestAdoptAtEveryCrash, pipeline.TestCrashAtEveryPassage", "task/adopt": "worker.TestAdoptAtEveryCrash, pipeline.TestCrashAtEveryPassage",
+	"worker/done": "pipeline.TestCrashAtEveryPassage", "broker/stored": "broker.TestOutcomesAreStoredBeforeTheyLeaveTheStream",
+}
+
+// TestEveryFailpointIsTested finds the failpoints in the source.
+func TestEveryFailpointIsTested(t *testing.T) {
+	found := map[string]bool{}
+	point := regexp.MustCompile(`(?:fault\.Point\(|q\.move\(ctx, e, )"([a-z/]+)"`)
+	for _, dir := range []string{".", "../broker", "../../worker", "../../worker/bus"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		require.NoError(t, err)
+		for _, f := range files {
+			if strings.HasSuffix(f, "_test.go") {
+				continue
+			}
+			b, err := os.ReadFile(f)
+			require.NoError(t, err)
+			for _, m := range point.FindAllStringSubmatch(string(b), -1) {
+				found[m[1]] = true
+			}
+		}
+	}
+	for name := range found {
+		require.Contains(t, tested, name)
+	}
+	for name := range tested {
+		require.Contains(t, found, name, "it is gone")
+	}
 }

@@ -20,6 +20,8 @@ type member struct {
 	at      time.Time
 	leaving bool
 	remote  bool // its offers go over the broker
+	// shunned is until when it gets nothing: it did not take what it was given.
+	shunned time.Time
 }
 
 // Settings are an operator's wishes for all workers of a name.
@@ -87,8 +89,12 @@ func (q *Queue) hear(ctx context.Context, b worker.Beat, remote bool) (worker.Or
 		e.until, e.held = now.Add(q.ttl), true
 		holds[l.Task] = true
 	}
+	m := &member{info: b.Info, at: now, remote: remote, leaving: b.Leaving}
+	if before := q.workers[b.Info.ID]; before != nil {
+		m.shunned = before.shunned
+	}
 	if !b.Leaving {
-		q.workers[b.Info.ID] = &member{info: b.Info, at: now, remote: remote}
+		q.workers[b.Info.ID] = m
 		q.place(ctx)
 		return o, nil
 	}
@@ -103,7 +109,7 @@ func (q *Queue) hear(ctx context.Context, b worker.Beat, remote bool) (worker.Or
 	if len(holds) == 0 {
 		delete(q.workers, b.Info.ID)
 	} else {
-		q.workers[b.Info.ID] = &member{info: b.Info, at: now, remote: remote, leaving: true}
+		q.workers[b.Info.ID] = m
 	}
 	q.place(ctx)
 	return o, nil
@@ -218,6 +224,10 @@ func (q *Queue) Deaf(deaf bool) {
 	q.deaf = deaf
 }
 
+// shunFor is for how many terms a worker gets nothing that is alive and does not
+// take what it is given: its way to the tasks is broken, others may do better.
+const shunFor = 4
+
 // Sweep takes tasks back from workers that gave no sign of life for a term, and
 // places what waits: time alone may have made it possible.
 func (q *Queue) Sweep(ctx context.Context) error {
@@ -237,6 +247,8 @@ func (q *Queue) Sweep(ctx context.Context) error {
 		losses := e.Losses
 		if e.held {
 			losses++
+		} else if m := q.workers[e.Worker]; m != nil {
+			m.shunned = now.Add(shunFor * q.ttl)
 		}
 		var err error
 		if losses >= maxLosses {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/internal/clock"
@@ -42,6 +44,10 @@ func TestMain(m *testing.M) {
 	if text == "" {
 		os.Exit(m.Run())
 	}
+	go func() { // the test holds the other end: when it dies, so does this
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(2)
+	}()
 	var r role
 	err := json.Unmarshal([]byte(text), &r)
 	if err == nil && r.Port > 0 {
@@ -159,6 +165,8 @@ func start(t *testing.T, log string, r role) *process {
 	p := &process{cmd: exec.Command(self), done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), roleEnv+"="+string(text))
 	p.cmd.Stdout, p.cmd.Stderr = out, out
+	_, err = p.cmd.StdinPipe() // open as long as this process lives
+	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())
 	go func() {
 		_ = p.cmd.Wait() // killed
@@ -240,6 +248,19 @@ func (c *cluster) back(i int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.nodes[i] = c.start(i)
+}
+
+// ready waits until the servers have found each other and a leader.
+func (c *cluster) ready() {
+	conn, err := bus.ConnectCluster(bus.Login{URLs: c.urls, Token: clusterToken}, bus.Options("test")...)
+	require.NoError(c.t, err)
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	require.NoError(c.t, err)
+	require.Eventually(c.t, func() bool {
+		_, err := js.AccountInfo(c.t.Context())
+		return err == nil
+	}, time.Minute, 100*time.Millisecond)
 }
 
 // tail is the end of a log, for a test that failed.

@@ -101,6 +101,32 @@ func run(t *testing.T, p plan, c *cluster, rng *rand.Rand) {
 	t.Logf("%d sectors of %s were sealed in %s by %d workers, %d of which were killed; %d replicas were made", p.sectors, p.size.ShortString(), took.Round(time.Second), workers, team.killed, len(notes))
 }
 
+// TestClusterLacksAServer makes the streams while one server of three is down, and
+// seals on the other two.
+func TestClusterLacksAServer(t *testing.T) {
+	if os.Getenv("VENUS_SEALING") != "long" {
+		t.Skip("half a minute of waiting for a cluster; VENUS_SEALING=long runs it")
+	}
+	c := startCluster(t)
+	c.ready()
+	c.kill(2)
+	w := newWorld(t, 2<<10, c.urls)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	var around sync.WaitGroup
+	defer around.Wait()
+	stop, end := context.WithCancel(ctx)
+	defer end()
+	around.Go(func() { w.live(stop) })
+	team := &team{w: w, log: filepath.Join(w.dir, "workers.log"), notes: filepath.Join(w.dir, "notes"), procs: make([]*process, 1)}
+	defer team.end()
+	team.hire(0)
+	pledged := w.pledge(1)
+	w.proven(ctx, 1)
+	end()
+	w.check(pledged, team.read())
+}
+
 // team are the workers.
 type team struct {
 	w          *world

@@ -101,8 +101,8 @@ func newWorld(t *testing.T, size abi.SectorSize, natsURLs []string) *world {
 	network, err := params.ByName("local")
 	require.NoError(t, err)
 	w := &world{t: t, dir: t.TempDir(), size: size, chain: sealertest.NewChain(network, 1000, time.Now())}
-	// New sectors are due in the window that just closed: none is while the test runs.
-	w.chain.AnyProof, w.chain.FirstDeadline = true, 0
+	// New sectors are due late: here it is about sealing.
+	w.chain.AnyProof, w.chain.FirstDeadline = true, 30
 	cfg := config.Default()
 	cfg.API.ListenAddress = "/ip4/127.0.0.1/tcp/0"
 	cfg.Network = config.NetworkOf("local")

@@ -117,6 +117,9 @@ func (c *Client) receive(ctx context.Context, m jetstream.Msg, out chan<- worker
 		log.Errorf("a message on the stream of tasks is dropped: %v", err)
 		_ = m.Term()
 		return
+	case errors.Is(err, jetstream.ErrObjectNotFound): // it had the task before: only the acknowledgement got lost
+		_ = m.Term()
+		return
 	case err != nil: // the lease runs out if it does not get better
 		log.Warnf("a task cannot be read, it is tried again: %v", err)
 		_ = m.NakWithDelay(worker.RetryPause)
