@@ -28,6 +28,7 @@ type Sealer interface {
 	Sectors
 	SectorLife
 	Storage
+	Backup
 	Workers
 	Messages
 }
@@ -93,6 +94,9 @@ type Sectors interface {
 	// SectorsUnknown returns the sectors that the chain has for the miner and this sealer does not know.
 	//perm:read
 	SectorsUnknown(ctx context.Context) ([]UnknownSector, error)
+	// SectorsAdopt takes the live ones of the unknown sectors into the sealer's database and returns their numbers.
+	//perm:admin
+	SectorsAdopt(ctx context.Context) ([]abi.SectorNumber, error)
 	// SectorsSummary counts sectors by state.
 	//perm:read
 	SectorsSummary(ctx context.Context) (map[string]int, error)
@@ -142,6 +146,13 @@ type SectorLife interface {
 	// SectorsFlush sends what waits of a kind (precommit, provecommit, terminate), however few they are.
 	//perm:admin
 	SectorsFlush(ctx context.Context, kind string) error
+}
+
+// Backup saves what the sealer knows.
+type Backup interface {
+	// CreateBackup writes a backup of database and settings to a file of the sealer's machine, and reads it back.
+	//perm:admin
+	CreateBackup(ctx context.Context, path string) (*BackupReport, error)
 }
 
 // Storage is where sector files lie.

@@ -23,6 +23,7 @@ type SealerProxy struct {
 		CheckProvable       func(p0 context.Context, p1 []abi.SectorNumber, p2 bool) (map[abi.SectorNumber]string, error)             `perm:"admin" args:"sectors,slow" doc:"CheckProvable returns why sectors could not be proven now, by number; good ones are left out."`
 		Closing             func(p0 context.Context) (<-chan struct{}, error)                                                         `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
 		ComputeProof        func(p0 context.Context, p1 []proof.ExtendedSectorInfo, p2 abi.PoStRandomness) ([]proof.PoStProof, error) `perm:"read" args:"sectors,randomness" doc:"ComputeProof proves the challenged sectors for a block. Randomness is 32 bytes."`
+		CreateBackup        func(p0 context.Context, p1 string) (*BackupReport, error)                                                `perm:"admin" args:"path" doc:"CreateBackup writes a backup of database and settings to a file of the sealer's machine, and reads it back."`
 		Discover            func(p0 context.Context) (map[string]any, error)                                                          `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
 		Info                func(p0 context.Context) (*Info, error)                                                                   `perm:"read" doc:"Info gathers power, balances and sector counts."`
 		LogList             func(p0 context.Context) ([]string, error)                                                                `perm:"write" doc:"LogList names the log systems."`
@@ -43,6 +44,7 @@ type SealerProxy struct {
 		SectorRetry         func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRetry takes a failed sector up again where it failed."`
 		SectorTerminate     func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorTerminate ends a sector on the chain, at a fee, and removes it."`
 		SectorWhy           func(p0 context.Context, p1 abi.SectorNumber) (SectorWhy, error)                                          `perm:"read" args:"number" doc:"SectorWhy explains a sector: what it waits for, since when, what comes next and when, what the operator can do."`
+		SectorsAdopt        func(p0 context.Context) ([]abi.SectorNumber, error)                                                      `perm:"admin" doc:"SectorsAdopt takes the live ones of the unknown sectors into the sealer's database and returns their numbers."`
 		SectorsBatching     func(p0 context.Context) ([]Batching, error)                                                              `perm:"read" doc:"SectorsBatching shows which sectors wait to share a message, and by what rule."`
 		SectorsCompact      func(p0 context.Context, p1 uint64, p2 []uint64) (string, error)                                          `perm:"admin" args:"deadline,partitions" doc:"SectorsCompact takes ended sectors out of partitions of a deadline and returns the id of the message."`
 		SectorsExtend       func(p0 context.Context, p1 []abi.SectorNumber, p2 abi.ChainEpoch) ([]string, error)                      `perm:"admin" args:"numbers,until" doc:"SectorsExtend lets sectors live until an epoch and returns the ids of the messages."`
@@ -138,6 +140,14 @@ func (s *SealerProxy) ComputeProof(p0 context.Context, p1 []proof.ExtendedSector
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.ComputeProof(p0, p1, p2)
+}
+
+// CreateBackup forwards to the function of the same name.
+func (s *SealerProxy) CreateBackup(p0 context.Context, p1 string) (r *BackupReport, err error) {
+	if s.Internal.CreateBackup == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.CreateBackup(p0, p1)
 }
 
 // Discover forwards to the function of the same name.
@@ -298,6 +308,14 @@ func (s *SealerProxy) SectorWhy(p0 context.Context, p1 abi.SectorNumber) (r Sect
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.SectorWhy(p0, p1)
+}
+
+// SectorsAdopt forwards to the function of the same name.
+func (s *SealerProxy) SectorsAdopt(p0 context.Context) (r []abi.SectorNumber, err error) {
+	if s.Internal.SectorsAdopt == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.SectorsAdopt(p0)
 }
 
 // SectorsBatching forwards to the function of the same name.

@@ -147,6 +147,17 @@ type UnknownSector struct {
 	Expiration abi.ChainEpoch
 }
 
+// BackupReport tells what a backup holds.
+type BackupReport struct {
+	Miner   string
+	At      time.Time
+	Sectors int
+	Rows    map[string]int // by table
+	Files   []string       // of the sealer's directory
+	Bytes   int64          // before compression
+	SHA256  string
+}
+
 // SectorTarget is how many sectors the sealer works towards, and how far it is. Total 0 is no target.
 type SectorTarget struct {
 	Total   int

@@ -43,6 +43,8 @@ type Deps struct {
 	Run     func(ctx context.Context, o RunOptions) error
 	// Attach attaches a path to a directory that no sealer runs in.
 	Attach func(ctx context.Context, dir string, spec sealerapi.StorageSpec) (sealerapi.StorageInfo, error)
+	// Restore verifies a backup and, unless check, brings it into a directory that no sealer runs in.
+	Restore func(ctx context.Context, dir, file string, check bool) (*sealerapi.BackupReport, error)
 	// Network sets how addresses are printed, as the directory's configuration says.
 	Network func(dir string)
 }
@@ -55,7 +57,7 @@ func App(d Deps) *cli.Command {
 			&cli.StringFlag{Name: FlagData, Aliases: []string{"repo"}, Usage: "the sealer's `DIR`", Value: DefaultData, Sources: cli.EnvVars(DataEnv)},
 		},
 		Commands: []*cli.Command{
-			initCommand(d), runCommand(d), stopCommand(d), infoCommand(d), sectorsCommand(d), storageCommand(d), provingCommand(d), sealingCommand(d), tokenCommand(d), program(d).Logs("the running sealer"),
+			initCommand(d), runCommand(d), stopCommand(d), infoCommand(d), sectorsCommand(d), storageCommand(d), provingCommand(d), sealingCommand(d), tokenCommand(d), backupCommand(d), restoreCommand(d), program(d).Logs("the running sealer"),
 		},
 	}
 }

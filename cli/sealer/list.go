@@ -186,7 +186,14 @@ func deals(n int) string {
 	return fmt.Sprint(n)
 }
 
-func unknownSectors(ctx context.Context, _ *cli.Command, c *client, p *render.Printer) error {
+func unknownSectors(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+	if cmd.Bool("adopt") {
+		adopted, err := c.SectorsAdopt(ctx)
+		if err != nil {
+			return err
+		}
+		return p.Result(adopted, func() { p.Note("%d sectors adopted; 'proving check' tells whether their files are here", len(adopted)) })
+	}
 	list, err := c.SectorsUnknown(ctx)
 	if err != nil {
 		return err

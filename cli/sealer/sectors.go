@@ -21,7 +21,9 @@ func sectorsCommand(d Deps) *cli.Command {
 	return &cli.Command{Name: "sectors", Usage: "seal and look at sectors", Commands: []*cli.Command{
 		pledgeCommand(d),
 		listCommand(d),
-		{Name: "unknown", Usage: "sectors that the chain has for the miner and this sealer does not know", Action: action(d, unknownSectors)},
+		{Name: "unknown", Usage: "sectors that the chain has for the miner and this sealer does not know", Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "adopt", Usage: "take the live ones into the sealer's database"},
+		}, Action: action(d, unknownSectors)},
 		{Name: "status", Usage: "all that is known of a sector", ArgsUsage: "NUMBER", Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "log", Usage: "show its event log"},
 			&cli.BoolFlag{Name: "on-chain-info", Usage: "show what the chain knows"},

@@ -26,7 +26,7 @@ const version = "1.0.0"
 var log = logging.Logger("main")
 
 func main() {
-	render.Main(clisealer.App(clisealer.Deps{Version: version, Init: setUp, Run: run, Attach: attach, Network: printAs}))
+	render.Main(clisealer.App(clisealer.Deps{Version: version, Init: setUp, Run: run, Attach: attach, Restore: restore, Network: printAs}))
 }
 
 // logUp shows what the daemon does unless the environment says otherwise.
@@ -69,6 +69,11 @@ func printAs(dir string) {
 	if n, err := networkOf(dir); err == nil {
 		address.CurrentNetwork = n.AddressNetwork()
 	}
+}
+
+// restore brings a backup into a directory that no sealer runs in.
+func restore(ctx context.Context, dir, file string, check bool) (*sealerapi.BackupReport, error) {
+	return service.Restore(ctx, service.Options{Dir: dir, Clock: clock.Real()}, file, check)
 }
 
 // attach edits the list of storage paths of a sealer that does not run.

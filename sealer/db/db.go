@@ -1,8 +1,10 @@
 // Package db is the sealer's memory: sectors, their log and intermediate
-// results, tasks, and the WindowPoSt planner's state, in one SQL database.
+// results, messages that sectors share, tasks, and the WindowPoSt planner's
+// state, in one SQL database.
 //
 // Start at Open; one file per kind of record. SQLite is the default, MySQL is
-// chosen by configuration, and the statements are those both understand.
+// chosen by configuration, and the statements are those both understand. Dump
+// and Fill carry all of it into a backup and back, from either to either.
 //
 // Invariants: a method that writes has synced to disk when it returns nil;
 // what belongs together is written in one transaction; schema changes are
@@ -17,21 +19,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 
-	_ "github.com/glebarez/go-sqlite"  // driver "sqlite"
-	_ "github.com/go-sql-driver/mysql" // driver "mysql"
-	"github.com/pressly/goose/v3"
+	"github.com/filecoin-venus/venus/internal/sqldb"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations
 var migrations embed.FS
 
 // ErrNotFound is returned for a record that does not exist.
 var ErrNotFound = errors.New("not found")
 
 // Config chooses the database. Type is "sqlite" (default) with Path, a file, or
-// "mysql" with DSN.
+// "mysql" with DSN. One database is one sealer's.
 type Config struct {
 	Type string `toml:"type"`
 	Path string `toml:"path"`
@@ -40,87 +39,27 @@ type Config struct {
 	NoSync bool `toml:"-"`
 }
 
-// DB is an open database.
-type DB struct{ sql *sql.DB }
+// DB is an open database. It is safe for concurrent use.
+type DB struct{ sql *sqldb.DB }
 
 // Open opens the database and brings its schema up to date.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
-	var (
-		driver, dsn string
-		dialect     goose.Dialect
-	)
-	switch cfg.Type {
-	case "", "sqlite":
-		sync := "synchronous(FULL)"
-		if cfg.NoSync {
-			sync = "synchronous(OFF)"
-		}
-		q := url.Values{"_pragma": {"journal_mode(WAL)", sync, "busy_timeout(10000)", "foreign_keys(1)"}, "_txlock": {"immediate"}}
-		driver, dsn, dialect = "sqlite", "file:"+(&url.URL{Path: cfg.Path}).EscapedPath()+"?"+q.Encode(), goose.DialectSQLite3
-	case "mysql":
-		driver, dsn, dialect = "mysql", cfg.DSN, goose.DialectMySQL
-	default:
-		return nil, fmt.Errorf("database type %q: want sqlite or mysql", cfg.Type)
-	}
-	s, err := sql.Open(driver, dsn)
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	s.SetMaxOpenConns(4)
-	if err := migrate(ctx, dialect, s); err != nil {
-		_ = s.Close()
-		return nil, err
-	}
-	return &DB{sql: s}, nil
-}
-
-func migrate(ctx context.Context, dialect goose.Dialect, s *sql.DB) error {
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return fmt.Errorf("read migrations: %w", err)
+		return nil, fmt.Errorf("find migrations: %w", err)
 	}
-	p, err := goose.NewProvider(dialect, s, dir)
+	s, err := sqldb.Open(ctx, sqldb.Config{Type: cfg.Type, Path: cfg.Path, DSN: cfg.DSN, NoSync: cfg.NoSync}, dir)
 	if err != nil {
-		return fmt.Errorf("prepare migrations: %w", err)
+		return nil, fmt.Errorf("sealer's database: %w", err)
 	}
-	have, err := p.GetDBVersion(ctx)
-	if err != nil {
-		return fmt.Errorf("read the database's schema version: %w", err)
-	}
-	sources := p.ListSources()
-	if last := sources[len(sources)-1].Version; have > last {
-		return fmt.Errorf("the database has schema %d, this program knows up to %d: use the newer program that wrote it", have, last)
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("bring the database up to date: %w", err)
-	}
-	return nil
+	return &DB{sql: s}, nil
 }
 
 // Close closes the database.
 func (d *DB) Close() error { return d.sql.Close() }
 
-// tx runs f in one transaction.
-func (d *DB) tx(ctx context.Context, f func(*sql.Tx) error) error {
-	t, err := d.sql.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
-	}
-	if err := f(t); err != nil {
-		return errors.Join(err, ignoreDone(t.Rollback()))
-	}
-	if err := t.Commit(); err != nil {
-		return fmt.Errorf("commit transaction: %w", err)
-	}
-	return nil
-}
-
-func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return nil
-	}
-	return err
-}
+// tx runs f in one transaction; f may run more than once.
+func (d *DB) tx(ctx context.Context, f func(*sql.Tx) error) error { return d.sql.Update(ctx, f) }
 
 // put replaces a row by delete and insert, which both databases understand.
 func put(ctx context.Context, t *sql.Tx, table, where string, key []any, columns string, values ...any) error {
@@ -140,7 +79,7 @@ func put(ctx context.Context, t *sql.Tx, table, where string, key []any, columns
 // Meta reads a named value; ErrNotFound when it was never set.
 func (d *DB) Meta(ctx context.Context, name string) ([]byte, error) {
 	var v []byte
-	err := d.sql.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = ?", name).Scan(&v)
+	err := d.sql.R.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = ?", name).Scan(&v)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("value %s: %w", name, ErrNotFound)
 	}

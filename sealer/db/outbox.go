@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
 
 	"github.com/filecoin-venus/venus/sealer/sector"
 )
@@ -43,6 +44,9 @@ type OutMessage struct {
 }
 
 func putOut(ctx context.Context, t *sql.Tx, m OutMessage) error {
+	if m.Value.Nil() {
+		m.Value = big.Zero()
+	}
 	body, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encode message %s: %w", m.ID, err)
@@ -76,7 +80,7 @@ func (d *DB) Outbox(ctx context.Context, state OutState, limit int) ([]OutMessag
 	if limit > 0 {
 		q, args = q+" LIMIT ?", append(args, limit)
 	}
-	rows, err := d.sql.QueryContext(ctx, q, args...)
+	rows, err := d.sql.R.QueryContext(ctx, q, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)
 	}

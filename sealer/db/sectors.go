@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
 
 	"github.com/filecoin-venus/venus/sealer/sector"
 )
@@ -39,26 +40,46 @@ const maxLog = 2000
 // least atLeast. It is durable when it returns: a number can be lost, never
 // given twice.
 func (d *DB) TakeNumber(ctx context.Context, atLeast abi.SectorNumber) (abi.SectorNumber, error) {
-	var n abi.SectorNumber
+	var n uint64
 	err := d.tx(ctx, func(t *sql.Tx) error {
-		var v []byte
-		err := t.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = ?", nextNumber).Scan(&v)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			n = 1
-		case err != nil:
-			return fmt.Errorf("read sector counter: %w", err)
-		default:
-			u, err := strconv.ParseUint(string(v), 10, 63)
-			if err != nil {
-				return fmt.Errorf("read sector counter: %w", err)
-			}
-			n = abi.SectorNumber(u)
+		next, err := d.counter(ctx, t)
+		if err != nil {
+			return err
 		}
-		n = max(n, atLeast)
-		return put(ctx, t, "meta", "name = ?", []any{nextNumber}, "name, value", nextNumber, []byte(strconv.FormatUint(uint64(n)+1, 10)))
+		n = max(next, uint64(atLeast))
+		return setCounter(ctx, t, n+1)
 	})
-	return n, err
+	return abi.SectorNumber(n), err
+}
+
+// counter is the next sector number, locked until the transaction ends. The first is 1.
+func (d *DB) counter(ctx context.Context, t *sql.Tx) (uint64, error) {
+	read := func() (v []byte, err error) {
+		err = t.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = ?"+d.sql.ForUpdate(), nextNumber).Scan(&v)
+		return v, err
+	}
+	v, err := read()
+	if errors.Is(err, sql.ErrNoRows) {
+		if _, err := t.ExecContext(ctx, d.sql.Ignore()+" INTO meta (name, value) VALUES (?, ?)", nextNumber, []byte("1")); err != nil {
+			return 0, fmt.Errorf("begin sector counter: %w", err)
+		}
+		v, err = read()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read sector counter: %w", err)
+	}
+	n, err := strconv.ParseUint(string(v), 10, 63)
+	if err != nil {
+		return 0, fmt.Errorf("read sector counter: %w", err)
+	}
+	return n, nil
+}
+
+func setCounter(ctx context.Context, t *sql.Tx, n uint64) error {
+	if _, err := t.ExecContext(ctx, "UPDATE meta SET value = ? WHERE name = ?", []byte(strconv.FormatUint(n, 10)), nextNumber); err != nil {
+		return fmt.Errorf("write sector counter: %w", err)
+	}
+	return nil
 }
 
 // SaveSector stores a transition. An unchanged record may be saved to add to
@@ -132,7 +153,7 @@ func addLog(ctx context.Context, t *sql.Tx, n uint64, log []LogEntry) error {
 // Sector loads one record.
 func (d *DB) Sector(ctx context.Context, n abi.SectorNumber) (sector.Record, error) {
 	var raw []byte
-	err := d.sql.QueryRowContext(ctx, "SELECT record FROM sectors WHERE number = ?", uint64(n)).Scan(&raw)
+	err := d.sql.R.QueryRowContext(ctx, "SELECT record FROM sectors WHERE number = ?", uint64(n)).Scan(&raw)
 	if errors.Is(err, sql.ErrNoRows) {
 		return sector.Record{}, fmt.Errorf("sector %d: %w", n, ErrNotFound)
 	}
@@ -146,6 +167,12 @@ func decodeSector(raw []byte) (sector.Record, error) {
 	var r sector.Record
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return r, fmt.Errorf("decode sector record: %w", err)
+	}
+	// Records of earlier releases lack what came later; an amount that is not there could not be stored again.
+	for _, m := range []*sector.Message{&r.PreCommit, &r.Commit, &r.Terminate} {
+		if m.Value.Nil() {
+			m.Value = big.Zero()
+		}
 	}
 	return r, nil
 }
@@ -164,7 +191,7 @@ func (d *DB) Sectors(ctx context.Context, states ...sector.State) ([]sector.Reco
 	if len(states) > 0 {
 		q += ")"
 	}
-	rows, err := d.sql.QueryContext(ctx, q+" ORDER BY number", args...)
+	rows, err := d.sql.R.QueryContext(ctx, q+" ORDER BY number", args...)
 	if err != nil {
 		return nil, fmt.Errorf("read sectors: %w", err)
 	}
@@ -186,7 +213,7 @@ func (d *DB) Sectors(ctx context.Context, states ...sector.State) ([]sector.Reco
 
 // Summary counts sectors by state.
 func (d *DB) Summary(ctx context.Context) (map[sector.State]int, error) {
-	rows, err := d.sql.QueryContext(ctx, "SELECT state, COUNT(*) FROM sectors GROUP BY state")
+	rows, err := d.sql.R.QueryContext(ctx, "SELECT state, COUNT(*) FROM sectors GROUP BY state")
 	if err != nil {
 		return nil, fmt.Errorf("count sectors: %w", err)
 	}
@@ -207,7 +234,7 @@ func (d *DB) Summary(ctx context.Context) (map[sector.State]int, error) {
 
 // Log loads a sector's log, oldest first.
 func (d *DB) Log(ctx context.Context, n abi.SectorNumber) ([]LogEntry, error) {
-	rows, err := d.sql.QueryContext(ctx, "SELECT at, kind, text FROM sector_log WHERE number = ? ORDER BY seq", uint64(n))
+	rows, err := d.sql.R.QueryContext(ctx, "SELECT at, kind, text FROM sector_log WHERE number = ? ORDER BY seq", uint64(n))
 	if err != nil {
 		return nil, fmt.Errorf("read sector log: %w", err)
 	}
@@ -231,7 +258,7 @@ func (d *DB) Log(ctx context.Context, n abi.SectorNumber) ([]LogEntry, error) {
 // Artifact loads an intermediate result of a sector.
 func (d *DB) Artifact(ctx context.Context, n abi.SectorNumber, kind string) ([]byte, error) {
 	var data []byte
-	err := d.sql.QueryRowContext(ctx, "SELECT data FROM artifacts WHERE number = ? AND kind = ?", uint64(n), kind).Scan(&data)
+	err := d.sql.R.QueryRowContext(ctx, "SELECT data FROM artifacts WHERE number = ? AND kind = ?", uint64(n), kind).Scan(&data)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("%s of sector %d: %w", kind, n, ErrNotFound)
 	}

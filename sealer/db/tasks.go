@@ -26,7 +26,7 @@ var ErrFenced = errors.New("the lease of the task is over")
 
 // AddTask stores a new task.
 func (d *DB) AddTask(ctx context.Context, r TaskRow) error {
-	_, err := d.sql.ExecContext(ctx, "INSERT INTO tasks (id, state, number, created, fence, task, fate) VALUES (?,?,?,?,?,?,?)",
+	_, err := d.sql.W.ExecContext(ctx, "INSERT INTO tasks (id, state, number, created, fence, task, fate) VALUES (?,?,?,?,?,?,?)",
 		r.ID, r.State, r.Number, r.Created.UnixNano(), r.Fence, []byte(r.Task), []byte(r.Fate))
 	if err != nil {
 		return fmt.Errorf("store task %s: %w", r.ID, err)
@@ -38,7 +38,7 @@ func (d *DB) AddTask(ctx context.Context, r TaskRow) error {
 // the given fence, else ErrFenced: whoever held it before changes nothing.
 func (d *DB) MoveTask(ctx context.Context, r TaskRow, from string, fence uint64) error {
 	// The fence and the state differ from row to row, so MySQL counts a changed row.
-	res, err := d.sql.ExecContext(ctx, "UPDATE tasks SET state = ?, fence = ?, fate = ? WHERE id = ? AND state = ? AND fence = ?",
+	res, err := d.sql.W.ExecContext(ctx, "UPDATE tasks SET state = ?, fence = ?, fate = ? WHERE id = ? AND state = ? AND fence = ?",
 		r.State, r.Fence, []byte(r.Fate), r.ID, from, fence)
 	if err != nil {
 		return fmt.Errorf("change task %s: %w", r.ID, err)
@@ -55,7 +55,7 @@ func (d *DB) MoveTask(ctx context.Context, r TaskRow, from string, fence uint64)
 
 // Tasks loads all tasks, the oldest first.
 func (d *DB) Tasks(ctx context.Context) ([]TaskRow, error) {
-	rows, err := d.sql.QueryContext(ctx, "SELECT id, state, number, created, fence, task, fate FROM tasks ORDER BY created, id")
+	rows, err := d.sql.R.QueryContext(ctx, "SELECT id, state, number, created, fence, task, fate FROM tasks ORDER BY created, id")
 	if err != nil {
 		return nil, fmt.Errorf("read tasks: %w", err)
 	}
@@ -78,7 +78,7 @@ func (d *DB) Tasks(ctx context.Context) ([]TaskRow, error) {
 
 // DropTask forgets a task.
 func (d *DB) DropTask(ctx context.Context, id string) error {
-	if _, err := d.sql.ExecContext(ctx, "DELETE FROM tasks WHERE id = ?", id); err != nil {
+	if _, err := d.sql.W.ExecContext(ctx, "DELETE FROM tasks WHERE id = ?", id); err != nil {
 		return fmt.Errorf("drop task %s: %w", id, err)
 	}
 	return nil
@@ -97,7 +97,7 @@ func (d *DB) SaveWindowProof(ctx context.Context, open int64, group int, record 
 
 // WindowProofs loads the latest window proofs, newest first, each decoded by f.
 func (d *DB) WindowProofs(ctx context.Context, limit int, f func(open int64, group int, raw []byte) error) error {
-	rows, err := d.sql.QueryContext(ctx, "SELECT open_epoch, part_group, record FROM window_proofs ORDER BY open_epoch DESC, part_group LIMIT ?", limit)
+	rows, err := d.sql.R.QueryContext(ctx, "SELECT open_epoch, part_group, record FROM window_proofs ORDER BY open_epoch DESC, part_group LIMIT ?", limit)
 	if err != nil {
 		return fmt.Errorf("read window proofs: %w", err)
 	}

@@ -40,7 +40,8 @@ type rig struct {
 	net    params.Network
 	chain  *sealertest.Chain
 	prover *sealertest.Prover
-	idle   bool // start without a worker
+	file   string // of the database, in dir
+	idle   bool   // start without a worker
 	batch  map[sector.Kind]sector.BatchRule
 
 	db   *db.DB
@@ -52,7 +53,7 @@ type rig struct {
 func newRig(t *testing.T, dir string) *rig {
 	net, err := params.ByName("local")
 	require.NoError(t, err)
-	r := &rig{t: t, dir: dir, net: net, prover: sealertest.NewProver(), chain: sealertest.NewChain(net, 1000, time.Now())}
+	r := &rig{t: t, dir: dir, file: "sealer.db", net: net, prover: sealertest.NewProver(), chain: sealertest.NewChain(net, 1000, time.Now())}
 	require.NoError(t, r.up())
 	return r
 }
@@ -60,7 +61,7 @@ func newRig(t *testing.T, dir string) *rig {
 // up starts all parts as the daemon does.
 func (r *rig) up() error {
 	ctx, cancel := context.WithCancel(context.Background())
-	d, err := db.Open(ctx, db.Config{Path: filepath.Join(r.dir, "sealer.db"), NoSync: true})
+	d, err := db.Open(ctx, db.Config{Path: filepath.Join(r.dir, r.file), NoSync: true})
 	require.NoError(r.t, err)
 	st, err := store.Open(filepath.Join(r.dir, store.FileName))
 	require.NoError(r.t, err)
@@ -82,6 +83,11 @@ func (r *rig) up() error {
 		Policy: policy, Batch: r.batch, TicketLookback: r.net.SealRandomnessLookback, Lifetime: 1549440, WatchEvery: r.net.ChallengeWindow,
 	}, pipeline.Parts{DB: d, Queue: q, Store: st, Messages: sender, Chain: r.chain, Verifier: r.prover, Aggregator: r.prover, Heads: h, Clock: clk})
 	require.NoError(r.t, err)
+	if _, err := p.AfterRestore(ctx, 0); err != nil {
+		cancel()
+		require.NoError(r.t, d.Close())
+		return err
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() { p.Run(ctx) })
 	wg.Go(func() { h.Run(ctx) })

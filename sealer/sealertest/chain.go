@@ -525,6 +525,17 @@ func (c *Chain) Fault(n abi.SectorNumber, faulty bool) {
 	c.now.active[n] = !faulty
 }
 
+// Allocated are the sector numbers that were used.
+func (c *Chain) Allocated() bitfield.BitField {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := bitfield.New()
+	for n := range c.now.allocated {
+		b.Set(uint64(n))
+	}
+	return b
+}
+
 // Info is the chain's record of a sector.
 func (c *Chain) Info(n abi.SectorNumber) node.SectorOnChainInfo {
 	c.mu.Lock()

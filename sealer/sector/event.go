@@ -94,6 +94,13 @@ type (
 		At    abi.ChainEpoch
 		Early bool
 	}
+	// Reconciled tells, after a restore, that the chain knows more of the sector than the record: an earlier life of
+	// this sealer committed to a replica, or proved it. Ticket is that of the commitment.
+	Reconciled struct {
+		CommR  cid.Cid
+		Ticket Randomness
+		Proven bool
+	}
 	// ProofInvalid tells that our own check refused the proof.
 	ProofInvalid struct{ Err string }
 	// Failed tells that carrying out the due effect gave an error.
@@ -144,6 +151,7 @@ func (Due) isEvent()                 {}
 func (Retry) isEvent()               {}
 func (Force) isEvent()               {}
 func (Joined) isEvent()              {}
+func (Reconciled) isEvent()          {}
 func (Alone) isEvent()               {}
 func (OnChainLive) isEvent()         {}
 func (OnChainEnded) isEvent()        {}
@@ -181,6 +189,7 @@ func (e OnChainLive) String() string   { return fmt.Sprintf("OnChainLive faulty=
 func (e OnChainEnded) String() string {
 	return fmt.Sprintf("OnChainEnded epoch %d early=%v", e.At, e.Early)
 }
+func (e Reconciled) String() string   { return fmt.Sprintf("Reconciled proven=%v", e.Proven) }
 func (e Overdue) String() string      { return "Overdue" }
 func (e Later) String() string        { return "Later: " + e.Why }
 func (e FoundBad) String() string     { return "FoundBad: " + e.Err }

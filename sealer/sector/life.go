@@ -18,7 +18,7 @@ func (s *step) wish(ev Event) bool {
 	case TerminateFailed:
 		return s.resume(Retry{})
 	}
-	return s.r.Redo && s.terminate()
+	return s.r.Proven() && s.r.Redo && s.terminate()
 }
 
 // terminate begins the next attempt at a termination, a message that sectors share.
@@ -48,9 +48,9 @@ func RemovalOf(r Record) Removal {
 	switch r.State {
 	case Packing, GetTicket, PreCommit1, PreCommit2, PackingFailed, SealPreCommit1Failed, SealPreCommit2Failed:
 		switch {
-		case r.Redo:
+		case r.Redo && !r.Reclaim:
 			return RemoveRefused
-		case r.PreCommit.Attempt > 0: // sealed again after a message that may still land
+		case r.Reclaim, r.PreCommit.Attempt > 0: // sealed again after a message that may still land
 			return RemoveLosesDeposit
 		}
 		return RemoveFree
@@ -91,9 +91,37 @@ func (s *step) redo() bool {
 	return s.to(Packing)
 }
 
+// reconciled takes over what an earlier life of this sealer did: it is not done
+// again where it is proven, and done once more from its ticket where it is only
+// committed to, so that the deposit is not lost.
+func (s *step) reconciled(e Reconciled) bool {
+	switch s.r.State {
+	case Packing, GetTicket, PreCommit1, PreCommit2, PackingFailed, SealPreCommit1Failed, SealPreCommit2Failed:
+	default:
+		return false
+	}
+	if s.r.Redo {
+		return false
+	}
+	c := e.CommR
+	s.r.CommR, s.r.Ticket, s.r.PC2Fails = &c, e.Ticket, 0
+	s.newTask()
+	if e.Proven {
+		return s.to(Proving)
+	}
+	s.r.Redo, s.r.Reclaim = true, true
+	return s.to(Packing)
+}
+
 // redone compares the replica made anew with the one that the chain knows.
 func (s *step) redone(e TaskDone) bool {
 	if e.CommR.Equals(*s.r.CommR) {
+		d := e.CommD
+		s.r.CommD = &d
+		if s.r.Reclaim {
+			s.r.Redo, s.r.Reclaim = false, false
+			return s.to(PreCommitFailed) // the chain is asked how far the sector is by now
+		}
 		return s.to(FinalizeSector)
 	}
 	s.r.PC2Fails = 4 // its labels cannot be trusted either
@@ -155,11 +183,11 @@ func (s *step) onChainEnded(e OnChainEnded) bool {
 		return s.to(Removing)
 	case Proving, Faulty, FaultReported:
 	default:
-		if !s.r.Redo {
+		if !s.r.Redo || s.r.Reclaim {
 			return false
 		}
 	}
-	s.r.Redo = false
+	s.r.Redo, s.r.Reclaim = false, false
 	s.newTask()
 	if !e.Early {
 		return s.to(Expired)

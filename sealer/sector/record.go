@@ -55,6 +55,8 @@ type Record struct {
 	Solo bool
 	// Redo marks a proven sector whose files are made anew from its old ticket.
 	Redo bool
+	// Reclaim marks, with Redo, a sector that an earlier life of this sealer committed to and that is not proven.
+	Reclaim bool
 
 	Terminate    Message
 	TerminatedAt abi.ChainEpoch
@@ -92,7 +94,7 @@ func (r Record) Proven() bool {
 	case FinalizeSector, FinalizeFailed, Proving, Faulty, FaultReported, Terminating, TerminateFailed:
 		return true
 	}
-	return r.Redo
+	return r.Redo && !r.Reclaim
 }
 
 // Class tells who can mend a failure.

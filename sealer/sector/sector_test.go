@@ -180,6 +180,8 @@ func parseEvent(t *testing.T, s *script, f []string) Event {
 		return OnChainLive{Faulty: len(f) > 1}
 	case "ended":
 		return OnChainEnded{At: s.now.Epoch, Early: len(f) > 1}
+	case "reconciled":
+		return Reconciled{CommR: testCid("r"), Ticket: Randomness{[]byte("old"), 500}, Proven: len(f) > 1}
 	case "overdue":
 		return Overdue{}
 	case "later":
@@ -238,6 +240,7 @@ func allEvents(r Record) []Event {
 		Dropped{ID: r.PreCommit.ID, Err: "x"}, Dropped{ID: r.Commit.ID, Err: "x"},
 		OnChainPreCommitted{Epoch: 1011, CommR: testCid("r")}, OnChainPreCommitted{Epoch: 1010, CommR: testCid("other")},
 		OnChainProven{CommR: testCid("r")}, OnChainProven{CommR: testCid("other")}, OnChainAbsent{}, OnChainAbsent{Allocated: true},
+		Reconciled{CommR: testCid("r"), Proven: true}, Reconciled{CommR: testCid("r"), Ticket: Randomness{[]byte("t"), 940}},
 		Joined{ID: "B"}, Alone{}, OnChainLive{}, OnChainLive{Faulty: true}, OnChainEnded{At: 1029}, OnChainEnded{At: 1029, Early: true},
 		Landed{ID: r.Terminate.ID, Cid: testCid("m"), Exit: 0, Height: 1029}, Landed{ID: r.Terminate.ID, Cid: testCid("m"), Exit: 16},
 		Pushed{ID: r.Terminate.ID, Value: big.Zero()}, Dropped{ID: r.Terminate.ID, Err: "x"},
@@ -413,7 +416,7 @@ func TestRandomLives(t *testing.T) {
 			}
 			ev := rapid.SampledFrom(evs).Draw(rt, "event")
 			switch ev.(type) {
-			case Force, Remove, Terminate:
+			case Force, Remove, Terminate, Reconciled:
 				continue
 			}
 			now.Time, now.Epoch = now.Time.Add(time.Second), now.Epoch+abi.ChainEpoch(rapid.IntRange(0, 30).Draw(rt, "epochs"))

@@ -72,6 +72,8 @@ func (s *step) apply(ev Event) bool {
 		return s.onChainEnded(e)
 	case FoundBad, FoundGood:
 		return s.found(ev)
+	case Reconciled:
+		return s.reconciled(e)
 	case Pushed:
 		return s.pushed(e)
 	case Landed:

@@ -122,6 +122,9 @@ func (s *Service) start(ctx context.Context) error {
 	if err := s.assemble(ctx); err != nil {
 		return err
 	}
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
 	// The background parts outlive ctx only until Close.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = cancel

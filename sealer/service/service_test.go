@@ -1,6 +1,7 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/go-state-types/proof"
+	"github.com/ipfs/go-cid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/api"
@@ -57,6 +59,18 @@ func (m modelNode) StateMinerActiveSectors(context.Context, address.Address, typ
 	return nil, nil
 }
 
+// StateReadState gives the field of the miner's state that is read by name.
+func (m modelNode) StateReadState(context.Context, address.Address, types.TipSetKey) (*node.ActorState, error) {
+	return &node.ActorState{State: map[string]any{"AllocatedSectors": sealertest.Cid("allocated")}}, nil
+}
+
+// ChainReadObj gives the numbers that the model's chain has used.
+func (m modelNode) ChainReadObj(context.Context, cid.Cid) ([]byte, error) {
+	var b bytes.Buffer
+	err := m.Allocated().MarshalCBOR(&b)
+	return b.Bytes(), err
+}
+
 // serve gives a contract an address.
 func serve(t *testing.T, path string, impl, proxy any, namespace string) string {
 	s := rpc.NewServer(rpc.Options{Anonymous: api.AllPermissions()})
@@ -92,10 +106,15 @@ func daemonUp(t *testing.T) (*Service, *sealertest.Chain, string) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(r.Path("init.json"), b, 0o600))
 	require.NoError(t, r.Close())
+	return runIn(t, dir), chain, dir
+}
+
+// runIn starts a sealer in a directory that is set up.
+func runIn(t *testing.T, dir string) *Service {
 	s, err := Start(t.Context(), Options{Dir: dir, Version: "test", Clock: clock.Real()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	return s, chain, dir
+	return s
 }
 
 func dialSealer(t *testing.T, s *Service, token string) *sealerapi.SealerProxy {

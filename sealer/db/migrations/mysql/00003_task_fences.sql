@@ -1,0 +1,24 @@
+-- +goose Up
+-- Tasks of before are asked for again by their sectors.
+DROP TABLE IF EXISTS tasks;
+CREATE TABLE IF NOT EXISTS tasks (
+    id      VARCHAR(128) NOT NULL PRIMARY KEY,
+    state   VARCHAR(16) NOT NULL,
+    number  BIGINT NOT NULL,
+    created BIGINT NOT NULL,
+    fence   BIGINT NOT NULL,
+    task    LONGBLOB NOT NULL,
+    fate    LONGBLOB NOT NULL
+);
+
+-- +goose Down
+DROP TABLE IF EXISTS tasks;
+CREATE TABLE IF NOT EXISTS tasks (
+    id       VARCHAR(128) NOT NULL PRIMARY KEY,
+    state    VARCHAR(16) NOT NULL,
+    number   BIGINT NOT NULL,
+    priority BIGINT NOT NULL,
+    created  BIGINT NOT NULL,
+    task     LONGBLOB NOT NULL,
+    INDEX tasks_state (state, priority, created)
+);
