@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/params"
-	"github.com/filecoin-venus/venus/sealer/sched"
 	"github.com/filecoin-venus/venus/sealer/sector"
+	"github.com/filecoin-venus/venus/sealer/sched"
 	"github.com/filecoin-venus/venus/sealer/task"
 	"github.com/filecoin-venus/venus/worker/bus"
 )
@@ -78,4 +78,30 @@ func TestWorkers(t *testing.T) {
 	}
 	_, err = Sealing{Limits: map[string]int{"PC9": 1}}.TaskLimits()
 	require.ErrorContains(t, err, "Sealing.Limits")
+}
+
+func TestBatchRules(t *testing.T) {
+	n, err := params.ByName("mainnet")
+	require.NoError(t, err)
+	rules, err := Default().Sealing.Rules(n)
+	require.NoError(t, err)
+	pre := rules[sector.KindPreCommit]
+	require.EqualValues(t, sector.BreakEven, pre.Above.Int64(), "the default is where the actors' fee breaks even")
+	require.EqualValues(t, 360, pre.Slack, "three hours")
+	require.Less(t, pre.Slack, n.MaxPreCommitRandLookback/2, "sectors have time to wait")
+	require.Len(t, rules, 3)
+	off := Default().Sealing
+	off.BatchPreCommits, off.AggregateCommits = false, false
+	rules, err = off.Rules(n)
+	require.NoError(t, err)
+	require.Len(t, rules, 1, "terminations always share")
+	for _, change := range []func(*Batching){
+		func(b *Batching) { b.MaxPreCommitBatch = 257 }, func(b *Batching) { b.MinCommitBatch = 3 }, func(b *Batching) { b.MinPreCommitBatch = 300 },
+		func(b *Batching) { b.CommitBatchWait = "soon" }, func(b *Batching) { b.AggregateAboveBaseFee = "much" }, func(b *Batching) { b.TerminateBatchMax = 0 },
+	} {
+		c := Default().Sealing
+		change(&c.Batching)
+		_, err := c.Rules(n)
+		require.Error(t, err)
+	}
 }

@@ -536,6 +536,13 @@ func (c *Chain) Allocated() bitfield.BitField {
 	return b
 }
 
+// Ended lists the sectors that need not be proven any more.
+func (c *Chain) Ended() []abi.SectorNumber {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.now.ended))
+}
+
 // Info is the chain's record of a sector.
 func (c *Chain) Info(n abi.SectorNumber) node.SectorOnChainInfo {
 	c.mu.Lock()

@@ -1,0 +1,148 @@
+package pipeline_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
+	"github.com/stretchr/testify/require"
+
+	"github.com/filecoin-venus/venus/internal/fault"
+	"github.com/filecoin-venus/venus/sealer/sector"
+)
+
+// failpoints are all marks of durable steps on a sector's way, read from the
+// source, so that none is forgotten.
+func failpoints(t *testing.T) []string {
+	mark := regexp.MustCompile(`fault\.Point\("([^"]+)"\)`)
+	var out []string
+	for _, dir := range []string{".", "../store", "../task", "../../worker"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		require.NoError(t, err)
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			raw, err := os.ReadFile(name)
+			require.NoError(t, err)
+			for _, m := range mark.FindAllSubmatch(raw, -1) {
+				if p := string(m[1]); !slices.Contains(out, p) && offTheWay[p] == "" {
+					out = append(out, p)
+				}
+			}
+		}
+	}
+	slices.Sort(out)
+	require.GreaterOrEqual(t, len(out), 10)
+	return out
+}
+
+// offTheWay are marks that no sector passes in its life, and who breaks them.
+var offTheWay = map[string]string{"sealer/settle": "TestRestoredSectors"}
+
+// TestCrashInEveryStep lives five sectors' lives from pledge to the end of one of
+// them: four share their messages, one has its own. At the first, second, seventh
+// and 23rd passage of every mark the sealer dies and starts again, twice in a row. The
+// chain always ends in the same state, and nothing was sent in vain.
+func TestCrashInEveryStep(t *testing.T) {
+	for _, point := range failpoints(t) {
+		for i, k := range []int{1, 2, 7, 23} {
+			hit := false
+			t.Run(fmt.Sprintf("%s-%d", strings.ReplaceAll(point, "/", "-"), k), func(t *testing.T) {
+				sharing(t, func(t *testing.T, r *rig) { hit = r.crashingLife(point, k) })
+			})
+			if !hit || t.Failed() {
+				require.Positive(t, i, "mark %s is never passed", point)
+				break
+			}
+		}
+	}
+}
+
+// crashingLife lives all lives with crashes at two passages of a mark from the
+// k-th on, and tells whether there was one.
+func (r *rig) crashingLife(point string, k int) bool {
+	t := r.t
+	for _, kind := range []sector.Kind{sector.KindPreCommit, sector.KindCommit} {
+		r.batch[kind] = sector.BatchRule{Min: 4, Max: 4, MaxWait: 10 * time.Second, Slack: 100, Above: big.NewInt(100)}
+	}
+	r.chain.Change(func() { r.chain.FirstDeadline = 47 })
+	r.restart()
+	var mu sync.Mutex
+	passed, crashed := 0, false
+	defer fault.Arm(point, func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if passed++; passed >= k && passed < k+2 {
+			crashed = true
+			return fault.ErrInjected
+		}
+		return nil
+	})()
+	step := func() {
+		r.tick()
+		mu.Lock()
+		again := crashed
+		crashed = false
+		mu.Unlock()
+		if again {
+			r.restart()
+		}
+	}
+	reach := func(want map[abi.SectorNumber]sector.State) {
+		for range 400 {
+			there := true
+			for _, rec := range r.p.List() {
+				there = there && rec.State == want[rec.Number]
+			}
+			if there {
+				return
+			}
+			step()
+		}
+		for _, rec := range r.p.List() {
+			t.Errorf("sector %d is in %s, not %s; last error: %s", rec.Number, rec.State, want[rec.Number], rec.LastErr)
+		}
+		t.FailNow()
+	}
+	want := map[abi.SectorNumber]sector.State{}
+	for range 5 {
+		want[r.pledge()] = sector.Proving
+	}
+	reach(want)
+	last := r.p.List()[4].Number
+	for range 5 { // a crash may take the operator's wish along; he gives it again
+		if rec, err := r.p.Get(last); err == nil && rec.State != sector.Proving {
+			break
+		}
+		_ = r.p.Apply(t.Context(), last, sector.Terminate{}, nil) // judged by the state above
+		step()
+	}
+	want[last] = sector.Removed
+	reach(want)
+	m := r.chain.Messager()
+	for _, method := range []abi.MethodNum{
+		builtin.MethodsMiner.PreCommitSector, builtin.MethodsMiner.PreCommitSectorBatch, builtin.MethodsMiner.ProveCommitSector,
+		builtin.MethodsMiner.ProveCommitAggregate, builtin.MethodsMiner.TerminateSectors,
+	} {
+		require.Len(t, m.Pushed(method), m.Landed(method), "a message of method %d was sent in vain", method)
+	}
+	require.Equal(t, 1, m.Landed(builtin.MethodsMiner.TerminateSectors))
+	for n := range want {
+		require.True(t, r.chain.Info(n).SealedCID.Defined(), "sector %d is proven", n)
+	}
+	require.Equal(t, []abi.SectorNumber{last}, r.chain.Ended())
+	require.NoFileExists(t, filepath.Join(r.dir, "store", "sealed", fmt.Sprintf("s-t01000-%d", last)))
+	mu.Lock()
+	defer mu.Unlock()
+	return passed >= k
+}
