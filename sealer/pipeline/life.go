@@ -86,7 +86,7 @@ func (p *Pipeline) watch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if ev == nil {
+		if ev == nil || as(r, ev) {
 			continue
 		}
 		if err := p.Apply(ctx, r.Number, ev, nil); err != nil && !errors.Is(err, sector.ErrIgnored) {
@@ -94,6 +94,12 @@ func (p *Pipeline) watch(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// as tells whether an event says what the record says: of most sectors, at most looks.
+func as(r sector.Record, ev sector.Event) bool {
+	live, ok := ev.(sector.OnChainLive)
+	return ok && (r.State == sector.Proving && !live.Faulty || r.State == sector.FaultReported && live.Faulty)
 }
 
 // standing is the event that the chain's word on a proven sector calls for, nil for none.

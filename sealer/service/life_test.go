@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -176,6 +177,10 @@ func BenchmarkSectorsFirstPage(b *testing.B) {
 		pipeline.Parts{DB: d, Queue: q, Store: st, Messages: messages.New(messages.Config{}, nil, nil), Chain: chain, Heads: h, Clock: clk})
 	require.NoError(b, err)
 	b.Logf("loading %d sectors took %s", sectors, time.Since(start))
+	changes = nil
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
 	s := &Service{network: network, miner: sealertest.Miner(), db: d, heads: h, pipeline: p, node: new(node.FullNodeProxy)}
 	s.node.Internal.StateMinerSectors = chain.StateMinerSectors
 	for b.Loop() {
@@ -184,6 +189,7 @@ func BenchmarkSectorsFirstPage(b *testing.B) {
 		require.Len(b, page.Sectors, maxPage)
 		require.Equal(b, sectors, page.Total)
 	}
+	b.ReportMetric(float64(m.HeapAlloc)/(1<<20), "MiB-heap")
 }
 
 // crowd is a chain with many sectors of one miner, whose head moves at every look.
