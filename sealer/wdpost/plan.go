@@ -63,7 +63,8 @@ type Window struct {
 	Loaded                              bool
 	RetryAt                             abi.ChainEpoch
 	Groups                              []Group
-	// Reported is set once a loss was reported.
+	// Warned is set once the operator was told that the window may close unproven, Reported once a loss was reported.
+	Warned   bool `json:",omitempty"`
 	Reported bool
 }
 
@@ -173,6 +174,12 @@ type (
 	Look struct{ Window Window }
 	// CheckFiles compares files with faults and declares.
 	CheckFiles struct{ Check Check }
+	// Warn tells the operator, while something can be done, that a deadline may
+	// close unproven. Partitions is nil when they could not even be read.
+	Warn struct {
+		Window     Window
+		Partitions []uint64
+	}
 	// Report tells the operator that a deadline closed unproven.
 	Report struct {
 		Window     Window
@@ -194,6 +201,9 @@ func (a Look) Key() string { return fmt.Sprintf("look %d", a.Window.Open) }
 
 // Key implements Action.
 func (a CheckFiles) Key() string { return fmt.Sprintf("check %d", a.Check.Open) }
+
+// Key implements Action.
+func (a Warn) Key() string { return fmt.Sprintf("warn %d", a.Window.Open) }
 
 // Key implements Action.
 func (a Report) Key() string { return fmt.Sprintf("report %d", a.Window.Open) }
@@ -368,6 +378,36 @@ func (s State) MarkReported(open abi.ChainEpoch) State {
 	return s
 }
 
+// MarkWarned records that the operator was told of a deadline in danger.
+func (s State) MarkWarned(open abi.ChainEpoch) State {
+	s = s.clone()
+	if w := s.window(open); w != nil {
+		w.Warned = true
+	}
+	return s
+}
+
+// justPushed is how old a message may be, in epochs, to be taken for one that lands.
+const justPushed = 3
+
+// danger lists the partitions that are unproven when two thirds of the window
+// are over; messages that were just pushed only count when the window is about to close.
+func (w Window) danger(height abi.ChainEpoch) (partitions []uint64, in bool) {
+	if w.Warned || height < w.Close-(w.Close-w.Open)/3 || height >= w.Close-1 {
+		return nil, false // after the last epoch the chain's record of the deadline is empty again
+	}
+	if !w.Loaded {
+		return nil, w.RetryAt > 0 || height >= w.Close-justPushed
+	}
+	for _, g := range w.Groups {
+		fresh := g.Phase == Pushed && height-g.PushedAt < justPushed && height < w.Close-justPushed
+		if g.Phase != Landed && !fresh {
+			partitions = append(partitions, g.Partitions...)
+		}
+	}
+	return partitions, len(partitions) > 0
+}
+
 // reportAfter is how long after the close a loss is told: what landed in the
 // last epoch of a deadline is only seen after it.
 const reportAfter = 2
@@ -382,6 +422,9 @@ func Due(cfg Config, s State) []Action {
 				out = append(out, Report{Window: w, Partitions: m})
 			}
 			continue
+		}
+		if p, in := w.danger(s.Height); in {
+			out = append(out, Warn{Window: w, Partitions: p})
 		}
 		if !w.Loaded {
 			if s.Height >= w.RetryAt && s.Height >= w.Challenge+cfg.ChallengeConfidence {

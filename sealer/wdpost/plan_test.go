@@ -79,6 +79,8 @@ func (s *script) run(line string) {
 		s.apply(Trouble{Open: open(), Check: true, Err: "x"})
 	case "checked":
 		s.apply(Checked{Open: open(), Declared: len(f) > 2, Recoveries: uint64(len(f) - 2)})
+	case "warned":
+		s.state = s.state.MarkWarned(open())
 	case "reported":
 		s.state = s.state.MarkReported(open())
 	default:

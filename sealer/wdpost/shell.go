@@ -307,6 +307,8 @@ func troubleOf(a Action, err error) Event {
 		t.Open = x.Window.Open
 	case Look:
 		t.Open = x.Window.Open
+	case Warn:
+		t.Open = x.Window.Open
 	case Report:
 		t.Open = x.Window.Open
 	case Prove:
@@ -341,10 +343,37 @@ func (s *Shell) run(ctx context.Context, a Action) (evs []Event, err error) {
 		return s.look(ctx, x.Window)
 	case CheckFiles:
 		return s.checkFiles(ctx, x.Check)
+	case Warn:
+		return nil, s.warn(ctx, x)
 	case Report:
 		return s.report(ctx, x)
 	}
 	return nil, fmt.Errorf("action %s is not known", a.Key())
+}
+
+// warn tells of a deadline in danger, with the reason that is known.
+func (s *Shell) warn(ctx context.Context, a Warn) error {
+	w := a.Window
+	text := fmt.Sprintf("deadline %d closes at epoch %d, in %d epochs, and partitions %v are not proven", w.Index, w.Close, w.Close-s.parts.Heads.Latest().Epoch, a.Partitions)
+	if !w.Loaded {
+		text = fmt.Sprintf("deadline %d closes at epoch %d and its partitions cannot be read from the node", w.Index, w.Close)
+	}
+	for _, g := range w.Groups {
+		if g.Phase != Landed && g.LastErr != "" {
+			text += fmt.Sprintf("; partitions %v (%s): %s", g.Partitions, g.Phase, g.LastErr)
+		}
+	}
+	s.alert(text)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.store(ctx, s.state.MarkWarned(w.Open))
+}
+
+func (s *Shell) alert(text string) {
+	log.Error(text)
+	if s.parts.Alert != nil {
+		s.parts.Alert(text)
+	}
 }
 
 // report tells a loss, unless a message landed in the deadline's last epochs,
@@ -370,10 +399,7 @@ func (s *Shell) report(ctx context.Context, r Report) ([]Event, error) {
 		return []Event{OnChain{Open: r.Window.Open, Partitions: proven}}, nil
 	}
 	text := fmt.Sprintf("deadline %d (epochs %d to %d) closed with partitions %v unproven: their sectors are faulty now", r.Window.Index, r.Window.Open, r.Window.Close, lost)
-	log.Error(text)
-	if s.parts.Alert != nil {
-		s.parts.Alert(text)
-	}
+	s.alert(text)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return nil, s.store(ctx, s.state.MarkReported(r.Window.Open))
