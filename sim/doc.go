@@ -9,6 +9,9 @@
 // operations.go, and a model in plain maps foretells how each exits. The first outcome or state that is not as foretold
 // ends the run with an error that names the seed.
 //
+// In the tests a fleet of venus-miners and of sealers' window-proof planners, the programs' own parts, mines on such a chain
+// under faults (fleet_run_test.go).
+//
 // The one thing that is not real are the proofs of storage: Verifier accepts as proof a digest of the statement. This
 // package is the only place where that happens, and no program but the simulator imports it.
 //

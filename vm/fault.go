@@ -41,7 +41,7 @@ func (m machineSyscalls) VerifyConsensusFault(h1, h2, extra []byte) (*runtime.Co
 	case b.Height < a.Height:
 		return nil, fmt.Errorf("the first block (height %d) is later than the second (%d)", a.Height, b.Height)
 	}
-	kind, err := faultKind(a, b, extra)
+	kind, err := FaultKind(a, b, extra)
 	if err != nil {
 		return nil, err
 	}
@@ -64,8 +64,10 @@ func decodeHeader(which string, b []byte) (*types.BlockHeader, error) {
 	return h, nil
 }
 
-// faultKind names the fault; where several hold the last one tested counts.
-func faultKind(a, b *types.BlockHeader, extra []byte) (runtime.ConsensusFaultType, error) {
+// FaultKind names the consensus fault that two different headers of one miner prove, a not later than b, with the CBOR of a
+// sibling of the first as witness for grinding; an error when they prove none. Where several hold the last one tested
+// counts. Signatures are not looked at.
+func FaultKind(a, b *types.BlockHeader, extra []byte) (runtime.ConsensusFaultType, error) {
 	var kind runtime.ConsensusFaultType
 	found := false
 	if a.Height == b.Height {

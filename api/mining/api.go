@@ -31,7 +31,7 @@ type Mining interface {
 
 // Miners manages the miners that produce blocks.
 type Miners interface {
-	// AddAddress adds a miner after a trial proof with its sealer, and starts it.
+	// AddAddress adds a miner once node, wallet and sealers know it, and starts it.
 	//perm:admin
 	AddAddress(ctx context.Context, m MinerSpec) error
 	// UpdateAddress replaces the endpoints of a miner; empty ones stay as they are.

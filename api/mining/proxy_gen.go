@@ -14,7 +14,7 @@ import (
 // one function per method, filled in by package rpc.
 type MiningProxy struct {
 	Internal struct {
-		AddAddress      func(p0 context.Context, p1 MinerSpec) error                                           `perm:"admin" args:"m" doc:"AddAddress adds a miner after a trial proof with its sealer, and starts it."`
+		AddAddress      func(p0 context.Context, p1 MinerSpec) error                                           `perm:"admin" args:"m" doc:"AddAddress adds a miner once node, wallet and sealers know it, and starts it."`
 		AuthNew         func(p0 context.Context, p1 []api.Permission) ([]byte, error)                          `perm:"admin" args:"perms" doc:"AuthNew makes a token that carries exactly the given permissions."`
 		AuthVerify      func(p0 context.Context, p1 string) ([]api.Permission, error)                          `perm:"read" args:"token" doc:"AuthVerify returns the permissions of a token, or an error when it is not valid here."`
 		Closing         func(p0 context.Context) (<-chan struct{}, error)                                      `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`

@@ -397,7 +397,7 @@ func (w Window) danger(height abi.ChainEpoch) (partitions []uint64, in bool) {
 		return nil, false // after the last epoch the chain's record of the deadline is empty again
 	}
 	if !w.Loaded {
-		return nil, w.RetryAt > 0 || height >= w.Close-justPushed
+		return nil, w.RetryAt > 0 || height >= w.Close-2
 	}
 	for _, g := range w.Groups {
 		fresh := g.Phase == Pushed && height-g.PushedAt < justPushed && height < w.Close-justPushed
