@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"sync"
@@ -214,6 +215,7 @@ func TestFleetUnderFaults(t *testing.T) {
 		require.Zero(t, began)
 		stop()
 		wg.Wait()
+		sleepUntil(t.Context(), float64(epochs)+10) // what is under way arrives
 		f.judge(t, tr, epochs)
 	})
 }
@@ -236,6 +238,7 @@ func (f *fleet) judge(t *testing.T, tr *troubles, epochs abi.ChainEpoch) {
 	elections, all := f.scores(ctx, t, tr, head, landed)
 	t.Logf("%d blocks in the chain; landed where nothing was in the way: %s", blocks, &all)
 	t.Logf("elections won of those held: %s", &elections)
+	f.losses(t, tr, head, landed)
 	require.LessOrEqual(t, max(elections.sigmas(), -elections.sigmas()), 3.0)
 	require.LessOrEqual(t, max(all.sigmas(), -all.sigmas()), 3.0)
 
@@ -295,6 +298,30 @@ func (f *fleet) scores(ctx context.Context, t *testing.T, tr *troubles, head *ty
 	}
 	return elections, blocks
 }
+
+// losses tells why wins did not land though nothing was in the way.
+func (f *fleet) losses(t *testing.T, tr *troubles, head *types.TipSet, landed []map[abi.ChainEpoch]bool) {
+	won, lost := 0, map[string]int{}
+	for i, m := range f.miners {
+		for _, w := range m.wins {
+			if tr.touched[i][w.Epoch] || w.Epoch > head.Height()-10 || w.Epoch < 2 {
+				continue
+			}
+			if won++; !landed[i][w.Epoch] {
+				lost[string(w.State)+": "+digits.ReplaceAllString(w.Reason, "N")]++
+			}
+		}
+	}
+	t.Logf("of %d elections won where nothing was in the way, lost: %v", won, lost)
+	all := 0
+	for _, n := range lost {
+		all += n
+	}
+	require.LessOrEqual(t, all, 1+won/100, "%v", lost)
+}
+
+// digits are taken out of reasons, so that like ones count together.
+var digits = regexp.MustCompile(`[0-9]+|baf[a-z2-7]+`)
 
 func chanceOf(info *consensus.MiningBase) float64 {
 	m := new(Miner)

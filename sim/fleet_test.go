@@ -83,6 +83,7 @@ type fleetMiner struct {
 	program *fleetProgram
 	sealers [2]*fleetSealer
 	tally   record.Tally // of the whole run, at its end
+	wins    []record.Win // the same
 
 	mu     sync.Mutex
 	signed []*types.BlockHeader
@@ -164,8 +165,11 @@ func (f *fleet) start(ctx context.Context, wg *sync.WaitGroup) {
 			<-ctx.Done()
 			f.must(p.Service.Close())
 			for k := i; k < len(f.miners); k += len(f.programs) {
+				m, ctx := f.miners[k], context.Background()
 				var err error
-				f.miners[k].tally, err = p.db.Miner(f.miners[k].ID).Tally(context.Background(), 0)
+				m.tally, err = p.db.Miner(m.ID).Tally(ctx, 0)
+				f.must(err)
+				m.wins, err = p.db.Miner(m.ID).Wins(ctx, 0, math.MaxInt32)
 				f.must(err)
 			}
 			f.must(p.db.Close())
