@@ -380,3 +380,24 @@ func TestSelectsDivide(t *testing.T) {
 	}
 	require.Len(t, s.asked, remembersBases)
 }
+
+// Two programs that mine for one miner on one database: never two signatures at a height, and what one began the other may
+// finish.
+func TestTwoProgramsOneMiner(t *testing.T) {
+	w := newTestWorld(t, 100)
+	w.start(first)
+	other := w.runner(first)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); other.run(ctx) }()
+	w.stop[idAddr(2)] = func() {
+		cancel()
+		<-ended
+		delete(w.stop, idAddr(2))
+	}
+	w.advance(60 * testDelay)
+	w.stop[first]()
+	w.advance(90 * testDelay)
+	require.Greater(t, w.wallet.onlyOnce(t), 80)
+	require.Greater(t, len(w.ownHeights(first)), 80)
+}
