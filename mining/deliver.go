@@ -47,7 +47,9 @@ func (m *runner) bringOut(ctx context.Context, round abi.ChainEpoch, block *type
 	if err != nil {
 		return m.fail(ctx, round, "%w", err)
 	}
-	verdict, why, err := m.record.Propose(ctx, guard.Proposal{
+	rctx, cancel := context.WithTimeout(ctx, writeTimeout) // a database that hangs costs the block, not the miner
+	defer cancel()
+	verdict, why, err := m.record.Propose(rctx, guard.Proposal{
 		Epoch: round, Parents: m.base.Key(), ParentEpoch: m.base.Height(), Grandparents: m.base.Parents(), Digest: digest,
 	}, wins, template)
 	if err != nil {
@@ -82,7 +84,9 @@ func (m *runner) deliver(ctx context.Context, round abi.ChainEpoch, block *types
 		return fmt.Errorf("block signature from the wallet: %w", err)
 	}
 	block.Header.BlockSig = sig
-	if err := m.record.Signed(ctx, round, block.Header.Cid()); err != nil {
+	rctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if err := m.record.Signed(rctx, round, block.Header.Cid()); err != nil {
 		return err
 	}
 	if err := fault.Point("mining/submit"); err != nil {
@@ -151,6 +155,8 @@ func (m *runner) submit(ctx context.Context, block *types.BlockMsg) error {
 
 func (m *runner) outcome(ctx context.Context, round abi.ChainEpoch, s record.State, reason string, void bool) {
 	m.meters.block(m.addr, s)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
 	if err := m.record.Outcome(ctx, round, s, reason, void); err != nil {
 		log.Errorf("%s: %s", m.addr, err)
 	}

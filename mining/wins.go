@@ -14,7 +14,7 @@ import (
 	"github.com/filecoin-venus/venus/params"
 )
 
-// writeTimeout bounds a note about a win; mining goes on without it.
+// writeTimeout bounds one writing into the record.
 const writeTimeout = 5 * time.Second
 
 // won begins the story of a win, or notes that it is tried on another base. The win is durable before its block is made.
