@@ -109,7 +109,7 @@ func stats(miner address.Address, t record.Tally) miningapi.WinStats {
 	lost := w.Orphaned + w.Failed + w.Missed
 	switch {
 	case t.Rounds == 0:
-		w.Verdict = "no election was held"
+		w.Verdict = "no election is counted yet: it takes up to a minute"
 	case w.Won < w.Low:
 		w.Verdict = "fewer elections were won than chance explains: compare the power that the node reports with the sectors"
 	case w.Won > w.High:

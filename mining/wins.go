@@ -84,7 +84,7 @@ func expectedWins(info *nodeapi.MiningBaseInfo) float64 {
 // live tells the record now and then that it is in use, and what was held meanwhile.
 func (m *runner) live(ctx context.Context) {
 	now := m.clock.Now()
-	if now.Sub(m.lived) < liveEvery {
+	if now.Sub(m.lived) < min(liveEvery, 10*m.timing.BlockDelay) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
