@@ -111,7 +111,7 @@ func BenchmarkWinningVanilla(b *testing.B) {
 	sh, err := shape.OfPoSt(abi.RegisteredPoStProof_StackedDrgWinning2KiBV1)
 	require.NoError(b, err)
 	for b.Loop() {
-		_, err := proveSector(ctx, sh, fr32.Node(bytes.Repeat([]byte{1}, 32)), 0, l.ref())
+		_, err := s.proveSector(ctx, sh, fr32.Node(bytes.Repeat([]byte{1}, 32)), 0, l.ref())
 		require.NoError(b, err)
 	}
 }

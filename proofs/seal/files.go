@@ -67,8 +67,53 @@ func openSized(path string, size int64) (*os.File, error) {
 	return f, nil
 }
 
+// File is a sector file that is opened for reading.
+type File interface {
+	io.ReaderAt
+	io.Closer
+	// Size is the file's length in bytes.
+	Size() (int64, error)
+}
+
+// diskFile is a File of the file system.
+type diskFile struct{ *os.File }
+
+func (f diskFile) Size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// openDisk opens a file of the file system.
+func openDisk(path string) (File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return diskFile{f}, nil
+}
+
+// openSized opens a file of a sector at rest that must have exactly size bytes.
+func (s *Sealer) openSized(path string, size int64) (File, error) {
+	f, err := s.cfg.Open(path)
+	if err != nil {
+		return nil, fileError(path, "%w", err)
+	}
+	have, err := f.Size()
+	if err == nil && have != size {
+		err = fmt.Errorf("has %d bytes, want %d", have, size)
+	}
+	if err != nil {
+		_ = f.Close() // nothing was written
+		return nil, fileError(path, "%w", err)
+	}
+	return f, nil
+}
+
 // opened collects files to be closed together.
-type opened []*os.File
+type opened []io.Closer
 
 func (o *opened) open(path string, size int64) (*os.File, error) {
 	f, err := openSized(path, size)
@@ -86,9 +131,13 @@ func (o opened) close() {
 
 // octree opens the files of a compound octree; leaves may be nil for tree-c.
 func (o *opened) octree(p Paths, kind string, t shape.Tree, first int, leaves io.ReaderAt) (*merkle.Octree, error) {
+	return octree(p, kind, t, first, leaves, func(path string, size int64) (io.ReaderAt, error) { return o.open(path, size) })
+}
+
+func octree(p Paths, kind string, t shape.Tree, first int, leaves io.ReaderAt, open func(path string, size int64) (io.ReaderAt, error)) (*merkle.Octree, error) {
 	tree := &merkle.Octree{Tree: t, First: first, Leaves: leaves}
 	for _, path := range p.octreeFiles(kind, t) {
-		f, err := o.open(path, merkle.OctreeSize(t, first))
+		f, err := open(path, merkle.OctreeSize(t, first))
 		if err != nil {
 			return nil, err
 		}
@@ -149,12 +198,18 @@ func durable(step string) error {
 // readPAux reads CommC and CommRLast.
 func readPAux(p Paths) (commC, commRLast fr32.Node, err error) {
 	path := p.cache(pAuxName)
-	b, err := os.ReadFile(path)
+	f, err := openSized(path, 2*fr32.NodeSize)
 	if err != nil {
+		return commC, commRLast, err
+	}
+	defer f.Close()
+	return decodePAux(path, f)
+}
+
+func decodePAux(path string, f io.ReaderAt) (commC, commRLast fr32.Node, err error) {
+	var b [2 * fr32.NodeSize]byte
+	if _, err := f.ReadAt(b[:], 0); err != nil {
 		return commC, commRLast, fileError(path, "%w", err)
 	}
-	if len(b) != 2*fr32.NodeSize {
-		return commC, commRLast, fileError(path, "has %d bytes, want %d", len(b), 2*fr32.NodeSize)
-	}
-	return fr32.Node(b), fr32.Node(b[fr32.NodeSize:]), nil
+	return fr32.Node(b[:]), fr32.Node(b[fr32.NodeSize:]), nil
 }

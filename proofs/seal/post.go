@@ -1,10 +1,12 @@
 package seal
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 
@@ -16,6 +18,7 @@ import (
 
 	"github.com/filecoin-venus/venus/proofs/commp"
 	"github.com/filecoin-venus/venus/proofs/fr32"
+	"github.com/filecoin-venus/venus/proofs/merkle"
 	"github.com/filecoin-venus/venus/proofs/porep"
 	"github.com/filecoin-venus/venus/proofs/post"
 	"github.com/filecoin-venus/venus/proofs/shape"
@@ -73,7 +76,7 @@ func (s *Sealer) WinningPoSt(ctx context.Context, miner abi.ActorID, sectors []S
 	if err != nil {
 		return fail(err)
 	}
-	sp, err := proveSector(ctx, sh, r, 0, sectors[0])
+	sp, err := s.proveSector(ctx, sh, r, 0, sectors[0])
 	if err != nil {
 		return fail(err)
 	}
@@ -92,14 +95,14 @@ func (s *Sealer) CheckProvable(ctx context.Context, sectors []SectorRef, slow bo
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := checkSector(ctx, ref, slow); err != nil {
+		if err := s.checkSector(ctx, ref, slow); err != nil {
 			bad[ref.ID] = err.Error()
 		}
 	}
 	return bad, ctx.Err()
 }
 
-func checkSector(ctx context.Context, ref SectorRef, slow bool) error {
+func (s *Sealer) checkSector(ctx context.Context, ref SectorRef, slow bool) error {
 	t, err := ref.Proof.RegisteredWindowPoStProof()
 	if err != nil {
 		return err
@@ -109,10 +112,10 @@ func checkSector(ctx context.Context, ref SectorRef, slow bool) error {
 		return err
 	}
 	if slow {
-		_, err = proveSector(ctx, sh, fr32.Node{}, 0, ref)
+		_, err = s.proveSector(ctx, sh, fr32.Node{}, 0, ref)
 		return err
 	}
-	_, files, err := openReplica(sh, ref)
+	_, files, err := s.openReplica(sh, ref)
 	files.close()
 	return err
 }
@@ -152,7 +155,7 @@ func (s *Sealer) windowVanilla(ctx context.Context, sh shape.PoSt, sectors []Sec
 	var faulty []abi.SectorID
 	done := make(map[abi.SectorID]placed, len(good))
 	for len(good) > 0 {
-		results, err := windowRound(ctx, sh, r, good, done)
+		results, err := s.windowRound(ctx, sh, r, good, done)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -194,7 +197,7 @@ type placed struct {
 
 // windowRound proves all sectors at their places on all cores; outcomes in done that still fit are taken over. Its error
 // is only that of the context.
-func windowRound(ctx context.Context, sh shape.PoSt, r fr32.Node, good []SectorRef, done map[abi.SectorID]placed) ([]placed, error) {
+func (s *Sealer) windowRound(ctx context.Context, sh shape.PoSt, r fr32.Node, good []SectorRef, done map[abi.SectorID]placed) ([]placed, error) {
 	out := make([]placed, len(good))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -204,7 +207,7 @@ func windowRound(ctx context.Context, sh shape.PoSt, r fr32.Node, good []SectorR
 			continue
 		}
 		group.Go(func() error {
-			sp, err := proveSector(ctx, sh, r, i, ref)
+			sp, err := s.proveSector(ctx, sh, r, i, ref)
 			out[i] = placed{position: i, proof: sp, err: err}
 			return ctx.Err()
 		})
@@ -212,14 +215,14 @@ func windowRound(ctx context.Context, sh shape.PoSt, r fr32.Node, good []SectorR
 	return out, group.Wait()
 }
 
-func proveSector(ctx context.Context, sh shape.PoSt, r fr32.Node, position int, ref SectorRef) (sp post.SectorProof, err error) {
+func (s *Sealer) proveSector(ctx context.Context, sh shape.PoSt, r fr32.Node, position int, ref SectorRef) (sp post.SectorProof, err error) {
 	// Files of a sector come from disks and other programs: whatever is in them must not end the sealer.
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("prove sector %d: panic: %v", ref.ID.Number, p)
 		}
 	}()
-	replica, files, err := openReplica(sh, ref)
+	replica, files, err := s.openReplica(sh, ref)
 	defer func() { files.close() }()
 	if err != nil {
 		return sp, err
@@ -228,23 +231,34 @@ func proveSector(ctx context.Context, sh shape.PoSt, r fr32.Node, position int, 
 }
 
 // openReplica opens a sector at rest and checks sizes and commitments.
-func openReplica(sh shape.PoSt, ref SectorRef) (r post.Replica, files opened, err error) {
+func (s *Sealer) openReplica(sh shape.PoSt, ref SectorRef) (r post.Replica, files opened, err error) {
 	r.Number = ref.ID.Number
 	if r.CommR, err = commp.FromSealedCID(ref.SealedCID); err != nil {
 		return r, nil, err
 	}
-	if r.CommC, r.CommRLast, err = readPAux(ref.Paths); err != nil {
-		return r, nil, err
+	open := func(path string, size int64) (io.ReaderAt, error) {
+		f, err := s.openSized(path, size)
+		if err == nil {
+			files = append(files, f)
+		}
+		return f, err
 	}
-	commR, err := porep.CommR(r.CommC, r.CommRLast)
-	if err != nil || commR != r.CommR {
-		return r, nil, fileError(ref.Paths.cache(pAuxName), "gives CommR %s, the chain has %s: %w", commR, r.CommR, errors.Join(err, post.ErrProof))
-	}
-	sealed, err := files.open(ref.Paths.Sealed, int64(sh.Size))
+	aux, err := open(ref.Paths.cache(pAuxName), 2*fr32.NodeSize)
 	if err != nil {
 		return r, files, err
 	}
-	if r.Tree, err = files.octree(ref.Paths, "tree-r-last", sh.Tree, sh.Tree.DiscardedRows()+1, sealed); err != nil {
+	if r.CommC, r.CommRLast, err = decodePAux(ref.Paths.cache(pAuxName), aux); err != nil {
+		return r, files, err
+	}
+	commR, err := porep.CommR(r.CommC, r.CommRLast)
+	if err != nil || commR != r.CommR {
+		return r, files, fileError(ref.Paths.cache(pAuxName), "gives CommR %s, the chain has %s: %w", commR, r.CommR, errors.Join(err, post.ErrProof))
+	}
+	sealed, err := open(ref.Paths.Sealed, int64(sh.Size))
+	if err != nil {
+		return r, files, err
+	}
+	if r.Tree, err = octree(ref.Paths, "tree-r-last", sh.Tree, sh.Tree.DiscardedRows()+1, sealed, open); err != nil {
 		return r, files, err
 	}
 	root, err := r.Tree.Root()
@@ -252,4 +266,73 @@ func openReplica(sh shape.PoSt, ref SectorRef) (r post.Replica, files opened, er
 		err = fileError(ref.Paths.octreeFiles("tree-r-last", sh.Tree)[0], "root is %s, p_aux says %s", root, r.CommRLast)
 	}
 	return r, files, err
+}
+
+// CheckReplica reads a whole sealed file, builds its tree anew and compares it with the tree at rest and with the
+// commitment on chain: every bit that a proof may ask for. It costs about what building the replica tree cost.
+func (s *Sealer) CheckReplica(ctx context.Context, ref SectorRef) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("check replica of sector %d: panic: %v", ref.ID.Number, p)
+		}
+	}()
+	t, err := ref.Proof.RegisteredWindowPoStProof()
+	if err != nil {
+		return err
+	}
+	sh, err := shape.OfPoSt(t)
+	if err != nil {
+		return err
+	}
+	replica, files, err := s.openReplica(sh, ref)
+	defer func() { files.close() }()
+	if err != nil {
+		return err
+	}
+	m := s.meter(ref.Sector, "check replica", uint64(sh.Size))
+	first := sh.Tree.DiscardedRows() + 1
+	rows := make([]merkle.File, len(replica.Tree.Files))
+	for i := range rows {
+		rows[i] = make(merkle.Memory, merkle.OctreeSize(sh.Tree, first))
+	}
+	root, err := merkle.BuildOctrees(ctx, sh.Tree, first, rows, func() (merkle.FillLeaves, error) {
+		return func(start uint64, dst []byte) error {
+			if _, err := replica.Tree.Leaves.ReadAt(dst, int64(start)*fr32.NodeSize); err != nil {
+				return fileError(ref.Paths.Sealed, "%w", err)
+			}
+			m.add(uint64(len(dst)))
+			return nil
+		}, nil
+	})
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, ErrFile):
+		return err
+	case err != nil: // what it holds are no nodes
+		return fileError(ref.Paths.Sealed, "%w", err)
+	case root != replica.CommRLast:
+		return fileError(ref.Paths.Sealed, "its tree has root %s, p_aux says %s: the file is damaged", root, replica.CommRLast)
+	}
+	for i, path := range ref.Paths.octreeFiles("tree-r-last", sh.Tree) {
+		if err := sameRows(path, rows[i].(merkle.Memory), replica.Tree.Files[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameRows compares a tree file with the rows that it must hold.
+func sameRows(path string, want merkle.Memory, have io.ReaderAt) error {
+	buf := make([]byte, 1<<20)
+	for at := 0; at < len(want); at += len(buf) {
+		n := min(len(buf), len(want)-at)
+		if _, err := have.ReadAt(buf[:n], int64(at)); err != nil {
+			return fileError(path, "%w", err)
+		}
+		if !bytes.Equal(buf[:n], want[at:at+n]) {
+			return fileError(path, "differs from the tree of the sealed file within %d bytes of offset %d: the file is damaged", n, at)
+		}
+	}
+	return nil
 }

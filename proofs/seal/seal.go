@@ -95,6 +95,10 @@ type Config struct {
 	ParentCache string
 	// Progress, when not nil, is called from working goroutines, one call at a time; it must be quick.
 	Progress func(Progress)
+	// Open opens the files of sectors at rest, for proofs of spacetime and checks; nil opens them on the file system. It may
+	// take the place of a file elsewhere, and should give up on one that does not answer: a failed read costs one sector, a
+	// read that hangs costs all that are proven with it.
+	Open func(path string) (File, error)
 	// Clock measures the time that is left; nil means the machine's.
 	Clock clock.Clock
 }
@@ -109,6 +113,9 @@ type Sealer struct {
 func New(cfg Config) *Sealer {
 	if cfg.Clock == nil {
 		cfg.Clock = clock.Real()
+	}
+	if cfg.Open == nil {
+		cfg.Open = openDisk
 	}
 	return &Sealer{cfg: cfg}
 }
