@@ -338,7 +338,7 @@ func TestRulesNoLooseTodos(t *testing.T) {
 var (
 	failpoint = regexp.MustCompile(`fault\.Point\("([^"]+)"\)`)
 	// enumerated are the packages whose tests read the marks from the source and die at each.
-	enumerated = map[string]string{"messager": "messager/faults_test.go", "sealer": "sealer/pipeline/crash_test.go", "wallet": "cmd/venus-wallet/crash_test.go"}
+	enumerated = map[string]string{"messager": "messager/faults_test.go", "sealer": "sealer/pipeline/crash_test.go", "store": "sealer/store/crash_test.go", "wallet": "cmd/venus-wallet/crash_test.go"}
 	// unbroken are the marks that no test breaks at, with the reason.
 	unbroken = map[string]string{
 		"exec/stateFlush": "a state that is not kept is computed again",

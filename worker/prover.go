@@ -23,6 +23,8 @@ type Options struct {
 	// Proofs is the proof backend. Empty is the network's own: the trapdoor on a private network, parameter files
 	// everywhere else.
 	Proofs prove.Backend
+	// Open opens the files of sectors at rest; nil opens them on the file system (proofs/seal).
+	Open func(name string) (seal.File, error)
 	// Clock is nil for the machine's.
 	Clock clock.Clock
 }
@@ -45,7 +47,7 @@ func NewSealer(network params.Network, o Options) (s *seal.Sealer, refused error
 	if o.Clock == nil {
 		o.Clock = clock.Real()
 	}
-	cfg := seal.Config{ParentCache: o.ParentCache, Clock: o.Clock, Progress: (&progressLog{clock: o.Clock, say: log.Infof}).take}
+	cfg := seal.Config{ParentCache: o.ParentCache, Open: o.Open, Clock: o.Clock, Progress: (&progressLog{clock: o.Clock, say: log.Infof}).take}
 	backend := BackendOf(network, o.Proofs)
 	p, err := prove.New(network, backend)
 	if err == nil {

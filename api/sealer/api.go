@@ -160,7 +160,7 @@ type Storage interface {
 	// StorageAttach makes a folder of this machine a storage path; with Init it is prepared first.
 	//perm:admin
 	StorageAttach(ctx context.Context, spec StorageSpec) (StorageInfo, error)
-	// StorageDetach forgets a storage path and deletes nothing.
+	// StorageDetach forgets a storage path, by id or folder, and deletes nothing.
 	//perm:admin
 	StorageDetach(ctx context.Context, id string) error
 	// StorageList returns which sector files each path holds.
@@ -178,6 +178,24 @@ type Storage interface {
 	// StorageFindSector returns the paths that hold files of a sector.
 	//perm:admin
 	StorageFindSector(ctx context.Context, sector abi.SectorID, fileType int) ([]SectorStorageInfo, error)
+	// StoragePaths returns all that is known of every path, also of those that are away.
+	//perm:admin
+	StoragePaths(ctx context.Context) ([]StoragePath, error)
+	// StorageMove begins to move a sector's files to a path for storing; "" is the best one. It goes on after a restart.
+	//perm:admin
+	StorageMove(ctx context.Context, sector abi.SectorNumber, to string) error
+	// StorageTransfers returns moves under way and those that ended lately.
+	//perm:admin
+	StorageTransfers(ctx context.Context) ([]StorageTransfer, error)
+	// StorageVerify compares a sector's files with its commitments; deep reads all of them, which takes long.
+	//perm:admin
+	StorageVerify(ctx context.Context, sector abi.SectorNumber, deep bool) (StorageVerdict, error)
+	// StorageGarbage lists what is the sealer's own and not needed; it deletes nothing.
+	//perm:admin
+	StorageGarbage(ctx context.Context) ([]StorageWaste, error)
+	// StorageCollect deletes what StorageGarbage listed under these names and still lists, and returns what is gone.
+	//perm:admin
+	StorageCollect(ctx context.Context, names []string) ([]StorageWaste, error)
 }
 
 // Workers shows who seals.

@@ -63,12 +63,18 @@ type SealerProxy struct {
 		Session             func(p0 context.Context) (string, error)                                                                  `perm:"read" doc:"Session returns an id that is new at every start of the program."`
 		Shutdown            func(p0 context.Context) error                                                                            `perm:"admin" doc:"Shutdown stops the program in good order."`
 		StorageAttach       func(p0 context.Context, p1 StorageSpec) (StorageInfo, error)                                             `perm:"admin" args:"spec" doc:"StorageAttach makes a folder of this machine a storage path; with Init it is prepared first."`
-		StorageDetach       func(p0 context.Context, p1 string) error                                                                 `perm:"admin" args:"id" doc:"StorageDetach forgets a storage path and deletes nothing."`
+		StorageCollect      func(p0 context.Context, p1 []string) ([]StorageWaste, error)                                             `perm:"admin" args:"names" doc:"StorageCollect deletes what StorageGarbage listed under these names and still lists, and returns what is gone."`
+		StorageDetach       func(p0 context.Context, p1 string) error                                                                 `perm:"admin" args:"id" doc:"StorageDetach forgets a storage path, by id or folder, and deletes nothing."`
 		StorageFindSector   func(p0 context.Context, p1 abi.SectorID, p2 int) ([]SectorStorageInfo, error)                            `perm:"admin" args:"sector,fileType" doc:"StorageFindSector returns the paths that hold files of a sector."`
+		StorageGarbage      func(p0 context.Context) ([]StorageWaste, error)                                                          `perm:"admin" doc:"StorageGarbage lists what is the sealer's own and not needed; it deletes nothing."`
 		StorageInfo         func(p0 context.Context, p1 string) (StorageInfo, error)                                                  `perm:"admin" args:"id" doc:"StorageInfo returns the settings of a path."`
 		StorageList         func(p0 context.Context) (map[string][]StorageDecl, error)                                                `perm:"admin" doc:"StorageList returns which sector files each path holds."`
 		StorageLocal        func(p0 context.Context) (map[string]string, error)                                                       `perm:"admin" doc:"StorageLocal returns the folder of each path."`
+		StorageMove         func(p0 context.Context, p1 abi.SectorNumber, p2 string) error                                            `perm:"admin" args:"sector,to" doc:"StorageMove begins to move a sector's files to a path for storing; \"\" is the best one. It goes on after a restart."`
+		StoragePaths        func(p0 context.Context) ([]StoragePath, error)                                                           `perm:"admin" doc:"StoragePaths returns all that is known of every path, also of those that are away."`
 		StorageStat         func(p0 context.Context, p1 string) (FsStat, error)                                                       `perm:"admin" args:"id" doc:"StorageStat measures a path, in bytes."`
+		StorageTransfers    func(p0 context.Context) ([]StorageTransfer, error)                                                       `perm:"admin" doc:"StorageTransfers returns moves under way and those that ended lately."`
+		StorageVerify       func(p0 context.Context, p1 abi.SectorNumber, p2 bool) (StorageVerdict, error)                            `perm:"admin" args:"sector,deep" doc:"StorageVerify compares a sector's files with its commitments; deep reads all of them, which takes long."`
 		Version             func(p0 context.Context) (api.Version, error)                                                             `perm:"read" doc:"Version names the program and the API it speaks."`
 		WindowPoStHistory   func(p0 context.Context, p1 int) ([]WindowPoStRecord, error)                                              `perm:"read" args:"limit" doc:"WindowPoStHistory returns the last window proofs, newest first, at most limit."`
 		WorkerGet           func(p0 context.Context, p1 string) (WorkerSettings, error)                                               `perm:"admin" args:"name" doc:"WorkerGet returns what the workers of a name are given."`
@@ -462,6 +468,14 @@ func (s *SealerProxy) StorageAttach(p0 context.Context, p1 StorageSpec) (r Stora
 	return s.Internal.StorageAttach(p0, p1)
 }
 
+// StorageCollect forwards to the function of the same name.
+func (s *SealerProxy) StorageCollect(p0 context.Context, p1 []string) (r []StorageWaste, err error) {
+	if s.Internal.StorageCollect == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StorageCollect(p0, p1)
+}
+
 // StorageDetach forwards to the function of the same name.
 func (s *SealerProxy) StorageDetach(p0 context.Context, p1 string) error {
 	if s.Internal.StorageDetach == nil {
@@ -476,6 +490,14 @@ func (s *SealerProxy) StorageFindSector(p0 context.Context, p1 abi.SectorID, p2 
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.StorageFindSector(p0, p1, p2)
+}
+
+// StorageGarbage forwards to the function of the same name.
+func (s *SealerProxy) StorageGarbage(p0 context.Context) (r []StorageWaste, err error) {
+	if s.Internal.StorageGarbage == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StorageGarbage(p0)
 }
 
 // StorageInfo forwards to the function of the same name.
@@ -502,12 +524,44 @@ func (s *SealerProxy) StorageLocal(p0 context.Context) (r map[string]string, err
 	return s.Internal.StorageLocal(p0)
 }
 
+// StorageMove forwards to the function of the same name.
+func (s *SealerProxy) StorageMove(p0 context.Context, p1 abi.SectorNumber, p2 string) error {
+	if s.Internal.StorageMove == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.StorageMove(p0, p1, p2)
+}
+
+// StoragePaths forwards to the function of the same name.
+func (s *SealerProxy) StoragePaths(p0 context.Context) (r []StoragePath, err error) {
+	if s.Internal.StoragePaths == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StoragePaths(p0)
+}
+
 // StorageStat forwards to the function of the same name.
 func (s *SealerProxy) StorageStat(p0 context.Context, p1 string) (r FsStat, err error) {
 	if s.Internal.StorageStat == nil {
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.StorageStat(p0, p1)
+}
+
+// StorageTransfers forwards to the function of the same name.
+func (s *SealerProxy) StorageTransfers(p0 context.Context) (r []StorageTransfer, err error) {
+	if s.Internal.StorageTransfers == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StorageTransfers(p0)
+}
+
+// StorageVerify forwards to the function of the same name.
+func (s *SealerProxy) StorageVerify(p0 context.Context, p1 abi.SectorNumber, p2 bool) (r StorageVerdict, err error) {
+	if s.Internal.StorageVerify == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.StorageVerify(p0, p1, p2)
 }
 
 // Version forwards to the function of the same name.

@@ -272,13 +272,72 @@ type WindowPoStRecord struct {
 	At         time.Time
 }
 
-// StorageSpec describes a folder to attach.
+// StorageSpec describes a folder, or a bucket by its URL s3://BUCKET/PREFIX, to attach.
 type StorageSpec struct {
 	Path     string
 	Init     bool
 	CanSeal  bool
 	CanStore bool
-	Weight   uint64 // 0 = 10
+	Weight   uint64 // 0 = the default
+	// MaxStorage is how many bytes sector files may take, 0 = what there is.
+	MaxStorage uint64 `json:",omitempty"`
+	// S3 is how to reach a bucket.
+	S3 *StorageS3 `json:",omitempty"`
+}
+
+// StorageS3 is how to reach a bucket. Its keys stay where they are: in a file on the sealer's machine, or in its
+// environment.
+type StorageS3 struct {
+	Endpoint    string // URL of the server
+	Region      string `json:",omitempty"`
+	Credentials string `json:",omitempty"` // file as other S3 programs have it; "" = AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+	Profile     string `json:",omitempty"`
+}
+
+// StoragePath is a storage path with all that is known of it.
+type StoragePath struct {
+	StorageInfo
+	Path       string
+	MaxStorage uint64
+	Stat       FsStat
+	Unsealed   int // files of sectors, by kind
+	Sealed     int
+	Caches     int
+	// Away tells why the path is not served; "" when it is.
+	Away string
+	// Full tells why it takes no new files; "" when it does.
+	Full string
+	// Stray are names that no sector has. They are never touched.
+	Stray []string
+}
+
+// StorageTransfer is a move of a sector's files to another path, under way or ended lately.
+type StorageTransfer struct {
+	Sector abi.SectorNumber
+	To     string // id of the path
+	Began  time.Time
+	Ended  time.Time // zero while it is under way
+	Done   int64     // bytes
+	Total  int64
+	Err    string
+}
+
+// StorageVerdict is what a check of a sector's files found.
+type StorageVerdict struct {
+	Sector abi.SectorNumber
+	// Why tells what is wrong; "" when nothing is.
+	Why string
+	// Checked tells what was compared.
+	Checked string
+}
+
+// StorageWaste is something in a path that is the sealer's own and not needed.
+type StorageWaste struct {
+	Path   string // id
+	Name   string
+	Sector abi.SectorNumber
+	Bytes  int64
+	Why    string
 }
 
 // StorageInfo are the settings of a storage path.

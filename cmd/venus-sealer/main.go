@@ -90,9 +90,9 @@ func attach(_ context.Context, dir string, spec sealerapi.StorageSpec) (sealerap
 	if err != nil {
 		return sealerapi.StorageInfo{}, err
 	}
-	p, err := st.Attach(store.Spec{Dir: spec.Path, Init: spec.Init, CanSeal: spec.CanSeal, CanStore: spec.CanStore, Weight: spec.Weight})
+	p, err := st.Attach(service.StoreSpec(spec))
 	if err != nil {
 		return sealerapi.StorageInfo{}, api.Errorf(api.CodeInvalid, "%w", err)
 	}
-	return sealerapi.StorageInfo{ID: p.ID, URLs: []string{}, Weight: p.Weight, CanSeal: p.CanSeal, CanStore: p.CanStore}, nil
+	return service.StorageInfo(p), nil
 }

@@ -43,6 +43,7 @@ type Config struct {
 	Messager  Messager  `toml:"Messager"`
 	Sealing   Sealing   `toml:"Sealing"`
 	Proving   Proving   `toml:"Proving"`
+	Storage   Storage   `toml:"Storage"`
 	Workers   Workers   `toml:"Workers"`
 	Fees      Fees      `toml:"Fees"`
 	Addresses Addresses `toml:"Addresses"`
@@ -141,6 +142,7 @@ func Default() Config {
 		Proving:   Proving{MaxPartitionsPerMessage: 10, CheckTimeout: "30s", ParallelChecks: 32},
 		Fees:      Fees{MaxPreCommitGasFee: "0.025", MaxCommitGasFee: "0.05", MaxWindowPoStGasFee: "5", MaxTerminateGasFee: "0.5"},
 		Addresses: Addresses{PreCommitControl: []string{}, CommitControl: []string{}},
+		Storage:   Storage{StopAtPercent: 95, ReadOnlyAtPercent: 98, ReadTimeout: "30s", LookEvery: "10s"},
 		Workers:   Workers{NATS: []string{}},
 		DB:        db.Config{Type: "sqlite"},
 	}

@@ -153,9 +153,9 @@ func (p *Pipeline) outcome(ctx context.Context, e task.Entry) (sector.Event, map
 
 // rest brings a finalized sector to its storage path. A sector without deals
 // holds only zeros: its unsealed copy can be had again at no cost.
-func (p *Pipeline) rest(_ context.Context, id abi.SectorID) error {
-	if err := p.parts.Store.Rest(id, p.cfg.SectorSize); err != nil {
+func (p *Pipeline) rest(ctx context.Context, id abi.SectorID) error {
+	if err := p.parts.Store.DropUnsealed(id); err != nil {
 		return err
 	}
-	return p.parts.Store.DropUnsealed(id)
+	return p.parts.Store.Rest(ctx, id, p.cfg.SectorSize)
 }

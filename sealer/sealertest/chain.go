@@ -552,10 +552,15 @@ func (c *Chain) Info(n abi.SectorNumber) node.SectorOnChainInfo {
 
 // AddSector puts a proven sector of another origin on the chain.
 func (c *Chain) AddSector(n abi.SectorNumber, deadline, partition uint64) {
+	c.AddSealed(n, deadline, partition, Cid(fmt.Sprint("sealed", n)))
+}
+
+// AddSealed puts a proven sector with a replica of its own on the chain.
+func (c *Chain) AddSealed(n abi.SectorNumber, deadline, partition uint64, commR cid.Cid) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now.allocated[n], c.now.active[n] = true, true
-	c.now.sectors[n] = node.SectorOnChainInfo{SectorNumber: n, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, SealedCID: Cid(fmt.Sprint("sealed", n)), Activation: 1, Expiration: 1e6}
+	c.now.sectors[n] = node.SectorOnChainInfo{SectorNumber: n, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, SealedCID: commR, Activation: 1, Expiration: 1e6}
 	c.now.place[n] = node.SectorLocation{Deadline: deadline, Partition: partition}
 }
 

@@ -12,7 +12,6 @@ import (
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
 	"github.com/filecoin-venus/venus/sealer/db"
 	"github.com/filecoin-venus/venus/sealer/sector"
-	"github.com/filecoin-venus/venus/sealer/store"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -209,86 +208,4 @@ func (s *Service) CheckProvable(ctx context.Context, numbers []abi.SectorNumber,
 		bad[n] = why
 	}
 	return bad, err
-}
-
-// StorageAttach makes a folder a storage path.
-func (s *Service) StorageAttach(_ context.Context, spec sealerapi.StorageSpec) (sealerapi.StorageInfo, error) {
-	p, err := s.store.Attach(store.Spec{Dir: spec.Path, Init: spec.Init, CanSeal: spec.CanSeal, CanStore: spec.CanStore, Weight: spec.Weight})
-	if err != nil {
-		return sealerapi.StorageInfo{}, api.Errorf(api.CodeInvalid, "%w", err)
-	}
-	s.pipeline.Poke()
-	return storageInfo(p), nil
-}
-
-func storageInfo(p store.Path) sealerapi.StorageInfo {
-	return sealerapi.StorageInfo{ID: p.ID, URLs: []string{}, Weight: p.Weight, CanSeal: p.CanSeal, CanStore: p.CanStore}
-}
-
-// StorageDetach forgets a path.
-func (s *Service) StorageDetach(_ context.Context, id string) error {
-	if err := s.store.Detach(id); err != nil {
-		return api.Errorf(api.CodeNotFound, "%w", err)
-	}
-	return nil
-}
-
-// StorageList lists which files each path holds.
-func (s *Service) StorageList(context.Context) (map[string][]sealerapi.StorageDecl, error) {
-	out := map[string][]sealerapi.StorageDecl{}
-	for _, p := range s.store.Paths() {
-		out[p.ID] = []sealerapi.StorageDecl{}
-		for _, d := range s.store.Holds(p.ID) {
-			out[p.ID] = append(out[p.ID], sealerapi.StorageDecl{Miner: d.Sector.Miner, Number: d.Sector.Number, SectorFileType: int(d.Type)})
-		}
-	}
-	return out, nil
-}
-
-// StorageLocal returns the folder of each path.
-func (s *Service) StorageLocal(context.Context) (map[string]string, error) {
-	out := map[string]string{}
-	for _, p := range s.store.Paths() {
-		out[p.ID] = p.Dir
-	}
-	return out, nil
-}
-
-func (s *Service) path(id string) (store.Path, error) {
-	for _, p := range s.store.Paths() {
-		if p.ID == id {
-			return p, nil
-		}
-	}
-	return store.Path{}, api.Errorf(api.CodeNotFound, "storage path %s is not attached", id)
-}
-
-// StorageInfo returns the settings of a path.
-func (s *Service) StorageInfo(_ context.Context, id string) (sealerapi.StorageInfo, error) {
-	p, err := s.path(id)
-	return storageInfo(p), err
-}
-
-// StorageStat measures a path.
-func (s *Service) StorageStat(_ context.Context, id string) (sealerapi.FsStat, error) {
-	p, err := s.path(id)
-	if err != nil {
-		return sealerapi.FsStat{}, err
-	}
-	st, err := p.Measure()
-	return sealerapi.FsStat{Capacity: st.Capacity, Available: st.Available}, err
-}
-
-// StorageFindSector lists the paths that hold files of a sector.
-func (s *Service) StorageFindSector(_ context.Context, id abi.SectorID, fileType int) ([]sealerapi.SectorStorageInfo, error) {
-	out := []sealerapi.SectorStorageInfo{}
-	for _, p := range s.store.Paths() {
-		for _, d := range s.store.Holds(p.ID) {
-			if d.Sector == id && int(d.Type)&fileType != 0 {
-				out = append(out, sealerapi.SectorStorageInfo{ID: p.ID, URLs: []string{}, Weight: p.Weight, CanSeal: p.CanSeal, CanStore: p.CanStore, Primary: true})
-				break
-			}
-		}
-	}
-	return out, nil
 }

@@ -69,6 +69,7 @@ type Service struct {
 	messager *messager.MessagerProxy
 	db       *db.DB
 	store    *store.Store
+	moves    chan struct{} // pokes carryMoves
 	queue    *task.Queue
 	nats     *broker.Embedded // nil when a cluster is configured
 	broker   *broker.Broker
@@ -178,14 +179,8 @@ func (s *Service) openStores(ctx context.Context) error {
 		return err
 	}
 	s.opened.Add(s.db.Close)
-	if s.store, err = store.Open(s.repo.Path(store.FileName)); err != nil {
+	if err := s.openStorage(); err != nil {
 		return err
-	}
-	for _, p := range s.store.Problems() {
-		log.Warnf("storage: %s", p)
-	}
-	if len(s.store.Paths()) == 0 {
-		log.Warn("no storage path is attached: attach one with 'venus-sealer storage attach --init --store --seal PATH'")
 	}
 	ttl, err := config.Span("Sealing.LeaseTerm", s.cfg.Sealing.LeaseTerm, 30*time.Second)
 	if err != nil {
@@ -252,7 +247,7 @@ func (s *Service) assemble(ctx context.Context) error {
 		return err
 	}
 	var refused error
-	options := worker.Options{ParentCache: s.cfg.Sealing.ParentCache, Proofs: prove.Backend(s.cfg.Sealing.Proofs), Clock: s.opts.Clock}
+	options := worker.Options{ParentCache: s.cfg.Sealing.ParentCache, Proofs: prove.Backend(s.cfg.Sealing.Proofs), Open: s.store.OpenFile, Clock: s.opts.Clock}
 	if s.sealer, refused = worker.NewSealer(s.network, options); refused != nil {
 		log.Warnf("this program can seal but not prove here: %v", refused)
 	}
@@ -350,6 +345,7 @@ func (s *Service) background(ctx context.Context) {
 	s.wg.Go(func() { s.pipeline.Run(ctx) })
 	s.wg.Go(func() { s.wdpost.Run(ctx) })
 	s.wg.Go(func() { s.heads.Run(ctx) })
+	s.backgroundStorage(ctx)
 	s.backgroundTasks(ctx)
 	s.wg.Go(func() { s.warm(ctx) })
 }

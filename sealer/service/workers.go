@@ -135,7 +135,7 @@ func (s *Service) measure(ctx context.Context) {
 			busy[p.ID] = done
 			go func() {
 				defer close(done)
-				if st, err := p.Measure(); err == nil {
+				if st, err := s.store.Measure(p.ID); err == nil {
 					s.queue.Measured(p.Dir, uint64(max(st.Available, 0)))
 				}
 				if err := worker.SweepWork(p.Dir, s.queue.Knows); err != nil {

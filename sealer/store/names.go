@@ -75,3 +75,14 @@ func (f Files) of(t FileType) string {
 	}
 	return f.Cache
 }
+
+func (f *Files) set(t FileType, place string) {
+	switch t {
+	case Unsealed:
+		f.Unsealed = place
+	case Sealed:
+		f.Sealed = place
+	case Cache:
+		f.Cache = place
+	}
+}

@@ -1,9 +1,9 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,266 +19,315 @@ import (
 // size: unsealed 10, sealed 10, cache 141 (sealer-miner.md 4.1).
 const sealingTenths = 161
 
-// watermark is the part of a path, in percent, that sealing may fill.
-const watermark = 95
+// restTenths is the space that a finished sector takes: sealed 10, cache 2.
+const restTenths = 12
+
+// endless is what a path without limit counts for in the choice among paths.
+const endless = int64(1) << 40
 
 // Place returns where a sector is sealed: the path that holds files of it, else
-// the sealing path with the most weighted space. The choice is durable, because
-// the sector's cache folder is made in it.
+// the sealing path with the most weighted space, of which what sealing takes is
+// reserved from then on. The choice is durable, because the sector's cache folder
+// is made in it. A path that is read-only refuses both.
 func (s *Store) Place(id abi.SectorID, size abi.SectorSize) (Files, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, t := range []FileType{Cache, Unsealed, Sealed} {
-		for pid := range s.index[Decl{id, t}] {
-			return filesIn(s.paths[pid].Dir, id), nil
+	need := int64(size) * sealingTenths / 10
+	if h, err := s.placed(id); h != nil || err != nil {
+		if err != nil {
+			return Files{}, err
 		}
+		s.Reserve(id, size)
+		return filesIn(h.root, id), s.writable(h)
 	}
-	p, err := s.best(int64(size)*sealingTenths/10, func(p Path) bool { return p.CanSeal })
+	h, err := s.best(id, need, func(p Path) bool { return p.CanSeal })
 	if err != nil {
 		return Files{}, fmt.Errorf("seal sector %d: %w (attach one with storage attach --seal)", id.Number, err)
 	}
-	f := filesIn(p.Dir, id)
-	for _, t := range FileTypes() {
-		if err := os.MkdirAll(filepath.Dir(f.of(t)), 0o755); err != nil {
-			return Files{}, fmt.Errorf("make folder of sector %d: %w", id.Number, err)
-		}
-	}
-	if err := os.Mkdir(f.Cache, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	f := filesIn(h.root, id)
+	if err := s.makeCache(h, f); err != nil {
+		s.release(h.ID, id)
 		return Files{}, fmt.Errorf("make cache of sector %d: %w", id.Number, err)
 	}
-	if err := fsutil.SyncDir(filepath.Dir(f.Cache)); err != nil {
-		return Files{}, err
-	}
-	s.declare(Decl{id, Cache}, p.ID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.declare(Decl{id, Cache}, h.ID)
 	return f, nil
 }
 
-// best is the usable path with the most weighted space left.
-func (s *Store) best(need int64, ok func(Path) bool) (Path, error) {
-	type candidate struct {
-		p     Path
-		score float64
+// placed is the local path that holds files of a sector, nil when none does.
+func (s *Store) placed(id abi.SectorID) (*held, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, t := range []FileType{Cache, Unsealed, Sealed} {
+		d := Decl{id, t}
+		if pid, ok := s.bestCopy(d); ok {
+			if _, local := s.paths[pid].vol.(*local); local {
+				return s.paths[pid], nil
+			}
+		}
+		for pid := range s.index[d] {
+			if p := s.paths[pid]; p.away != "" {
+				return nil, fmt.Errorf("seal sector %d: its files lie in a path that is away: %s", id.Number, p.away)
+			}
+		}
 	}
+	return nil, nil
+}
+
+func (s *Store) makeCache(h *held, f Files) error {
+	vol := h.vol.(*local) // buckets cannot seal
+	for _, t := range FileTypes() {
+		if err := vol.folder(t); err != nil {
+			return err
+		}
+	}
+	return try(vol.gate, writePatience, func() error {
+		if err := os.Mkdir(f.Cache, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if err := fsutil.SyncDir(filepath.Dir(f.Cache)); err != nil {
+			return err
+		}
+		return fault.Point("store/place")
+	})
+}
+
+// Reserve counts the space that a sector under way will still take in the path
+// that holds it. Place does it by itself; after a restart the owner of the
+// sectors tells which are under way.
+func (s *Store) Reserve(id abi.SectorID, size abi.SectorSize) {
+	h, err := s.placed(id)
+	if h == nil || err != nil {
+		return // nowhere yet, or away: nothing can be written there
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h.CanSeal {
+		s.reserve(h.ID, id, int64(size)*sealingTenths/10)
+	}
+}
+
+func (s *Store) reserve(pid string, id abi.SectorID, bytes int64) {
+	if s.reserved[pid] == nil {
+		s.reserved[pid] = map[abi.SectorID]int64{}
+	}
+	s.reserved[pid][id] = bytes
+}
+
+func (s *Store) release(pid string, id abi.SectorID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.reserved[pid], id)
+}
+
+// Reserved is what files in the making will still take of a path, in bytes.
+func (s *Store) Reserved(id string) (int64, error) {
+	h, _, err := s.held(id)
+	if err != nil {
+		return 0, err
+	}
+	return s.outstanding(h, abi.SectorID{})
+}
+
+// outstanding sums the reservations of a path but one sector's, each less what the
+// sector takes already.
+func (s *Store) outstanding(h *held, but abi.SectorID) (int64, error) {
+	s.mu.RLock()
+	list := map[abi.SectorID]int64{}
+	for id, n := range s.reserved[h.ID] {
+		if id != but {
+			list[id] = n
+		}
+	}
+	s.mu.RUnlock()
+	total := int64(0)
+	for id, n := range list {
+		has, err := h.vol.sizeOf(&id)
+		if err != nil {
+			return 0, fmt.Errorf("measure files in the making on %s: %w", h.Dir, err)
+		}
+		total += max(0, n-has)
+	}
+	return total, nil
+}
+
+// Full tells why nothing new goes into a path, "" when there is room.
+func (s *Store) Full(st Stat) string {
+	switch used := st.used(); {
+	case used >= s.o.ReadOnlyAt:
+		return fmt.Sprintf("it is %d %% full, read-only from %d %% on", used, s.o.ReadOnlyAt)
+	case used >= s.o.StopAt:
+		return fmt.Sprintf("it is %d %% full and takes no new files from %d %% on", used, s.o.StopAt)
+	}
+	return ""
+}
+
+// writable refuses a path that is too full to be written at all.
+func (s *Store) writable(h *held) error {
+	st, err := measure(h.vol, h.Path)
+	if err != nil {
+		return err
+	}
+	if st.used() >= s.o.ReadOnlyAt {
+		return fmt.Errorf("%s: %s: %w", h.Dir, s.Full(st), ErrNoSpace)
+	}
+	return nil
+}
+
+// room is how many bytes a path can still take, or why it takes none.
+func (s *Store) room(h *held, id abi.SectorID, need int64) (int64, error) {
+	st, err := measure(h.vol, h.Path)
+	if err != nil {
+		return 0, err
+	}
+	if st.Capacity == 0 {
+		return endless, nil
+	}
+	if why := s.Full(st); why != "" {
+		return 0, fmt.Errorf("%s: %s", h.Dir, why)
+	}
+	reserved, err := s.outstanding(h, id)
+	if err != nil {
+		return 0, err
+	}
+	kept := st.Capacity / 100 * int64(100-s.o.StopAt)
+	left := st.Available - kept - reserved
+	if left < need {
+		return 0, fmt.Errorf("%s has %d bytes left, of which %d stay free and %d are reserved for files in the making; needed %d", h.Dir, st.Available, kept, reserved, need)
+	}
+	return left, nil
+}
+
+// best reserves room for a sector in the usable path with the most weighted space.
+func (s *Store) best(id abi.SectorID, need int64, ok func(Path) bool) (*held, error) {
+	type candidate struct {
+		h     *held
+		score float64
+		left  int64
+	}
+	s.placing.Lock() // between measuring and reserving nobody else may choose
+	defer s.placing.Unlock()
+	s.mu.RLock()
+	var usable []*held
+	for _, h := range s.paths {
+		if h.away == "" && h.Weight > 0 && ok(h.Path) {
+			usable = append(usable, h)
+		}
+	}
+	s.mu.RUnlock()
 	var (
 		list []candidate
 		errs []error
 	)
-	for _, p := range s.paths {
-		if !ok(p) || p.Weight == 0 {
-			continue
-		}
-		st, err := p.Measure()
+	for _, h := range usable {
+		left, err := s.room(h, id, need)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		left := st.Available - st.Capacity*(100-watermark)/100
-		if left < need {
-			errs = append(errs, fmt.Errorf("%s has %d bytes left of which %d are reserved, needed %d", p.Dir, st.Available, st.Capacity*(100-watermark)/100, need))
-			continue
-		}
-		list = append(list, candidate{p, float64(left) * float64(p.Weight)})
+		list = append(list, candidate{h, float64(left) * float64(h.Weight), left})
 	}
 	if len(list) == 0 {
-		return Path{}, errors.Join(append([]error{ErrNoSpace}, errs...)...)
+		return nil, errors.Join(append([]error{ErrNoSpace}, errs...)...)
 	}
 	sort.Slice(list, func(i, j int) bool {
 		if list[i].score != list[j].score {
 			return list[i].score > list[j].score
 		}
-		return list[i].p.Dir < list[j].p.Dir
+		return list[i].h.Dir < list[j].h.Dir
 	})
-	return list[0].p, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reserve(list[0].h.ID, id, need)
+	return list[0].h, nil
 }
 
 // Declare records that the files which exist at a sector's sealing place are there.
 func (s *Store) Declare(id abi.SectorID, f Files) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for pid, p := range s.paths {
-		for _, t := range FileTypes() {
-			if f.of(t) != filesIn(p.Dir, id).of(t) {
-				continue
-			}
-			if _, err := os.Lstat(f.of(t)); err == nil {
-				s.declare(Decl{id, t}, pid)
-			}
+	for _, t := range FileTypes() {
+		d, _, h, away, err := s.parse(f.of(t))
+		if err != nil || away != "" {
+			continue
+		}
+		vol, ok := h.vol.(*local)
+		if !ok {
+			continue
+		}
+		if there, err := vol.has(d); err == nil && there {
+			s.mu.Lock()
+			s.declare(d, h.ID)
+			s.mu.Unlock()
 		}
 	}
-}
-
-// Rest moves the sealed file and the cache of a sector to a path for storing,
-// unless they lie in one. It may be repeated after a crash at any point.
-func (s *Store) Rest(id abi.SectorID, size abi.SectorSize) error {
-	for _, t := range []FileType{Sealed, Cache} {
-		if err := s.rest(id, size, t); err != nil {
-			return fmt.Errorf("move %s of sector %d to its storage path: %w", t, id.Number, err)
-		}
-	}
-	return nil
-}
-
-func (s *Store) rest(id abi.SectorID, size abi.SectorSize, t FileType) error {
-	s.mu.Lock()
-	var from Path
-	rested, held := false, 0
-	for pid := range s.index[Decl{id, t}] {
-		held++
-		if s.paths[pid].CanStore {
-			rested = true
-		} else {
-			from = s.paths[pid]
-		}
-	}
-	if rested {
-		s.mu.Unlock()
-		if held == 1 {
-			return nil
-		}
-		return s.dropSource(id, t, from) // an earlier move was cut short before its last step
-	}
-	if from.ID == "" {
-		s.mu.Unlock()
-		return ErrAbsent
-	}
-	to, err := s.best(int64(size)*12/10, func(p Path) bool { return p.CanStore })
-	s.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	src, dst := filesIn(from.Dir, id).of(t), filesIn(to.Dir, id).of(t)
-	if err := move(src, dst); err != nil {
-		return err
-	}
-	if err := fault.Point("store/index"); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.declare(Decl{id, t}, to.ID)
-	s.mu.Unlock()
-	return s.dropSource(id, t, from)
-}
-
-// dropSource removes what was moved. It goes last: readers that opened it keep
-// it until they are done.
-func (s *Store) dropSource(id abi.SectorID, t FileType, from Path) error {
-	s.mu.Lock()
-	delete(s.index[Decl{id, t}], from.ID)
-	s.mu.Unlock()
-	if err := os.RemoveAll(filesIn(from.Dir, id).of(t)); err != nil {
-		return fmt.Errorf("remove the moved source: %w", err)
-	}
-	return nil
 }
 
 // DropUnsealed removes the unsealed copy of a sector whose data is all zeros.
 func (s *Store) DropUnsealed(id abi.SectorID) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	d := Decl{id, Unsealed}
-	for pid := range s.index[d] {
-		if err := os.Remove(filesIn(s.paths[pid].Dir, id).Unsealed); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("drop unsealed copy of sector %d: %w", id.Number, err)
-		}
-	}
-	delete(s.index, d)
-	return nil
+	return s.dropAll(id, []FileType{Unsealed})
 }
 
-// Remove deletes all files of a sector on the attached paths. It may be repeated
-// after a crash at any point.
+// Remove deletes all files of a sector on the attached paths, and what was being
+// copied of it. It may be repeated after a crash at any point. A path that is away
+// and holds some of it is an error: the rest is removed.
 func (s *Store) Remove(id abi.SectorID) error {
+	if err := s.dropAll(id, FileTypes()); err != nil {
+		return err
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.paths {
-		for _, t := range FileTypes() {
-			if err := os.RemoveAll(filesIn(p.Dir, id).of(t)); err != nil {
-				return fmt.Errorf("remove %s of sector %d: %w", t, id.Number, err)
+	for _, m := range s.reserved {
+		delete(m, id)
+	}
+	s.mu.Unlock()
+	return s.settle(id)
+}
+
+func (s *Store) dropAll(id abi.SectorID, types []FileType) error {
+	unlock, err := s.sectors.lock(context.Background(), id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s.mu.RLock()
+	var all []*held
+	for _, h := range s.paths {
+		all = append(all, h)
+	}
+	s.mu.RUnlock()
+	var errs []error
+	for _, h := range all {
+		for _, t := range types {
+			if err := s.dropFrom(h, Decl{id, t}); err != nil {
+				errs = append(errs, err)
 			}
-			delete(s.index[Decl{id, t}], p.ID)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-// move copies src to a temporary name beside dst, syncs and renames it. The
-// source stays; on one file system a hard link saves the copy of files.
-func move(src, dst string) error {
-	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
-		return fmt.Errorf("make folder: %w", err)
-	}
-	if _, err := os.Lstat(dst); err == nil {
-		return nil // an earlier try got this far: a name is only given to what is whole
-	}
-	tmp := filepath.Join(filepath.Dir(dst), "."+filepath.Base(dst)+".moving")
-	if err := os.RemoveAll(tmp); err != nil {
-		return fmt.Errorf("clear an earlier try: %w", err)
-	}
-	info, err := os.Stat(src)
-	if err != nil {
-		return fmt.Errorf("look at source: %w", err)
-	}
-	if info.IsDir() {
-		err = copyFolder(src, tmp)
-	} else {
-		err = copyFile(src, tmp)
-	}
-	if err != nil {
-		return err
-	}
-	if err := fault.Point("store/rename"); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, dst); err != nil {
-		return fmt.Errorf("name the copy: %w", err)
-	}
-	return fsutil.SyncDir(filepath.Dir(dst))
-}
-
-func copyFolder(src, dst string) error {
-	if err := os.Mkdir(dst, 0o755); err != nil {
-		return fmt.Errorf("make folder: %w", err)
-	}
-	entries, err := os.ReadDir(src)
-	if err != nil {
-		return fmt.Errorf("list folder: %w", err)
-	}
-	for _, e := range entries {
-		from, to := filepath.Join(src, e.Name()), filepath.Join(dst, e.Name())
-		if e.IsDir() {
-			err = copyFolder(from, to)
-		} else {
-			err = copyFile(from, to)
+func (s *Store) dropFrom(h *held, d Decl) error {
+	s.mu.RLock()
+	has, away := s.index[d][h.ID], h.away
+	s.mu.RUnlock()
+	if away != "" {
+		if has {
+			return fmt.Errorf("remove %s of sector %d: %s (bring it back, or detach it for good)", d.Type, d.Sector.Number, away)
 		}
-		if err != nil {
-			return err
-		}
-	}
-	return fsutil.SyncDir(dst)
-}
-
-func copyFile(src, dst string) error {
-	if os.Link(src, dst) == nil {
 		return nil
 	}
-	in, err := os.Open(src)
-	if err != nil {
-		return fmt.Errorf("open source: %w", err)
+	if _, remote := h.vol.(*bucket); remote && !has && !s.onTheMove(d.Sector) {
+		return nil // asking costs several requests
 	}
-	defer in.Close()
-	out, err := os.OpenFile(dst, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
-	if err != nil {
-		return fmt.Errorf("open copy: %w", err)
-	}
-	_, err = io.Copy(out, in)
-	if err == nil {
-		err = out.Sync()
-	}
-	if cerr := out.Close(); err == nil {
-		err = cerr
+	s.forget(d, h.ID)
+	err := h.vol.drop(d)
+	if vol, ok := h.vol.(*local); ok && err == nil {
+		err = vol.clear(leftover{name: vol.beside(d, moving)})
 	}
 	if err != nil {
-		return fmt.Errorf("copy %s: %w", filepath.Base(src), err)
+		s.mu.Lock()
+		if has {
+			s.declare(d, h.ID)
+		}
+		s.mu.Unlock()
+		return fmt.Errorf("remove %s of sector %d: %w", d.Type, d.Sector.Number, err)
 	}
 	return nil
 }

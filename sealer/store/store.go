@@ -1,53 +1,31 @@
 package store
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 	"sort"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
-	"github.com/google/uuid"
-	"golang.org/x/sys/unix"
+	logging "github.com/ipfs/go-log/v2"
 
-	"github.com/filecoin-venus/venus/internal/fsutil"
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/fault"
 )
 
-// FileName is the usual name of the list of paths.
-const FileName = "storage.json"
-
-// MetaFile is the file in a path that makes it one.
-const MetaFile = "sectorstore.json"
-
-// DefaultWeight is what a path counts for when none was said.
-const DefaultWeight = 10
+var log = logging.Logger("store")
 
 // ErrNoSpace is returned when no path can take a sector.
 var ErrNoSpace = errors.New("no storage path can take the sector")
 
-// ErrAbsent is returned for a file that no path has.
+// ErrAbsent is returned for a file that no path has, or only one that is away.
 var ErrAbsent = errors.New("no storage path has the file")
-
-// Meta are the settings of a path, the content of sectorstore.json.
-type Meta struct {
-	ID       string
-	Weight   uint64
-	CanSeal  bool
-	CanStore bool
-}
-
-// Path is an attached path.
-type Path struct {
-	Meta
-	Dir string
-}
-
-// Stat measures a path, in bytes.
-type Stat struct{ Capacity, Available int64 }
 
 // Decl is a file of a sector in a path.
 type Decl struct {
@@ -55,223 +33,250 @@ type Decl struct {
 	Type   FileType
 }
 
-// Spec describes a folder to attach. With Init it is made a path first.
-type Spec struct {
-	Dir               string
-	Init              bool
-	CanSeal, CanStore bool
-	Weight            uint64
+// Options are what a store may be told; the zero value has the defaults.
+type Options struct {
+	// StopAt is how full a path may be, in percent, to take new files (95).
+	StopAt int
+	// ReadOnlyAt is how full it may be to be written at all (98).
+	ReadOnlyAt int
+	// Timeout is how long one read from a disk may take (30 s); writes may take ten times that.
+	Timeout time.Duration
+	// Chunk is how much is copied at a time (32 MiB).
+	Chunk int64
+	Disk  Disk
+	Clock clock.Clock
 }
 
-// Store is the set of attached paths.
+func (o Options) filled() Options {
+	if o.StopAt == 0 {
+		o.StopAt = 95
+	}
+	if o.ReadOnlyAt == 0 {
+		o.ReadOnlyAt = 98
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 30 * time.Second
+	}
+	if o.Chunk == 0 {
+		o.Chunk = 32 << 20
+	}
+	if o.Disk == nil {
+		o.Disk = machine{}
+	}
+	if o.Clock == nil {
+		o.Clock = clock.Real()
+	}
+	return o
+}
+
+// Store is the set of attached paths. Its lock is never held over a disk.
 type Store struct {
 	file string // storage.json
+	o    Options
 
-	mu    sync.RWMutex // guards what follows
-	paths map[string]Path
-	index map[Decl]map[string]bool
-	stray []string
+	editMu  sync.Mutex // serialises changes of storage.json and moves.json
+	moves   moves
+	sectors keyed      // one change of a sector's files at a time
+	placing sync.Mutex // one choice of a path at a time
+
+	mu       sync.RWMutex // guards what follows
+	paths    map[string]*held
+	index    map[Decl]map[string]bool
+	gates    map[string]*gate  // by folder
+	lost     map[string]string // folders in storage.json that could not be read, and why
+	reserved map[string]map[abi.SectorID]int64
+	under    map[abi.SectorID]*Transfer
+	past     []Transfer
 }
 
-// storageJSON is the content of storage.json.
-type storageJSON struct {
-	StoragePaths []struct{ Path string }
-}
+// Open is OpenWith with the defaults.
+func Open(file string) (*Store, error) { return OpenWith(file, Options{}) }
 
-// Open reads storage.json (absent: no paths yet) and indexes every path. A path
-// that cannot be read is left out and told in Problems; the others serve.
-func Open(file string) (*Store, error) {
-	s := &Store{file: file, paths: map[string]Path{}, index: map[Decl]map[string]bool{}}
+// OpenWith reads storage.json (absent: no paths yet) and indexes every path. A
+// path that cannot be read, or not in time, is left out and told in Problems; the
+// others serve, and Watch looks whether it comes back.
+func OpenWith(file string, o Options) (*Store, error) {
+	s := &Store{
+		file: file, o: o.filled(), paths: map[string]*held{}, index: map[Decl]map[string]bool{}, lost: map[string]string{}, gates: map[string]*gate{},
+		reserved: map[string]map[abi.SectorID]int64{}, under: map[abi.SectorID]*Transfer{},
+	}
 	cfg, err := readStorage(file)
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range cfg.StoragePaths {
-		if err := s.load(p.Path); err != nil {
-			s.stray = append(s.stray, err.Error())
-		}
+	if s.moves, err = readMoves(s.movesFile()); err != nil {
+		return nil, err
 	}
+	var wg sync.WaitGroup
+	for _, e := range cfg.StoragePaths {
+		wg.Go(func() { s.admit(e) })
+	}
+	wg.Wait()
 	return s, nil
 }
 
-func readStorage(file string) (storageJSON, error) {
-	var cfg storageJSON
-	b, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return cfg, nil
-	}
+// admit loads a path of storage.json and keeps the reason when that fails.
+func (s *Store) admit(e entry) {
+	_, err := s.load(e)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err != nil {
-		return cfg, fmt.Errorf("read list of storage paths: %w", err)
+		s.lost[e.Path] = err.Error()
+	} else {
+		delete(s.lost, e.Path)
 	}
-	if err := json.Unmarshal(b, &cfg); err != nil {
-		return cfg, fmt.Errorf("read list of storage paths %s: %w", file, err)
-	}
-	return cfg, nil
 }
 
-func writeStorage(file string, cfg storageJSON) error {
-	b, err := json.MarshalIndent(cfg, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode list of storage paths: %w", err)
+// volume makes the way to a path's files.
+func (s *Store) volume(e entry) (volume, error) {
+	s.mu.Lock()
+	g := s.gates[e.Path] // one for all tries: what hung at the last one still counts
+	if g == nil {
+		g = &gate{path: e.Path, clk: s.o.Clock, limit: s.o.Timeout}
+		s.gates[e.Path] = g
 	}
-	return fsutil.WriteFileAtomic(file, append(b, '\n'), 0o644)
+	s.mu.Unlock()
+	if e.S3 != nil {
+		return newBucket(e, g, s.o.Chunk)
+	}
+	return &local{dir: e.Path, disk: s.o.Disk, gate: g, chunk: s.o.Chunk}, nil
 }
 
-// Init makes a folder a path: the folders, then sectorstore.json.
-func Init(spec Spec) (Meta, error) {
-	if !spec.CanSeal && !spec.CanStore {
-		return Meta{}, errors.New("a path must be for sealing (--seal), storing (--store) or both")
+// load reads a path's settings and what it holds.
+func (s *Store) load(e entry) (Path, error) {
+	vol, err := s.volume(e)
+	if err != nil {
+		return Path{}, err
 	}
-	file := filepath.Join(spec.Dir, MetaFile)
-	if _, err := os.Stat(file); err == nil {
-		return Meta{}, fmt.Errorf("%s is a storage path already; attach it without --init", spec.Dir)
+	m, err := vol.meta()
+	if err != nil {
+		return Path{}, err
 	}
-	for _, t := range FileTypes() {
-		if err := os.MkdirAll(filepath.Join(spec.Dir, t.String()), 0o755); err != nil {
-			return Meta{}, fmt.Errorf("make storage path: %w", err)
+	f, err := vol.list()
+	if err != nil {
+		return Path{}, fmt.Errorf("list storage path %s: %w", e.Path, err)
+	}
+	for _, x := range f.left {
+		if x.ending != gone { // these were as good as deleted
+			continue
+		}
+		if err := vol.clear(x); err != nil {
+			log.Warnf("cannot end a deletion that was cut short: %v", err)
 		}
 	}
-	m := Meta{ID: uuid.NewString(), Weight: spec.Weight, CanSeal: spec.CanSeal, CanStore: spec.CanStore}
-	if m.Weight == 0 {
-		m.Weight = DefaultWeight
+	h := &held{Path: Path{Meta: m, Dir: e.Path}, root: e.Path, vol: vol, stray: f.stray}
+	if e.S3 != nil {
+		h.root = bucketRoot(m.ID)
 	}
-	b, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return Meta{}, fmt.Errorf("encode storage path: %w", err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.paths[m.ID]; ok && old.Dir != e.Path {
+		return Path{}, fmt.Errorf("storage paths %s and %s carry the same id %s: one is a copy of the other", old.Dir, e.Path, m.ID)
 	}
-	if err := fsutil.WriteFileAtomic(file, append(b, '\n'), 0o644); err != nil {
-		return Meta{}, err
+	s.paths[m.ID] = h
+	s.undeclare(m.ID)
+	for _, d := range f.decls {
+		s.declare(d, m.ID)
 	}
-	return m, nil
+	return h.Path, nil
 }
 
 // Attach adds a path, durably, and indexes it. Attaching an attached path again
 // changes nothing.
 func (s *Store) Attach(spec Spec) (Path, error) {
-	if !filepath.IsAbs(spec.Dir) {
+	e := entry{Path: filepath.Clean(spec.Dir)}
+	switch {
+	case strings.HasPrefix(spec.Dir, "s3://"):
+		e = entry{Path: strings.TrimSuffix(spec.Dir, "/"), S3: &spec.S3}
+	case !filepath.IsAbs(spec.Dir):
 		return Path{}, fmt.Errorf("storage path %s: give the absolute path", spec.Dir)
 	}
-	spec.Dir = filepath.Clean(spec.Dir)
 	if spec.Init {
-		if _, err := Init(spec); err != nil {
+		if err := s.initialize(e, spec); err != nil {
 			return Path{}, err
 		}
 	}
-	if err := s.load(spec.Dir); err != nil {
+	p, err := s.load(e)
+	if err != nil {
 		return Path{}, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := fault.Point("store/attach"); err != nil {
+		return Path{}, err
+	}
+	s.editMu.Lock()
+	defer s.editMu.Unlock()
 	cfg, err := readStorage(s.file)
 	if err != nil {
 		return Path{}, err
 	}
-	known := false
-	for _, p := range cfg.StoragePaths {
-		known = known || filepath.Clean(p.Path) == spec.Dir
-	}
-	if !known {
-		cfg.StoragePaths = append(cfg.StoragePaths, struct{ Path string }{spec.Dir})
+	if !slices.ContainsFunc(cfg.StoragePaths, func(x entry) bool { return x.Path == e.Path }) {
+		cfg.StoragePaths = append(cfg.StoragePaths, e)
 		if err := writeStorage(s.file, cfg); err != nil {
 			return Path{}, err
 		}
 	}
-	for _, p := range s.paths {
-		if p.Dir == spec.Dir {
-			return p, nil
-		}
-	}
-	return Path{}, fmt.Errorf("storage path %s vanished while it was attached", spec.Dir)
-}
-
-// Detach forgets a path and deletes nothing.
-func (s *Store) Detach(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, ok := s.paths[id]
-	if !ok {
-		return fmt.Errorf("storage path %s is not attached", id)
+	delete(s.lost, e.Path)
+	return p, nil
+}
+
+func (s *Store) initialize(e entry, spec Spec) error {
+	if e.S3 == nil {
+		spec.Dir = e.Path
+		_, err := Init(spec)
+		return err
 	}
+	if spec.CanSeal {
+		return errors.New("nothing can be sealed in a bucket: sealing needs a folder; attach the bucket with --store only")
+	}
+	vol, err := s.volume(e)
+	if err != nil {
+		return err
+	}
+	m, err := spec.fresh()
+	if err != nil {
+		return err
+	}
+	return vol.(*bucket).init(m)
+}
+
+// Detach forgets a path, by its id or its folder, and deletes nothing.
+func (s *Store) Detach(id string) error {
+	s.mu.RLock()
+	dir := id
+	if p, ok := s.paths[id]; ok {
+		dir = p.Dir
+	}
+	s.mu.RUnlock()
+	s.editMu.Lock()
+	defer s.editMu.Unlock()
 	cfg, err := readStorage(s.file)
 	if err != nil {
 		return err
 	}
-	kept := cfg.StoragePaths[:0]
-	for _, q := range cfg.StoragePaths {
-		if filepath.Clean(q.Path) != p.Dir {
-			kept = append(kept, q)
-		}
+	n := len(cfg.StoragePaths)
+	cfg.StoragePaths = slices.DeleteFunc(cfg.StoragePaths, func(e entry) bool { return e.Path == dir })
+	if len(cfg.StoragePaths) == n {
+		return fmt.Errorf("storage path %s is not attached", id)
 	}
-	cfg.StoragePaths = kept
 	if err := writeStorage(s.file, cfg); err != nil {
 		return err
 	}
-	delete(s.paths, id)
-	for _, in := range s.index {
-		delete(in, id)
-	}
-	return nil
-}
-
-// load reads a path's settings and what it holds.
-func (s *Store) load(dir string) error {
-	dir = filepath.Clean(dir)
-	b, err := os.ReadFile(filepath.Join(dir, MetaFile))
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s is not a storage path (no %s); attach it with --init", dir, MetaFile)
-		}
-		return fmt.Errorf("read storage path %s: %w", dir, err)
-	}
-	var m Meta
-	if err := json.Unmarshal(b, &m); err != nil || m.ID == "" {
-		return fmt.Errorf("storage path %s has a damaged %s: %w", dir, MetaFile, errors.Join(err, emptyID(m)))
-	}
-	decls, stray, err := scan(dir)
-	if err != nil {
+	if err := fault.Point("store/detach"); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.paths[m.ID]; ok && old.Dir != dir {
-		return fmt.Errorf("storage paths %s and %s carry the same id %s: one is a copy of the other", old.Dir, dir, m.ID)
-	}
-	s.paths[m.ID] = Path{Meta: m, Dir: dir}
-	for _, d := range decls {
-		s.declare(d, m.ID)
-	}
-	s.stray = append(s.stray, stray...)
-	return nil
-}
-
-func emptyID(m Meta) error {
-	if m.ID == "" {
-		return errors.New("it holds no ID")
+	delete(s.lost, dir)
+	for id, p := range s.paths {
+		if p.Dir == dir {
+			delete(s.paths, id)
+			delete(s.reserved, id)
+			s.undeclare(id)
+		}
 	}
 	return nil
-}
-
-// scan lists what a path holds; names that are no sector's are returned apart.
-func scan(dir string) (decls []Decl, stray []string, err error) {
-	for _, t := range FileTypes() {
-		entries, err := os.ReadDir(filepath.Join(dir, t.String()))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("list %s files: %w", t, err)
-		}
-		for _, e := range entries {
-			id, err := ParseSectorName(e.Name())
-			switch {
-			case err == nil && e.IsDir() == (t == Cache) || err == nil && e.Type()&fs.ModeSymlink != 0:
-				decls = append(decls, Decl{id, t})
-			default:
-				stray = append(stray, filepath.Join(dir, t.String(), e.Name()))
-			}
-		}
-	}
-	return decls, stray, nil
 }
 
 func (s *Store) declare(d Decl, id string) {
@@ -281,22 +286,66 @@ func (s *Store) declare(d Decl, id string) {
 	s.index[d][id] = true
 }
 
-// Problems lists what was found and could not be used: stray names, unreadable paths.
+// undeclare forgets all that a path holds.
+func (s *Store) undeclare(id string) {
+	for d, in := range s.index {
+		delete(in, id)
+		if len(in) == 0 {
+			delete(s.index, d)
+		}
+	}
+}
+
+// forget takes one file of a path out of the index.
+func (s *Store) forget(d Decl, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.index[d], id)
+	if len(s.index[d]) == 0 {
+		delete(s.index, d)
+	}
+}
+
+// Problems lists what was found and could not be used: stray names, paths that
+// are away.
 func (s *Store) Problems() []string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return append([]string(nil), s.stray...)
+	var out []string
+	for _, why := range s.lost {
+		out = append(out, why)
+	}
+	for _, p := range s.paths {
+		if p.away != "" {
+			out = append(out, p.away)
+		}
+		out = append(out, p.stray...)
+	}
+	sort.Strings(out)
+	return out
 }
 
-// Paths lists the attached paths by folder.
+// Paths lists the attached paths by folder, those that are away too. Those that
+// were never read since the start have no settings, only folder and reason.
 func (s *Store) Paths() []Path {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	out := make([]Path, 0, len(s.paths))
 	for _, p := range s.paths {
-		out = append(out, p)
+		out = append(out, p.now())
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Dir < out[j].Dir })
+	return out
+}
+
+// Lost lists the folders of storage.json that could not be read since the start, with the reason.
+func (s *Store) Lost() map[string]string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := map[string]string{}
+	for dir, why := range s.lost {
+		out[dir] = why
+	}
 	return out
 }
 
@@ -310,53 +359,183 @@ func (s *Store) Holds(id string) []Decl {
 			out = append(out, d)
 		}
 	}
-	sort.Slice(out, func(i, j int) bool {
-		if out[i].Sector.Number != out[j].Sector.Number {
-			return out[i].Sector.Number < out[j].Sector.Number
-		}
-		return out[i].Type < out[j].Type
-	})
+	sortDecls(out)
 	return out
 }
 
-// Measure asks the file system about a path.
-func (p Path) Measure() (Stat, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(p.Dir, &st); err != nil {
-		return Stat{}, fmt.Errorf("measure storage path %s: %w", p.Dir, err)
+// ErrDetached is returned for a path that is not attached.
+var ErrDetached = errors.New("storage path is not attached")
+
+// held finds a path by its id or folder.
+func (s *Store) held(id string) (*held, Path, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, p := range s.paths {
+		if p.ID == id || p.Dir == id {
+			return p, p.now(), nil
+		}
 	}
-	return Stat{Capacity: int64(st.Blocks) * int64(st.Bsize), Available: int64(st.Bavail) * int64(st.Bsize)}, nil
+	return nil, Path{}, fmt.Errorf("%s: %w", id, ErrDetached)
 }
 
-// Find returns the files of a sector that exist; each may lie in another path.
-// A wanted file that no path has is ErrAbsent.
+// Measure asks the disk of a path. Capacity and what is available are bounded by
+// the path's MaxStorage.
+func (s *Store) Measure(id string) (Stat, error) {
+	h, p, err := s.held(id)
+	if err != nil {
+		return Stat{}, err
+	}
+	return measure(h.vol, p)
+}
+
+func measure(vol volume, p Path) (Stat, error) {
+	st, err := vol.measure()
+	if err != nil || p.MaxStorage == 0 {
+		return st, err
+	}
+	used, err := vol.sizeOf(nil)
+	if err != nil {
+		return st, fmt.Errorf("measure what storage path %s holds: %w", p.Dir, err)
+	}
+	limit := int64(p.MaxStorage)
+	if st.Capacity == 0 || limit < st.Capacity {
+		st.Capacity = limit
+	}
+	st.Available = max(0, min(st.Available, limit-used))
+	return st, nil
+}
+
+// Find returns the files of a sector that exist on paths that are there; each may
+// lie in another path. A wanted file that none has is ErrAbsent. The names are
+// for OpenFile; those in buckets mean nothing to others.
 func (s *Store) Find(id abi.SectorID, want ...FileType) (Files, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var out Files
 	for _, t := range FileTypes() {
-		stored := false
-		for pid := range s.index[Decl{id, t}] {
-			if stored {
-				continue
-			}
-			// An interrupted move leaves two whole copies: the one at rest counts.
-			stored = s.paths[pid].CanStore
-			place := filesIn(s.paths[pid].Dir, id).of(t)
-			switch t {
-			case Unsealed:
-				out.Unsealed = place
-			case Sealed:
-				out.Sealed = place
-			case Cache:
-				out.Cache = place
-			}
+		d := Decl{id, t}
+		if pid, ok := s.bestCopy(d); ok {
+			out.set(t, filesIn(s.paths[pid].root, id).of(t))
 		}
 	}
 	for _, t := range want {
-		if out.of(t) == "" {
-			return out, fmt.Errorf("%s of sector %d: %w", t, id.Number, ErrAbsent)
+		if out.of(t) != "" {
+			continue
 		}
+		for pid := range s.index[Decl{id, t}] {
+			return out, fmt.Errorf("%s of sector %d: %w: its path is away: %s", t, id.Number, ErrAbsent, s.paths[pid].away)
+		}
+		return out, fmt.Errorf("%s of sector %d: %w", t, id.Number, ErrAbsent)
 	}
 	return out, nil
+}
+
+// bestCopy chooses among the copies of a file: an interrupted move leaves two
+// whole ones, of which the one at rest counts.
+func (s *Store) bestCopy(d Decl) (string, bool) {
+	best, ok := "", false
+	for pid := range s.index[d] {
+		p := s.paths[pid]
+		if p.away != "" {
+			continue
+		}
+		if !ok || p.CanStore && !s.paths[best].CanStore || p.CanStore == s.paths[best].CanStore && p.Dir < s.paths[best].Dir {
+			best, ok = pid, true
+		}
+	}
+	return best, ok
+}
+
+// OpenFile opens a file by a name that Find gave. Reads that a disk does not
+// answer in time fail with ErrSlow. A sector that was moved meanwhile is opened
+// where it is now.
+func (s *Store) OpenFile(name string) (File, error) {
+	d, rest, h, away, err := s.parse(name)
+	if err != nil {
+		return nil, err
+	}
+	if away == "" {
+		f, err := h.vol.open(d, rest)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return f, err
+		}
+	}
+	s.mu.RLock()
+	pid, ok := s.bestCopy(d)
+	now := s.paths[pid]
+	s.mu.RUnlock()
+	if away != "" && !ok {
+		return nil, fmt.Errorf("%s: its path is away: %s: %w", name, away, fs.ErrNotExist)
+	}
+	if !ok || now == h {
+		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	return now.vol.open(d, rest)
+}
+
+// parse takes a file's name apart; away tells why its path is.
+func (s *Store) parse(name string) (d Decl, rest string, h *held, away string, err error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, h := range s.paths {
+		rest, ok := strings.CutPrefix(name, h.root+string(filepath.Separator))
+		if !ok {
+			continue
+		}
+		parts := strings.SplitN(filepath.ToSlash(rest), "/", 3)
+		for _, t := range FileTypes() {
+			if len(parts) < 2 || parts[0] != t.String() {
+				continue
+			}
+			id, err := ParseSectorName(parts[1])
+			if err != nil {
+				return Decl{}, "", nil, "", err
+			}
+			return Decl{id, t}, strings.Join(parts[2:], "/"), h, h.away, nil
+		}
+	}
+	return Decl{}, "", nil, "", fmt.Errorf("%s lies in no storage path: %w", name, fs.ErrNotExist)
+}
+
+// keyed are locks by sector.
+type keyed struct {
+	mu   sync.Mutex
+	busy map[abi.SectorID]chan struct{}
+}
+
+func (k *keyed) lock(ctx context.Context, id abi.SectorID) (unlock func(), err error) {
+	for {
+		k.mu.Lock()
+		wait, ok := k.busy[id]
+		if !ok {
+			if k.busy == nil {
+				k.busy = map[abi.SectorID]chan struct{}{}
+			}
+			mine := make(chan struct{})
+			k.busy[id] = mine
+			k.mu.Unlock()
+			return func() {
+				k.mu.Lock()
+				delete(k.busy, id)
+				k.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		k.mu.Unlock()
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return nil, errEnded(ctx)
+		}
+	}
+}
+
+// Stray lists the names in a path that no sector has.
+func (s *Store) Stray(id string) []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if p, ok := s.paths[id]; ok {
+		return append([]string{}, p.stray...)
+	}
+	return []string{}
 }

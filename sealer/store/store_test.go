@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -125,19 +126,19 @@ func TestRestAtEveryCrash(t *testing.T) {
 			require.NoError(t, os.WriteFile(f.Unsealed, []byte("zeros"), 0o644))
 			require.NoError(t, os.WriteFile(filepath.Join(f.Cache, "p_aux"), []byte("aux"), 0o644))
 			s.Declare(id7, f)
-			require.ErrorIs(t, s.Rest(id7, 2048), ErrNoSpace)
+			require.ErrorIs(t, s.Rest(context.Background(), id7, 2048), ErrNoSpace)
 			_, err = s.Attach(Spec{Dir: filepath.Join(dir, "store"), Init: true, CanStore: true})
 			require.NoError(t, err)
 			if point != "" {
 				disarm := fault.Arm(point, func() error { return fault.ErrInjected })
-				require.ErrorIs(t, s.Rest(id7, 2048), fault.ErrInjected)
+				require.ErrorIs(t, s.Rest(context.Background(), id7, 2048), fault.ErrInjected)
 				disarm()
 				s, err = Open(filepath.Join(dir, "storage.json"))
 				require.NoError(t, err)
 				whole(t, s)
 			}
-			require.NoError(t, s.Rest(id7, 2048))
-			require.NoError(t, s.Rest(id7, 2048))
+			require.NoError(t, s.Rest(context.Background(), id7, 2048))
+			require.NoError(t, s.Rest(context.Background(), id7, 2048))
 			whole(t, s)
 			got, err := s.Find(id7, Sealed, Cache)
 			require.NoError(t, err)
