@@ -47,7 +47,11 @@ func failpoints(t *testing.T) []string {
 }
 
 // offTheWay are marks that no sector passes in its life, and who breaks them.
-var offTheWay = map[string]string{"sealer/settle": "TestRestoredSectors"}
+var offTheWay = map[string]string{
+	"sealer/settle": "TestRestoredSectors",
+	// These are passed by operators and between file systems: sealer/store.TestCrashAtEveryPassage.
+	"store/attach": "sealer/store", "store/detach": "sealer/store", "store/chunk": "sealer/store", "store/mark": "sealer/store", "store/part": "sealer/store",
+}
 
 // TestCrashInEveryStep lives five sectors' lives from pledge to the end of one of
 // them: four share their messages, one has its own. At the first, second, seventh

@@ -92,6 +92,8 @@ type Chain struct {
 	// AnyProof has the model take real proofs, which it cannot judge: the test does.
 	// Then nobody is faulty either.
 	AnyProof bool
+	// AnyWindow is AnyProof for window proofs alone, with deadlines that are missed.
+	AnyWindow bool
 	// FirstDeadline is where new sectors are proven from, two a partition.
 	FirstDeadline uint64
 

@@ -234,7 +234,7 @@ func (c *Chain) submit(p miner.SubmitWindowedPoStParams, h abi.ChainEpoch) error
 	if err != nil {
 		return err
 	}
-	if proven == 0 || len(p.Proofs) != 1 || !c.AnyProof && !bytes.Equal(p.Proofs[0].ProofBytes, WindowProof(challenge)) {
+	if proven == 0 || len(p.Proofs) != 1 || !c.AnyProof && !c.AnyWindow && !bytes.Equal(p.Proofs[0].ProofBytes, WindowProof(challenge)) {
 		return errIllegal
 	}
 	for _, x := range p.Partitions {

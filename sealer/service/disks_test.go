@@ -115,7 +115,7 @@ func newFarm(t *testing.T, dir string, commR []cid.Cid) *farm {
 	f.store, err = store.OpenWith(filepath.Join(dir, "storage.json"), store.Options{Disk: f.disk, Timeout: 3 * time.Second})
 	require.NoError(t, err)
 	f.chain = sealertest.NewChain(f.net, 3, time.Now())
-	f.chain.AnyProof = true // the shell has each proof verified for real before it is sent
+	f.chain.AnyWindow = true // the shell has each proof verified for real before it is sent
 	for n, c := range commR {
 		f.chain.AddSealed(abi.SectorNumber(n), uint64(2+n/4), uint64(n/2%2), c)
 	}

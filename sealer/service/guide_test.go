@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/cli/render"
@@ -69,8 +70,18 @@ func TestStorageGuide(t *testing.T) {
 	}
 	fails := map[string]bool{"storage verify --only-bad": true} // that is what it tells
 	after := map[string]func(out string){
-		"storage move --to /mnt/disk2 7":        func(string) { require.Contains(t, lies(7), filepath.Join(mnt, "disk2")) },
-		"storage move --to s3://sectors/farm 7": func(string) { require.Contains(t, lies(7), "s3://sectors/farm") },
+		"storage move --to /mnt/disk2 7": func(string) { require.Contains(t, lies(7), filepath.Join(mnt, "disk2")) },
+		"storage move --to s3://sectors/farm 7": func(string) {
+			require.Contains(t, lies(7), "s3://sectors/farm")
+			r, err := s.pipeline.Get(7)
+			require.NoError(t, err)
+			proofs, err := s.ComputeProof(t.Context(), []proof.ExtendedSectorInfo{{SealProof: r.SealProof, SectorNumber: 7, SealedCID: *r.CommR}}, make([]byte, 32))
+			require.NoError(t, err, "it is proven from the bucket")
+			require.Len(t, proofs[0].ProofBytes, 192)
+			v, err := s.StorageVerify(t.Context(), 7, true)
+			require.NoError(t, err)
+			require.Empty(t, v.Why)
+		},
 		"storage move --from s3://sectors/farm --to /mnt/disk2": func(string) {
 			require.Contains(t, lies(7), filepath.Join(mnt, "disk2"))
 			left, err := srv.Objects()

@@ -14,7 +14,7 @@ func (s *Service) meter() *meters.Meters {
 	took := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "venus_sealer_task_seconds", Help: "Time from a lease to the stored outcome of tasks that were done.", Buckets: prometheus.ExponentialBuckets(0.1, 4, 10),
 	}, []string{"kind"})
-	m.Registry.MustRegister(took, taskGauges{s})
+	m.Registry.MustRegister(took, taskGauges{s}, storageGauges{s})
 	s.queue.Told = func(e task.Entry, result string) {
 		ended.WithLabelValues(string(e.Task.Kind), result).Inc()
 		if result == task.ResultDone {

@@ -422,9 +422,12 @@ func TestMaxStorage(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(f.Sealed, make([]byte, 960<<10), 0o644))
 	require.NoError(t, os.Link(f.Sealed, filepath.Join(f.Cache, "another-name")))
+	s.paths[p.ID].usedAt = time.Time{} // ten minutes later
+	require.False(t, s.Look())
 	st, err = s.Measure(p.ID)
 	require.NoError(t, err)
 	require.EqualValues(t, 64<<10, st.Available, "a file with two names takes its room once")
+	require.Equal(t, st, s.Last(p.ID))
 	_, err = s.Place(id8, 2048)
 	require.ErrorContains(t, err, "stay free")
 }
@@ -494,4 +497,23 @@ func TestGarbage(t *testing.T) {
 	}
 	_, err = s.Find(gone, Sealed)
 	require.ErrorIs(t, err, ErrAbsent)
+}
+
+// TestOldFilesComeBack: a disk with old files of a sector that was made anew is
+// attached again. Neither copy is taken for the other, and none is deleted.
+func TestOldFilesComeBack(t *testing.T) {
+	for _, to := range []string{"id-one", "id-two"} {
+		s, dir := rig(t, &badDisk{})
+		fill(t, filesIn(filepath.Join(dir, "one"), id7), 7)
+		fill(t, filesIn(filepath.Join(dir, "two"), id7), 70)
+		s, err := OpenWith(filepath.Join(dir, "storage.json"), options(&badDisk{}))
+		require.NoError(t, err)
+		before := tree(t, dir)
+		require.NoError(t, s.Plan(id7, to))
+		require.ErrorIs(t, s.Carry(t.Context(), id7), ErrDiffer)
+		delete(before, "moves.json")
+		after := tree(t, dir)
+		delete(after, "moves.json")
+		require.Equal(t, before, after)
+	}
 }

@@ -198,8 +198,10 @@ func (l *local) has(d Decl) (bool, error) {
 
 // take brings a file here. On one file system that is a rename.
 func (l *local) take(ctx context.Context, d Decl, from volume, said func(int64)) error {
-	if have, err := l.has(d); have || err != nil {
-		return err // an earlier try got this far: a name is only given to what is whole
+	if have, err := l.has(d); err != nil {
+		return err
+	} else if have { // an earlier try got this far, or it is another's
+		return same(ctx, d, from, l, l.chunk)
 	}
 	if err := l.folder(d.Type); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -339,6 +340,7 @@ func (s *Store) carry(ctx context.Context, m move) error {
 	defer s.mu.Unlock()
 	delete(s.under, m.Sector)
 	t.Ended = s.o.Clock.Now()
+	to.used += t.Done()
 	if err != nil {
 		t.Err = err.Error()
 	}
@@ -347,8 +349,9 @@ func (s *Store) carry(ctx context.Context, m move) error {
 	return err
 }
 
-// carryFile brings one file to a path and removes the copies in other paths. A
-// file that is nowhere else and there already is done.
+// carryFile brings one file to a path and removes the copies in other paths, each
+// of which is the same: what is there already is compared. A file that is nowhere
+// else and there already is done.
 func (s *Store) carryFile(ctx context.Context, d Decl, to *held, said func(int64)) error {
 	s.mu.RLock()
 	there := s.index[d][to.ID]
@@ -359,13 +362,18 @@ func (s *Store) carryFile(ctx context.Context, d Decl, to *held, said func(int64
 		}
 	}
 	s.mu.RUnlock()
-	if !there {
-		if len(others) == 0 {
+	if len(others) == 0 {
+		if !there {
 			return ErrAbsent
 		}
-		if err := to.vol.take(ctx, d, others[0].vol, said); err != nil {
+		return nil
+	}
+	for _, h := range others {
+		if err := to.vol.take(ctx, d, h.vol, said); err != nil {
 			return err
 		}
+	}
+	if !there {
 		if err := fault.Point("store/index"); err != nil {
 			return err
 		}
@@ -378,6 +386,68 @@ func (s *Store) carryFile(ctx context.Context, d Decl, to *held, said func(int64
 		s.forget(d, h.ID)
 		if err := h.vol.drop(d); err != nil {
 			return fmt.Errorf("remove the moved source: %w", err)
+		}
+	}
+	return nil
+}
+
+// ErrDiffer is returned when two paths hold different files of one sector.
+var ErrDiffer = errors.New("two paths hold different files of the sector: see which one storage verify finds good, and detach the other's path")
+
+// same compares a file in two paths, so that neither is taken for a copy of the
+// other that it is not: old files of a sector that was made anew, above all.
+func same(ctx context.Context, d Decl, a, b volume, chunk int64) error {
+	la, err := a.files(d)
+	if err != nil {
+		return err
+	}
+	lb, err := b.files(d)
+	if err != nil {
+		return err
+	}
+	sizes := map[string]int64{}
+	for _, p := range lb {
+		sizes[p.name] = p.size
+	}
+	if len(la) != len(lb) {
+		return ErrDiffer
+	}
+	for _, p := range la {
+		if n, ok := sizes[p.name]; !ok || n != p.size {
+			return ErrDiffer
+		}
+		if err := sameFile(ctx, d, p, a, b, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sameFile(ctx context.Context, d Decl, p piece, a, b volume, chunk int64) error {
+	fa, err := a.open(d, p.name)
+	if err != nil {
+		return err
+	}
+	defer fa.Close() // opened for reading only
+	fb, err := b.open(d, p.name)
+	if err != nil {
+		return err
+	}
+	defer fb.Close()
+	x, y := make([]byte, chunk), make([]byte, chunk)
+	for at := int64(0); at < p.size; at += chunk {
+		if err := errEnded(ctx); err != nil {
+			return err
+		}
+		n := min(chunk, p.size-at)
+		if k, err := fa.ReadAt(x[:n], at); int64(k) < n {
+			return fmt.Errorf("compare with what is there: %w", err)
+		}
+		if k, err := fb.ReadAt(y[:n], at); int64(k) < n {
+			return fmt.Errorf("compare with what is there: %w", err)
+		}
+		if !bytes.Equal(x[:n], y[:n]) {
+			return ErrDiffer
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/google/uuid"
@@ -179,14 +180,18 @@ type yard interface {
 	clear(x leftover) error
 }
 
-// held is a path with what it holds. Only away changes; a path that is read anew
-// gets a new one.
+// held is a path with what it holds. Only away and what was measured change; a
+// path that is read anew gets a new one.
 type held struct {
 	Path         // without Away
 	away  string // guarded by Store.mu
 	root  string // begins the names of its files
 	vol   volume
 	stray []string
+
+	last   Stat      // at the last look; guarded by Store.mu
+	used   int64     // what sectors took at usedAt; guarded by Store.mu
+	usedAt time.Time // zero while it was never counted
 }
 
 // now is the path as others may see it; the caller has Store.mu.

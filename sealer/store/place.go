@@ -163,7 +163,7 @@ func (s *Store) Full(st Stat) string {
 
 // writable refuses a path that is too full to be written at all.
 func (s *Store) writable(h *held) error {
-	st, err := measure(h.vol, h.Path)
+	st, err := s.measure(h)
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (s *Store) writable(h *held) error {
 
 // room is how many bytes a path can still take, or why it takes none.
 func (s *Store) room(h *held, id abi.SectorID, need int64) (int64, error) {
-	st, err := measure(h.vol, h.Path)
+	st, err := s.measure(h)
 	if err != nil {
 		return 0, err
 	}

@@ -303,8 +303,10 @@ func (b *bucket) open(d Decl, name string) (File, error) {
 }
 
 func (b *bucket) take(ctx context.Context, d Decl, from volume, said func(int64)) error {
-	if _, err := b.get(b.mark(d), 0, 1); !errors.Is(err, fs.ErrNotExist) {
-		return err // nil: an earlier try got this far
+	if _, err := b.get(b.mark(d), 0, 1); err == nil { // an earlier try got this far, or it is another's
+		return same(ctx, d, from, b, b.chunk)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	list, err := from.files(d)
 	if err != nil {

@@ -381,23 +381,35 @@ func (s *Store) held(id string) (*held, Path, error) {
 // Measure asks the disk of a path. Capacity and what is available are bounded by
 // the path's MaxStorage.
 func (s *Store) Measure(id string) (Stat, error) {
-	h, p, err := s.held(id)
+	h, _, err := s.held(id)
 	if err != nil {
 		return Stat{}, err
 	}
-	return measure(h.vol, p)
+	return s.measure(h)
 }
 
-func measure(vol volume, p Path) (Stat, error) {
-	st, err := vol.measure()
-	if err != nil || p.MaxStorage == 0 {
+// countAgain is how long a count of what sectors take is used: it looks at every
+// file. What is moved there meanwhile is added.
+const countAgain = 10 * time.Minute
+
+func (s *Store) measure(h *held) (Stat, error) {
+	st, err := h.vol.measure()
+	if err != nil || h.MaxStorage == 0 {
 		return st, err
 	}
-	used, err := vol.sizeOf(nil)
-	if err != nil {
-		return st, fmt.Errorf("measure what storage path %s holds: %w", p.Dir, err)
+	now := s.o.Clock.Now()
+	s.mu.RLock()
+	used, fresh := h.used, !h.usedAt.IsZero() && now.Sub(h.usedAt) < countAgain
+	s.mu.RUnlock()
+	if !fresh {
+		if used, err = h.vol.sizeOf(nil); err != nil {
+			return st, fmt.Errorf("measure what storage path %s holds: %w", h.Dir, err)
+		}
+		s.mu.Lock()
+		h.used, h.usedAt = used, now
+		s.mu.Unlock()
 	}
-	limit := int64(p.MaxStorage)
+	limit := int64(h.MaxStorage)
 	if st.Capacity == 0 || limit < st.Capacity {
 		st.Capacity = limit
 	}
@@ -528,6 +540,16 @@ func (k *keyed) lock(ctx context.Context, id abi.SectorID) (unlock func(), err e
 			return nil, errEnded(ctx)
 		}
 	}
+}
+
+// Last is what Look measured last of a path: it asks no disk.
+func (s *Store) Last(id string) Stat {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if h, ok := s.paths[id]; ok {
+		return h.last
+	}
+	return Stat{}
 }
 
 // Stray lists the names in a path that no sector has.

@@ -51,6 +51,13 @@ func (s *Store) look(e entry) bool {
 		return err == nil
 	}
 	m, err := h.vol.meta()
+	if err == nil {
+		if st, merr := s.measure(h); merr == nil {
+			s.mu.Lock()
+			h.last = st
+			s.mu.Unlock()
+		}
+	}
 	if err == nil && m.ID != p.ID {
 		err = fmt.Errorf("storage path %s carries id %s now, it was %s: another disk lies there", e.Path, m.ID, p.ID)
 	}
