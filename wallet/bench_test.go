@@ -19,6 +19,7 @@ import (
 	walletapi "github.com/filecoin-venus/venus/api/wallet"
 	"github.com/filecoin-venus/venus/crypto"
 	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/memory"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/types"
 	"github.com/filecoin-venus/venus/wallet/keystore"
@@ -51,6 +52,7 @@ func BenchmarkSign(b *testing.B) {
 type signer func(from address.Address, meta walletapi.MsgMeta) error
 
 func overRPC(b *testing.B, priv []byte, dial func(b *testing.B, addr string) signer) {
+	memory.RelaxFew() // as the program does
 	dir := b.TempDir()
 	keys, err := keystore.Open(filepath.Join(dir, "wallet"), cheap)
 	require.NoError(b, err)

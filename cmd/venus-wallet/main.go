@@ -16,6 +16,7 @@ import (
 	"github.com/filecoin-venus/venus/cli/render"
 	walletcli "github.com/filecoin-venus/venus/cli/wallet"
 	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/memory"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/wallet"
 	"github.com/filecoin-venus/venus/wallet/backup"
@@ -52,6 +53,7 @@ func runCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			memory.RelaxFew()
 			return wallet.Run(ctx, wallet.Options{
 				Repo: cmd.String(walletcli.FlagRepo), API: cmd.String("api"), Network: cmd.String("network"),
 				Password: password, Version: version, Clock: clock.Real(),

@@ -28,4 +28,6 @@ func TestRelax(t *testing.T) {
 	Relax()
 	require.Equal(t, garbage, debug.SetGCPercent(100))
 	require.EqualValues(t, soft, debug.SetMemoryLimit(-1))
+	RelaxFew()
+	require.Equal(t, garbageOfFew, debug.SetGCPercent(100))
 }
