@@ -37,8 +37,8 @@ func (s *Service) follow(ctx context.Context) {
 		} else {
 			pause = min(2*pause, 2*time.Second)
 		}
-		if errors.Is(err, errRole) || errors.Is(err, errNotDecider) {
-			continue // subscribe anew, in the other role
+		if errors.Is(err, errRole) || errors.Is(err, errNotDecider) || errors.Is(err, errGap) {
+			continue // subscribe anew, in the other role or from what was followed last
 		}
 		if err == nil {
 			err = errors.New("the node ended the subscription to its head")
@@ -96,6 +96,20 @@ func (s *Service) followOnce(ctx context.Context) (good bool, err error) {
 // messager begins, or ends, to decide messages' fates: whoever begins starts at what
 // was followed last, by anybody.
 var errRole = errors.New("another node, or another role on the database")
+
+// errGap: what was to be recorded does not join on to the tipset that was followed last, by this messager or by another that
+// decided meanwhile. A fate that is recorded all the same might never be reverted.
+var errGap = errors.New("the chain was followed to another tipset meanwhile")
+
+// joins returns errGap when the chain was followed last to another tipset than that of a key. Below where following began
+// there is no other.
+func joins(tx *store.Tx, key types.TipSetKey) error {
+	last, ok, err := tx.LastHead()
+	if err == nil && ok && last.Key != key {
+		err = errGap
+	}
+	return err
+}
 
 // heard takes in what a subscription told; begun tells that it told its current head.
 func (s *Service) heard(ctx context.Context, changes []*node.HeadChange, decides, begun bool) error {
@@ -185,10 +199,13 @@ func (s *Service) catchUp(ctx context.Context, head *types.TipSet) error {
 		// The node does not know the old tipset: another node, or a fresh one.
 		log.Infow("no path from the last followed tipset, looking up every message", "height", heads[0].Height, "err", err)
 	}
-	if _, err := s.reconcileAll(ctx, head); err != nil {
+	s.forgetHead()
+	changes, _, err := s.compareAll(ctx, head)
+	if err != nil {
 		return err
 	}
-	if err := s.decide(ctx, nil, func(tx *store.Tx) error { return tx.PutHead(refOf(head), keepHeads) }); err != nil {
+	// All fates with the head they were seen from: half of them, above what was followed, would outlive a reorganisation.
+	if err := s.decide(ctx, changes, func(tx *store.Tx) error { return tx.StartHeads(refOf(head)) }); err != nil {
 		return err
 	}
 	s.setHead(head)
@@ -267,6 +284,9 @@ func (s *Service) revert(ctx context.Context, ts *types.TipSet) error {
 	s.forgetHead()
 	var counted []func()
 	err := s.decide(ctx, nil, func(tx *store.Tx) error {
+		if err := joins(tx, ts.Key()); err != nil {
+			return err
+		}
 		decided, err := tx.ExecutedAt(ts.Height())
 		if err != nil {
 			return err
@@ -304,6 +324,9 @@ func (s *Service) advance(ctx context.Context, ts *types.TipSet) error {
 	}
 	err = s.decide(ctx, changes, func(tx *store.Tx) error {
 		if err := fault.Point("messager/landed"); err != nil {
+			return err
+		}
+		if err := joins(tx, ts.Parents()); err != nil {
 			return err
 		}
 		return tx.PutHead(refOf(ts), keepHeads)

@@ -10,8 +10,10 @@ import (
 	"github.com/filecoin-project/go-address"
 	"github.com/stretchr/testify/require"
 
+	"github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/messager/machine"
 	"github.com/filecoin-venus/venus/messager/store"
+	"github.com/filecoin-venus/venus/types"
 )
 
 // another is a second messager on the database of the first, with the same node.
@@ -292,4 +294,27 @@ func TestM12_LeasesOfAnEarlierLife(t *testing.T) {
 		}
 	}
 	require.NotZero(t, moved)
+}
+
+// TestM12_FatesJoinOn: a messager that decides again, after another did, goes on from where that one stood. What it had
+// heard itself meanwhile is not put on top of it.
+func TestM12_FatesJoinOn(t *testing.T) {
+	a := newRig(t)
+	id := a.push("", a.addr, 16)
+	require.NoError(t, a.drain(a.addr))
+	base := a.node.Head()
+	mined := a.node.mine(base, 0, nil)
+	landed := a.node.mine(mined, 0, nil)
+	a.node.setHead(landed)
+	require.True(t, a.sync())
+	require.Equal(t, machine.OnChain, a.get(id).State)
+	// Another messager has followed the chain to a fork without the message.
+	nothing := func(*types.SignedMessage) bool { return false }
+	fork := a.node.mine(a.node.mine(base, 0, nothing), 0, nothing)
+	b := a.another("b")
+	require.NoError(t, b.db.Update(t.Context(), func(tx *store.Tx) error { return tx.PutHead(refOf(fork), keepHeads) }))
+	// The first one has not heard of that, and believes that it goes on.
+	next := a.node.mine(landed, 0, nil)
+	require.ErrorIs(t, a.process(t.Context(), []*node.HeadChange{{Type: node.HeadApply, Val: next}}), errGap)
+	require.ErrorIs(t, a.process(t.Context(), []*node.HeadChange{{Type: node.HeadRevert, Val: landed}}), errGap)
 }

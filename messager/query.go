@@ -205,8 +205,11 @@ func (s *Service) Reconcile(ctx context.Context, id string) error {
 	if !m.State.HasNonce() {
 		return api.Errorf(api.CodePrecondition, "message %s is %s: it has no nonce the chain could know", id, m.State)
 	}
-	_, err = s.reconcileOne(ctx, &m, at)
-	return err
+	changes, err := s.compareOne(ctx, &m, at)
+	if err != nil {
+		return err
+	}
+	return s.record(ctx, changes, at)
 }
 
 // Sender changes the settings of an address and wakes its worker.

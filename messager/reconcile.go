@@ -2,6 +2,7 @@ package messager
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -74,7 +75,28 @@ func (s *Service) reconcileSender(ctx context.Context, a address.Address) error 
 			changes = append(changes, change{underway[i].ID, ev})
 		}
 	}
-	return s.decide(ctx, changes, nil)
+	if err = s.record(ctx, changes, at); errors.Is(err, errGap) {
+		return nil // the head is one that was only watched: whoever follows the chain will find out
+	}
+	return err
+}
+
+// record writes fates that were seen from a tipset, if that is where the chain was followed to.
+func (s *Service) record(ctx context.Context, changes []change, at *types.TipSet) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	err := s.decide(ctx, changes, func(tx *store.Tx) error {
+		last, ok, err := tx.LastHead()
+		if err == nil && (!ok || last.Key != at.Key()) {
+			err = errGap
+		}
+		return err
+	})
+	if errors.Is(err, errGap) {
+		return api.Errorf(api.CodeUnavailable, "not caught up with the chain: %w", err).WithHint("try again in a moment")
+	}
+	return err
 }
 
 func (s *Service) chainNonce(ctx context.Context, a address.Address, at *types.TipSet) (uint64, error) {
@@ -151,53 +173,60 @@ func (s *Service) ReconcileAll(ctx context.Context) (int, error) {
 	if at == nil {
 		return 0, api.Errorf(api.CodeUnavailable, "the node's head is not known yet").WithHint("check the node")
 	}
-	return s.reconcileAll(ctx, at)
-}
-
-// reconcileAll compares with the chain every message that has a nonce and could
-// still change: those under way, and those decided within the last finality.
-func (s *Service) reconcileAll(ctx context.Context, at *types.TipSet) (int, error) {
-	all, err := s.db.List(ctx, store.Query{States: []machine.State{machine.Signed, machine.Pending}, Ascending: true})
+	changes, count, err := s.compareAll(ctx, at)
+	if err == nil {
+		err = s.record(ctx, changes, at)
+	}
 	if err != nil {
 		return 0, err
-	}
-	decided, err := s.db.DecidedLately(ctx, keepHeads)
-	if err != nil {
-		return 0, err
-	}
-	count := 0
-	for _, m := range append(all, decided...) {
-		changed, err := s.reconcileOne(ctx, &m, at)
-		if err != nil {
-			return count, err
-		}
-		if changed {
-			count++
-		}
 	}
 	return count, nil
 }
 
-func (s *Service) reconcileOne(ctx context.Context, m *machine.Message, at *types.TipSet) (bool, error) {
+// compareAll compares with the chain every message that has a nonce and could still change: those under way, and those decided
+// within the last finality. It returns what is to be changed, and of how many messages.
+func (s *Service) compareAll(ctx context.Context, at *types.TipSet) (changes []change, count int, err error) {
+	all, err := s.db.List(ctx, store.Query{States: []machine.State{machine.Signed, machine.Pending}, Ascending: true})
+	if err != nil {
+		return nil, 0, err
+	}
+	decided, err := s.db.DecidedLately(ctx, keepHeads)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, m := range append(all, decided...) {
+		more, err := s.compareOne(ctx, &m, at)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(more) > 0 {
+			count++
+		}
+		changes = append(changes, more...)
+	}
+	return changes, count, nil
+}
+
+func (s *Service) compareOne(ctx context.Context, m *machine.Message, at *types.TipSet) ([]change, error) {
 	ev, err := s.lookUp(ctx, m, at)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	if !m.State.Final() {
 		if ev == nil {
-			return false, nil
+			return nil, nil
 		}
-		return true, s.decide(ctx, []change{{m.ID, ev}}, nil)
+		return []change{{m.ID, ev}}, nil
 	}
 	if landed, ok := ev.(machine.Landed); ok && m.State == machine.OnChain && landed.Executed == m.Executed {
-		return false, nil
+		return nil, nil
 	}
 	if _, taken := ev.(machine.NonceTaken); taken && m.State == machine.Conflict {
-		return false, nil
+		return nil, nil
 	}
 	changes := []change{{m.ID, machine.Reverted{Tipset: m.Executed}}}
 	if ev != nil {
 		changes = append(changes, change{m.ID, ev})
 	}
-	return true, s.decide(ctx, changes, nil)
+	return changes, nil
 }

@@ -712,7 +712,16 @@ func TestReconcileSender(t *testing.T) {
 	r.node.step() // nobody told the messager
 	require.NoError(t, r.reconcileSender(t.Context(), r.addr))
 	require.Equal(t, machine.Pending, r.get(id).State, "nothing is decided above what was followed")
-	r.setHead(r.node.Head()) // a notification that told of the head, but not of the message
+	// A head that is only watched, as by a messager that has just begun to decide fates: one that is seen from there might
+	// never be reverted.
+	r.setHead(r.node.Head())
+	require.NoError(t, r.reconcileSender(t.Context(), r.addr))
+	require.Equal(t, machine.Pending, r.get(id).State)
+	_, err := r.ReconcileAll(t.Context())
+	require.Equal(t, api.CodeUnavailable, codeOf(err))
+	require.Equal(t, api.CodeUnavailable, codeOf(r.Reconcile(t.Context(), id)))
+	// A notification that told of the head, but not of the message.
+	require.NoError(t, r.db.Update(t.Context(), func(tx *store.Tx) error { return tx.PutHead(refOf(r.node.Head()), keepHeads) }))
 	require.NoError(t, r.reconcileSender(t.Context(), r.addr))
 	require.Equal(t, machine.OnChain, r.get(id).State)
 	n, err := r.ReconcileAll(t.Context())

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -377,6 +378,33 @@ func (t *Tx) PutHead(ts machine.TipSetRef, keep int) error {
 	}
 	_, err := t.exec("INSERT INTO heads (height, ts_key) VALUES (?,?)", int64(ts.Height), ts.Key.Bytes())
 	return err
+}
+
+// StartHeads records that the chain was followed up to a tipset and nothing of what is below: without a path to it, what was
+// followed before may be of another chain.
+func (t *Tx) StartHeads(ts machine.TipSetRef) error {
+	if err := t.DropHeads(math.MinInt64); err != nil {
+		return err
+	}
+	return t.PutHead(ts, 0)
+}
+
+// LastHead returns the tipset that the chain was followed to last; ok is false when none is recorded.
+func (t *Tx) LastHead() (last machine.TipSetRef, ok bool, err error) {
+	var height int64
+	var raw []byte
+	err = t.tx.QueryRowContext(t.ctx, "SELECT height, ts_key FROM heads ORDER BY height DESC LIMIT 1").Scan(&height, &raw)
+	if errors.Is(err, sql.ErrNoRows) {
+		return last, false, nil
+	}
+	if err == nil {
+		last.Key, err = types.TipSetKeyFromBytes(raw)
+	}
+	if err != nil {
+		return last, false, fmt.Errorf("read the last head: %w", err)
+	}
+	last.Height = abi.ChainEpoch(height)
+	return last, true, nil
 }
 
 // Heads returns the recorded tipsets, highest first.
