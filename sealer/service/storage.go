@@ -67,7 +67,11 @@ func (s *Service) carryMoves(ctx context.Context) {
 			if s.fate(id) != store.Settled { // the pipeline does its own
 				continue
 			}
-			if err := s.store.Carry(ctx, id); err != nil {
+			err := s.store.Carry(ctx, id)
+			switch {
+			case errors.Is(err, store.ErrDetached):
+				log.Warn(err)
+			case err != nil && ctx.Err() == nil:
 				log.Errorf("%v; it is tried again in %s", err, moveRetry)
 				failed = true
 			}

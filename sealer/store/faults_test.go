@@ -517,3 +517,38 @@ func TestOldFilesComeBack(t *testing.T) {
 		require.Equal(t, before, after)
 	}
 }
+
+// TestMovesCalledOff: by sending the sector to where it is, and by giving up the
+// destination. What was copied becomes garbage.
+func TestMovesCalledOff(t *testing.T) {
+	for _, how := range []string{"back", "detach"} {
+		d := &badDisk{}
+		s, dir := rig(t, d)
+		sealed(t, s, id7)
+		require.NoError(t, s.Rest(context.Background(), id7, 2048))
+		require.Len(t, s.Holds("id-one"), 2)
+		require.NoError(t, s.DropUnsealed(id7))
+		require.NoError(t, s.Plan(id7, "id-two"))
+		disarm := fault.Arm("store/chunk", failAt(2))
+		require.ErrorIs(t, s.Carry(t.Context(), id7), fault.ErrInjected)
+		disarm()
+		require.Equal(t, []abi.SectorID{id7}, s.Planned())
+		if how == "back" {
+			d.change(func() { d.measure = func(string) (Stat, error) { return Stat{Capacity: 100, Available: 1}, nil } })
+			require.NoError(t, s.Plan(id7, "id-one"), "which takes no room there")
+			require.NoError(t, s.Carry(t.Context(), id7))
+		} else {
+			require.NoError(t, s.Detach("id-two"))
+			require.ErrorIs(t, s.Carry(t.Context(), id7), ErrDetached)
+			require.NoError(t, s.Carry(t.Context(), id7))
+			_, err := s.Attach(Spec{Dir: filepath.Join(dir, "two")})
+			require.NoError(t, err)
+		}
+		require.Empty(t, s.Planned())
+		intact(t, s, id7, 7)
+		list, err := s.Garbage(func(abi.SectorID) Fate { return Settled })
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		require.Equal(t, filepath.Join(dir, "two", "sealed", ".s-t01000-7.moving"), list[0].Name)
+	}
+}

@@ -223,7 +223,7 @@ func (s *Store) Plan(id abi.SectorID, to string) error {
 	var (
 		have  []FileType
 		total int64
-		from  = map[string]bool{}
+		from  = map[string]int64{}
 	)
 	for _, t := range FileTypes() {
 		h, d := s.copyOf(Decl{id, t})
@@ -236,8 +236,8 @@ func (s *Store) Plan(id abi.SectorID, to string) error {
 		}
 		for _, p := range list {
 			total += p.size
+			from[h.ID] += p.size
 		}
-		from[h.ID] = true
 		have = append(have, t)
 	}
 	if len(have) == 0 {
@@ -259,9 +259,9 @@ func (s *Store) copyOf(d Decl) (*held, Decl) {
 	return nil, d
 }
 
-func (s *Store) destination(id abi.SectorID, to string, total int64, from map[string]bool) (*held, error) {
+func (s *Store) destination(id abi.SectorID, to string, total int64, from map[string]int64) (*held, error) {
 	if to == "" {
-		return s.best(id, total, func(p Path) bool { return p.CanStore && !from[p.ID] })
+		return s.best(id, total, func(p Path) bool { return p.CanStore && from[p.ID] == 0 })
 	}
 	h, p, err := s.held(to)
 	if err != nil {
@@ -270,10 +270,13 @@ func (s *Store) destination(id abi.SectorID, to string, total int64, from map[st
 	if p.Away != "" {
 		return nil, errors.New(p.Away)
 	}
+	if total == from[h.ID] { // it is there: this calls a move off
+		return h, nil
+	}
 	if !p.CanStore || p.Weight == 0 {
 		return nil, fmt.Errorf("%s is not for storing: its %s says CanStore %t, Weight %d", p.Dir, MetaFile, p.CanStore, p.Weight)
 	}
-	return s.best(id, total, func(q Path) bool { return q.ID == h.ID })
+	return s.best(id, total-from[h.ID], func(q Path) bool { return q.ID == h.ID })
 }
 
 // Carry does the noted move of a sector, going on where an earlier try ended.
@@ -287,7 +290,11 @@ func (s *Store) Carry(ctx context.Context, id abi.SectorID) error {
 	if !ok {
 		return nil
 	}
-	if err := s.carry(ctx, m); err != nil {
+	err = s.carry(ctx, m)
+	if errors.Is(err, ErrDetached) {
+		err = errors.Join(fmt.Errorf("the move is called off: its path is given up: %w", err), s.settle(id))
+	}
+	if err != nil {
 		return fmt.Errorf("move sector %d: %w", id.Number, err)
 	}
 	s.release(m.To, id)

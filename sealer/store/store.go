@@ -152,6 +152,7 @@ func (s *Store) load(e entry) (Path, error) {
 	if err != nil {
 		return Path{}, err
 	}
+	before := s.Holds(m.ID)
 	f, err := vol.list()
 	if err != nil {
 		return Path{}, fmt.Errorf("list storage path %s: %w", e.Path, err)
@@ -174,7 +175,9 @@ func (s *Store) load(e entry) (Path, error) {
 		return Path{}, fmt.Errorf("storage paths %s and %s carry the same id %s: one is a copy of the other", old.Dir, e.Path, m.ID)
 	}
 	s.paths[m.ID] = h
-	s.undeclare(m.ID)
+	for _, d := range before { // what came while the path was listed stays
+		delete(s.index[d], m.ID)
+	}
 	for _, d := range f.decls {
 		s.declare(d, m.ID)
 	}
