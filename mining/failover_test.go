@@ -340,11 +340,21 @@ func TestBeaconIsFetchedAhead(t *testing.T) {
 // refuses is a sealer that does as it is told.
 type refuses struct {
 	prover
+	mu  sync.Mutex
 	how string
 }
 
+func (r *refuses) become(how string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.how = how
+}
+
 func (r *refuses) ComputeProof(ctx context.Context, sectors []proof.ExtendedSectorInfo, x abi.PoStRandomness) ([]proof.PoStProof, error) {
-	switch r.how {
+	r.mu.Lock()
+	how := r.how
+	r.mu.Unlock()
+	switch how {
 	case "fails":
 		return nil, errors.New("no such sector")
 	case "hangs":
@@ -377,10 +387,11 @@ func TestSealersTakeOver(t *testing.T) {
 			_, err = s.ComputeProof(t.Context(), nil, make([]byte, 32))
 			require.NoError(t, err)
 			require.Zero(t, clock.Real().Now().Sub(began), "now it is the first choice")
-			b.how = "fails"
+			b.become("fails")
 			_, err = s.ComputeProof(ctxFor(t, time.Minute), nil, make([]byte, 32))
 			require.ErrorContains(t, err, "sealer b: no such sector")
-			a.how, a.actor, b.actor = "", first, idAddr(7)
+			a.become("")
+			a.actor, b.actor = first, idAddr(7)
 			_, err = s.ComputeProof(t.Context(), nil, make([]byte, 32))
 			require.NoError(t, err, "and back")
 			_, err = s.ActorAddress(t.Context())
