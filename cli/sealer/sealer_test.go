@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/stretchr/testify/require"
+	"github.com/urfave/cli/v3"
 
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
 	"github.com/filecoin-venus/venus/cli/render"
@@ -184,5 +187,46 @@ func TestDeedsWantConfirmation(t *testing.T) {
 		code, _, errOut := run(t, Deps{}, args...)
 		require.Contains(t, []int{render.ExitUsage, render.ExitPrecondition}, code, args)
 		require.NotEmpty(t, errOut)
+	}
+}
+
+func TestRestoreCommand(t *testing.T) {
+	var gotDir, gotFile string
+	var gotCheck bool
+	d := Deps{Restore: func(_ context.Context, dir, file string, check bool) (*sealerapi.BackupReport, error) {
+		gotDir, gotFile, gotCheck = dir, file, check
+		return &sealerapi.BackupReport{Miner: "t01000", Sectors: 3, At: time.Unix(0, 0)}, nil
+	}}
+	code, out, errOut := run(t, d, "restore", "--check", "b.backup")
+	require.Zero(t, code, errOut)
+	require.True(t, gotCheck)
+	require.True(t, filepath.IsAbs(gotFile), gotFile)
+	require.NotEmpty(t, gotDir)
+	require.Contains(t, out, "Sectors:  3")
+	require.Contains(t, errOut, "the backup is whole")
+	code, _, _ = run(t, d, "restore")
+	require.Equal(t, render.ExitUsage, code)
+	code, _, errOut = run(t, Deps{}, "backup", "/x")
+	require.Equal(t, render.ExitPrecondition, code, errOut)
+}
+
+func TestRanges(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"3", "7-9"}, "[3 7 8 9]"}, {[]string{"4-4"}, "[4]"}, {[]string{"9-7"}, ""}, {[]string{"x"}, ""}, {nil, ""}, {[]string{"1-99999999"}, ""},
+	} {
+		app := &cli.Command{Name: "x", Action: func(_ context.Context, cmd *cli.Command) error {
+			got, err := someNumbers(cmd)
+			if c.want == "" {
+				require.Error(t, err, c.args)
+				return nil
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.want, fmt.Sprint(got))
+			return nil
+		}}
+		require.NoError(t, app.Run(t.Context(), append([]string{"x"}, c.args...)))
 	}
 }

@@ -115,10 +115,14 @@ type (
 		Until time.Time
 		Why   string
 	}
-	// FoundBad tells that our own look at the sector's files found them bad.
-	FoundBad struct{ Err string }
-	// FoundGood tells that it found them good.
-	FoundGood struct{}
+	// FoundBad tells that our own look at the sector's files found them bad; Deep if it read them, not only looked
+	// whether they are there.
+	FoundBad struct {
+		Err  string
+		Deep bool
+	}
+	// FoundGood tells that it found them good. What was found by reading is only put right by reading.
+	FoundGood struct{ Deep bool }
 	// FilesRemoved tells that no file of the sector is left.
 	FilesRemoved struct{}
 	// Due tells that the back-off is over.

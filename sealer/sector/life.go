@@ -134,12 +134,18 @@ func (s *step) redone(e TaskDone) bool {
 
 // found takes what our own look at the files gave.
 func (s *step) found(ev Event) bool {
-	bad, isBad := ev.(FoundBad)
-	switch {
-	case isBad && s.r.State == Proving:
-		s.r.LastErr, s.r.LastClass = bad.Err, Operator
+	switch e := ev.(type) {
+	case FoundBad:
+		if s.r.State != Proving {
+			return false
+		}
+		s.r.LastErr, s.r.LastClass, s.r.DeepFault = e.Err, Operator, e.Deep
 		return s.to(Faulty)
-	case !isBad && s.r.State == Faulty:
+	case FoundGood:
+		if s.r.State != Faulty || (s.r.DeepFault && !e.Deep) {
+			return false
+		}
+		s.r.DeepFault = false
 		return s.to(Proving)
 	}
 	return false

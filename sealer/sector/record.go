@@ -58,6 +58,9 @@ type Record struct {
 	// Reclaim marks, with Redo, a sector that an earlier life of this sealer committed to and that is not proven.
 	Reclaim bool
 
+	// DeepFault marks a Faulty sector whose files are there and hold something wrong.
+	DeepFault bool
+
 	Terminate    Message
 	TerminatedAt abi.ChainEpoch
 

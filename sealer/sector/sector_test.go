@@ -188,6 +188,11 @@ func parseEvent(t *testing.T, s *script, f []string) Event {
 		return Later{Until: s.now.Time.Add(time.Minute), Why: rest(1)}
 	case "bad":
 		return FoundBad{Err: rest(1)}
+	case "deeply":
+		if arg(1) == "good" {
+			return FoundGood{Deep: true}
+		}
+		return FoundBad{Err: rest(2), Deep: true}
 	case "good":
 		return FoundGood{}
 	case "files-removed":
@@ -244,7 +249,7 @@ func allEvents(r Record) []Event {
 		Joined{ID: "B"}, Alone{}, OnChainLive{}, OnChainLive{Faulty: true}, OnChainEnded{At: 1029}, OnChainEnded{At: 1029, Early: true},
 		Landed{ID: r.Terminate.ID, Cid: testCid("m"), Exit: 0, Height: 1029}, Landed{ID: r.Terminate.ID, Cid: testCid("m"), Exit: 16},
 		Pushed{ID: r.Terminate.ID, Value: big.Zero()}, Dropped{ID: r.Terminate.ID, Err: "x"},
-		Overdue{}, Later{Until: t0.Add(2 * time.Hour), Why: "x"}, FoundBad{Err: "x"}, FoundGood{}, FilesRemoved{},
+		Overdue{}, Later{Until: t0.Add(2 * time.Hour), Why: "x"}, FoundBad{Err: "x"}, FoundGood{}, FoundGood{Deep: true}, FilesRemoved{},
 		Terminate{}, Remove{}, Remove{Abandon: true}, Redo{},
 		ProofInvalid{Err: "x"}, Failed{Class: Transient, Err: "x"}, Failed{Class: Operator, Err: "x"}, Failed{Class: ChainFact, Err: "x"},
 		Due{}, Retry{}, Force{To: PreCommit1}, Force{To: State("Nonsense")},

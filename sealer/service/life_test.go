@@ -12,6 +12,7 @@ import (
 	"github.com/filecoin-project/go-bitfield"
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
+	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
 	"github.com/stretchr/testify/require"
 
@@ -95,6 +96,17 @@ func TestSectorLife(t *testing.T) {
 	r7, err := s.pipeline.Get(7)
 	require.NoError(t, err)
 	require.Equal(t, sector.Proving, r7.State, "all or none")
+	// Its files are missing: a look at them shows that before the chain finds out.
+	bad, err := s.CheckProvable(ctx, nil, false)
+	require.NoError(t, err)
+	require.Contains(t, bad[7], "no storage path")
+	r7, err = s.pipeline.Get(7)
+	require.NoError(t, err)
+	require.Equal(t, sector.Faulty, r7.State)
+	s.findings(ctx, []proof.SectorInfo{{SectorNumber: 7}, {SectorNumber: 99}}, nil, false)
+	r7, err = s.pipeline.Get(7)
+	require.NoError(t, err)
+	require.Equal(t, sector.Proving, r7.State)
 	extendAndCompact(t, s, chain)
 	require.NoError(t, s.SectorsTerminate(ctx, []abi.SectorNumber{7}))
 	require.Equal(t, api.CodePrecondition, code(s.SectorsTerminate(ctx, []abi.SectorNumber{7})), "it is under way")

@@ -27,6 +27,8 @@ type fileProver struct {
 	parallel int
 	// reserve keeps what a proof takes from being given to sealing, until release.
 	reserve func(kind sector.TaskKind, proof abi.RegisteredSealProof) (release func())
+	// found is told what a look at sectors' files gave; deep if they were read.
+	found func(ctx context.Context, looked []proof.SectorInfo, bad map[abi.SectorNumber]string, deep bool)
 }
 
 // ref finds the files of a sector.
@@ -64,7 +66,13 @@ func (p *fileProver) check(ctx context.Context, sectors []proof.SectorInfo, slow
 		})
 	}
 	wg.Wait()
-	return bad, ctx.Err()
+	if ctx.Err() != nil {
+		return bad, ctx.Err()
+	}
+	if p.found != nil {
+		p.found(ctx, sectors, bad, slow)
+	}
+	return bad, nil
 }
 
 func (p *fileProver) checkOne(ctx context.Context, s proof.SectorInfo, slow bool) string {

@@ -190,7 +190,7 @@ func (s *Service) CheckProvable(ctx context.Context, numbers []abi.SectorNumber,
 	var list []proof.SectorInfo
 	bad := map[abi.SectorNumber]string{}
 	for _, r := range s.pipeline.List() {
-		if len(numbers) > 0 && !want[r.Number] || len(numbers) == 0 && r.State != sector.Proving {
+		if len(numbers) > 0 && !want[r.Number] || len(numbers) == 0 && !r.Proven() {
 			continue
 		}
 		delete(want, r.Number)
@@ -208,4 +208,24 @@ func (s *Service) CheckProvable(ctx context.Context, numbers []abi.SectorNumber,
 		bad[n] = why
 	}
 	return bad, err
+}
+
+// findings makes what a look at sectors' files gave show in their states, before the chain finds it out.
+func (s *Service) findings(ctx context.Context, looked []proof.SectorInfo, bad map[abi.SectorNumber]string, deep bool) {
+	for _, x := range looked {
+		r, err := s.pipeline.Get(x.SectorNumber)
+		if err != nil {
+			continue // the chain has it, this sealer does not know it
+		}
+		why, isBad := bad[x.SectorNumber]
+		var ev sector.Event = sector.FoundGood{Deep: deep}
+		if isBad {
+			ev = sector.FoundBad{Err: why, Deep: deep}
+		}
+		if isBad && r.State == sector.Proving || !isBad && r.State == sector.Faulty {
+			if err := s.pipeline.Apply(ctx, x.SectorNumber, ev, nil); err != nil && !errors.Is(err, sector.ErrIgnored) && ctx.Err() == nil {
+				log.Errorf("sector %d: %v", x.SectorNumber, err)
+			}
+		}
+	}
 }

@@ -292,6 +292,7 @@ func (s *Service) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.prover.found = s.findings
 	s.wdpost, err = wdpost.New(ctx, wdpost.Settings{
 		Config: windowMargins(s.network, s.actorID), Miner: s.miner,
 		MaxPartitions: max(s.cfg.Proving.MaxPartitionsPerMessage, 1), DeclareFaults: s.cfg.Proving.DeclareFaults,

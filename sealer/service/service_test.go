@@ -25,10 +25,12 @@ import (
 	"github.com/filecoin-venus/venus/api/node"
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
 	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/mariadb"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/sealer/config"
+	"github.com/filecoin-venus/venus/sealer/db"
 	"github.com/filecoin-venus/venus/sealer/sealertest"
 	"github.com/filecoin-venus/venus/sealer/setup"
 	"github.com/filecoin-venus/venus/types"
@@ -86,8 +88,39 @@ func serve(t *testing.T, path string, impl, proxy any, namespace string) string 
 	return "http://" + l.Addr().String()
 }
 
+func TestMain(m *testing.M) { os.Exit(mariadb.Run(m)) }
+
+// TestOnMariaDB seals a sector with the database on a server, through a restart.
+func TestOnMariaDB(t *testing.T) {
+	s, chain, dir := daemonOn(t, db.Config{Type: "mysql", DSN: mariadb.Database(t)})
+	ctx := t.Context()
+	_, err := s.StorageAttach(ctx, sealerapi.StorageSpec{Path: filepath.Join(dir, "files"), Init: true, CanSeal: true, CanStore: true})
+	require.NoError(t, err)
+	id, err := s.PledgeSector(ctx)
+	require.NoError(t, err)
+	token, err := os.ReadFile(filepath.Join(dir, "token"))
+	require.NoError(t, err)
+	sealUntilCommitted(t, dialSealer(t, s, string(token)), chain, id.Number)
+	before, err := s.SectorsStatus(ctx, id.Number, false)
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	s = runIn(t, dir)
+	after, err := s.SectorsStatus(ctx, id.Number, false)
+	require.NoError(t, err)
+	require.Equal(t, before.CommR, after.CommR)
+	require.NotEmpty(t, after.Log)
+	next, err := s.PledgeSector(ctx)
+	require.NoError(t, err)
+	require.Equal(t, id.Number+1, next.Number)
+}
+
 // daemonUp starts a sealer, set up for the model's miner, with the real sealing code.
 func daemonUp(t *testing.T) (*Service, *sealertest.Chain, string) {
+	return daemonOn(t, db.Config{})
+}
+
+// daemonOn is daemonUp with the database elsewhere.
+func daemonOn(t *testing.T, database db.Config) (*Service, *sealertest.Chain, string) {
 	network, err := params.ByName("local")
 	require.NoError(t, err)
 	chain := sealertest.NewChain(network, 1000, time.Now())
@@ -98,7 +131,9 @@ func daemonUp(t *testing.T) (*Service, *sealertest.Chain, string) {
 	cfg.Node.URL = serve(t, "/rpc/v1", modelNode{chain, restOfNode{new(node.FullNodeProxy)}}, new(node.FullNodeProxy), node.Namespace)
 	cfg.Messager.URL = serve(t, rpc.DefaultPath, modelMessager{chain.Messager(), restOfMessager{new(messager.MessagerProxy)}}, new(messager.MessagerProxy), messager.Namespace)
 	cfg.Messager.Wallet = "w"
-	cfg.DB.Path = filepath.Join(dir, "sealer.db")
+	if cfg.DB = database; cfg.DB.Type == "" {
+		cfg.DB.Path = filepath.Join(dir, "sealer.db")
+	}
 	r, err := repo.Open(dir)
 	require.NoError(t, err)
 	require.NoError(t, cfg.Save(r.Path(config.FileName)))
