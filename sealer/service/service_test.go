@@ -221,7 +221,7 @@ func TestDaemon(t *testing.T) {
 // sealUntilCommitted lets epochs pass until the real sealing code is done and
 // the pre-commit is on the chain.
 func sealUntilCommitted(t *testing.T, c *sealerapi.SealerProxy, chain *sealertest.Chain, n abi.SectorNumber) {
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute) // real sealing on a busy machine
 	for time.Now().Before(deadline) {
 		chain.Tick(time.Now())
 		st, err := c.SectorsStatus(t.Context(), n, false)
