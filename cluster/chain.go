@@ -17,6 +17,7 @@ import (
 	apinode "github.com/filecoin-venus/venus/api/node"
 	apisealer "github.com/filecoin-venus/venus/api/sealer"
 	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/types"
 )
@@ -213,11 +214,18 @@ func (j *Journey) pledge(ctx context.Context) error {
 	return nil
 }
 
-// sealPatience is how long the first sector may take.
-const sealPatience = 10 * time.Minute
+// sealPatience is how long the first sector may take: to be sealed, and its two messages on their way.
+const (
+	sealPatience       = 10 * time.Minute
+	sealPatienceEpochs = 60
+)
 
 func (j *Journey) waitForProving(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, sealPatience)
+	net, err := params.Load(j.net().Network())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sealPatience+sealPatienceEpochs*net.BlockDelay)
 	defer cancel()
 	s, stop, err := j.clients().Sealer()
 	if err != nil {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -19,6 +20,7 @@ import (
 	"github.com/filecoin-venus/venus/genesis/devnet"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/fsutil"
+	"github.com/filecoin-venus/venus/params"
 )
 
 // Reporter hears of the steps of a journey.
@@ -35,6 +37,8 @@ type Journey struct {
 	Bin, Self string
 	// Ports for a new cluster; one that exists keeps its own.
 	Ports Ports
+	// Network whose parameters a new network gets; "" means local.
+	Network string
 	// BlockDelay of a new network; 0 means the network's own.
 	BlockDelay time.Duration
 	Clock      clock.Clock
@@ -194,11 +198,17 @@ func (j *Journey) run(ctx context.Context, program string, args ...string) (stri
 
 func (j *Journey) net() devnet.Layout { return devnet.Layout{Dir: j.Layout.Net()} }
 
+// quickSector is up to which size sectors are sealed in no time: of larger ones the network starts with one.
+const quickSector = 8 << 20
+
 func (j *Journey) makeNetwork(ctx context.Context) error {
 	if _, err := os.Stat(j.net().Genesis()); err == nil {
 		return nil // made by a run that was interrupted before it could record it
 	}
-	args := []string{"genesis", "new", "--network", "local", "--out", j.Layout.Net(), "--beacon-url", httpURL(j.state.Ports.Beacon)}
+	args := []string{"genesis", "new", "--network", cmp.Or(j.Network, "local"), "--out", j.Layout.Net(), "--beacon-url", httpURL(j.state.Ports.Beacon)}
+	if n, err := params.ByName(cmp.Or(j.Network, "local")); err == nil && n.SectorSizes[0] > quickSector {
+		args = append(args, "--sectors", "1")
+	}
 	if j.BlockDelay != 0 {
 		args = append(args, "--block-delay", j.BlockDelay.String())
 	}
@@ -342,7 +352,7 @@ func (j *Journey) mineNew(ctx context.Context) error {
 }
 
 func (j *Journey) createMiner(ctx context.Context) error {
-	if _, err := j.run(ctx, "venus-sealer", j.sealerInit(j.Layout.Home(Sealer), "--worker", j.state.Worker, "--owner", j.state.Owner, "--sector-size", "2KiB")...); err != nil {
+	if _, err := j.run(ctx, "venus-sealer", j.sealerInit(j.Layout.Home(Sealer), "--worker", j.state.Worker, "--owner", j.state.Owner)...); err != nil {
 		return err
 	}
 	m, err := j.minerOf(ctx, j.state.Owner)

@@ -146,6 +146,21 @@ func nerpa() Network {
 	return n
 }
 
+// Private gives a network's parameters to a private network, to rehearse with sector sizes, windows and lookbacks of a public
+// one: a devnet of another name, with network version 15 from the start, where one sector is power enough, and whose beacon,
+// proof seed and genesis are yet to be made. A private network is its own already.
+func (n Network) Private() Network {
+	if n.Devnet {
+		return n
+	}
+	two := twoK()
+	n.Name, n.GenesisName, n.AddressPrefix, n.GenesisCID = n.Name+"-private", n.GenesisName+"-private", two.AddressPrefix, ""
+	n.Devnet, n.ProofSeed = true, []byte("venus "+n.Name+" devnet")
+	n.MinConsensusPower = big.NewInt(int64(n.SectorSizes[0]))
+	n.Liftoff, n.Upgrades, n.Beacons = two.Liftoff, two.Upgrades, nil
+	return n
+}
+
 // versions pairs upgrade heights with the network versions they bring, in the
 // order of node.md 7: Breeze, Smoke, Ignition/Refuel, Assembly, Liftoff/Tape,
 // Kumquat, Calico, Persian, Orange, Trust, Norwegian, Turbo, Hyperdrive,

@@ -81,3 +81,27 @@ func TestAddressNetworkOf(t *testing.T) {
 	}
 	require.Equal(t, address.Testnet, AddressNetworkOf("of nobody"))
 }
+
+// A public network's parameters serve a private one without its name, genesis or beacon.
+func TestPrivate(t *testing.T) {
+	public, err := ByName("nerpa")
+	require.NoError(t, err)
+	n := public.Private()
+	require.NotEqual(t, public.Name, n.Name)
+	require.NotEqual(t, public.GenesisName, n.GenesisName)
+	require.True(t, n.Devnet)
+	require.Empty(t, n.GenesisCID)
+	require.Empty(t, n.Beacons)
+	require.NoError(t, n.CanExecute(1))
+	require.Equal(t, public.SectorSizes, n.SectorSizes)
+	require.Equal(t, public.ChallengeWindow, n.ChallengeWindow)
+	require.EqualValues(t, n.SectorSizes[0], n.MinConsensusPower.Int64())
+	_, err = ByName(n.Name)
+	require.Error(t, err, "it is known by its file alone")
+	local, err := ByName("local")
+	require.NoError(t, err)
+	require.Equal(t, local, local.Private())
+	fresh, err := ByName("nerpa")
+	require.NoError(t, err)
+	require.Equal(t, public, fresh, "the public one is as it was")
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/proofs/machine"
+	"github.com/filecoin-venus/venus/proofs/sdr"
 )
 
 // DefaultSealer is where a sealer of the same machine listens.
@@ -55,7 +56,7 @@ func App(version string, d Deps) *cli.Command {
 				&cli.IntFlag{Name: "cores", Usage: "use `N` cores (default: all, shared with other workers of the machine)", Destination: &o.Cores},
 				&cli.StringFlag{Name: "memory", Usage: "use `SIZE` of memory, such as 100GiB (default: all, shared with other workers of the machine)", Destination: &memory},
 				&cli.StringFlag{Name: "name", Usage: "`NAME` shown by the sealer (default: the host's)", Destination: &o.Name},
-				&cli.StringFlag{Name: "parent-cache", Usage: "`DIR` of parent caches; needed above 8 MiB sectors", Destination: &o.ParentCache},
+				&cli.StringFlag{Name: "parent-cache", Usage: "`DIR` of parent caches, for sectors above 8 MiB (default: $" + sdr.CacheEnv + ", or where all Filecoin programs look)", Destination: &o.ParentCache},
 				&cli.StringFlag{Name: "nats-cert", Usage: "client certificate, a `FILE` in PEM, for a NATS cluster that wants one", Destination: &o.NATSCert},
 				&cli.StringFlag{Name: "nats-key", Usage: "its key, a `FILE` in PEM", Destination: &o.NATSKey},
 				&cli.StringFlag{Name: "proofs", Usage: "how proofs are made: `BACKEND` trapdoor, or crs with parameter files (default: trapdoor on private networks, crs elsewhere)", Destination: &o.Proofs},

@@ -22,6 +22,7 @@ import (
 	"github.com/filecoin-venus/venus/proofs/machine"
 	keys "github.com/filecoin-venus/venus/proofs/params"
 	"github.com/filecoin-venus/venus/proofs/prove"
+	"github.com/filecoin-venus/venus/proofs/sdr"
 	"github.com/filecoin-venus/venus/proofs/verify"
 )
 
@@ -38,7 +39,7 @@ func proofsCommands(d Deps) *cli.Command {
 		return &cli.StringFlag{Name: flagParams, Usage: "`DIR` of parameter files (default: $" + keys.CacheEnv + ", or where all Filecoin programs look)"}
 	}
 	parentsFlag := func() cli.Flag {
-		return &cli.StringFlag{Name: flagParents, Usage: "`DIR` of parent caches (default: $" + machine.ParentCacheEnv + ", or where all Filecoin programs look)"}
+		return &cli.StringFlag{Name: flagParents, Usage: "`DIR` of parent caches (default: $" + sdr.CacheEnv + ", or where all Filecoin programs look)"}
 	}
 	networkFlag := func() cli.Flag {
 		return &cli.StringFlag{Name: flagNetwork, Value: "local", Usage: "the network's name, or a network `FILE`"}

@@ -19,12 +19,12 @@ func genesisCommand() *cli.Command {
 		{
 			Name: "new", Usage: "make keys, sealed sectors, beacon and genesis of a private network",
 			Flags: []cli.Flag{
-				&cli.StringFlag{Name: "network", Value: "local", Usage: "whose parameters to use: local or 2k"},
+				&cli.StringFlag{Name: "network", Value: "local", Usage: "whose parameters to use: local or 2k, or those of a public network, nerpa, calibnet or mainnet, for a private one of the name NAME-private"},
 				&cli.StringFlag{Name: "out", Required: true, Usage: "the `FOLDER` to make"},
 				&cli.IntFlag{Name: "miners", Value: 1, Usage: "miners that exist from the start"},
 				&cli.IntFlag{Name: "sectors", Value: 4, Usage: "sectors of each miner"},
 				&cli.DurationFlag{Name: "block-delay", Usage: "length of an epoch, whole seconds (default: the network's)"},
-				&cli.Int64Flag{Name: "timestamp", Usage: "genesis time in Unix seconds (default: now)"},
+				&cli.Int64Flag{Name: "timestamp", Usage: "genesis time in Unix seconds (default: when the sectors are sealed)"},
 				&cli.Int64Flag{Name: "faucet", Usage: "the faucet's balance in whole FIL (default: 100 million)"},
 				&cli.StringSliceFlag{Name: "beacon-url", Usage: "where nodes fetch the beacon; may be repeated (default: http://127.0.0.1:8990)"},
 				&cli.StringFlag{Name: "seed", Usage: "derive all keys from this text, for networks that must come out the same; worth nothing as a secret"},
@@ -46,6 +46,7 @@ func genesisNew(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return render.Usage("%s", err)
 	}
+	net = net.Private()
 	if d := cmd.Duration("block-delay"); d != 0 {
 		net.BlockDelay = d
 		if net.PropagationDelay >= d {
@@ -56,10 +57,6 @@ func genesisNew(ctx context.Context, cmd *cli.Command) error {
 		return render.Usage("%s", err)
 	}
 	address.CurrentNetwork = net.AddressNetwork()
-	ts := cmd.Int64("timestamp")
-	if ts == 0 {
-		ts = clock.Real().Now().Unix()
-	}
 	servers := cmd.StringSlice("beacon-url")
 	if len(servers) == 0 {
 		servers = []string{defaultBeaconURL}
@@ -70,7 +67,7 @@ func genesisNew(ctx context.Context, cmd *cli.Command) error {
 	}
 	l := devnet.Layout{Dir: cmd.String("out")}
 	net, err = devnet.New(ctx, devnet.Options{
-		Network: net, Dir: l.Dir, Timestamp: uint64(ts), Miners: cmd.Int("miners"), SectorsPerMiner: cmd.Int("sectors"),
+		Network: net, Dir: l.Dir, Timestamp: uint64(cmd.Int64("timestamp")), Clock: clock.Real(), Miners: cmd.Int("miners"), SectorsPerMiner: cmd.Int("sectors"),
 		FaucetFIL: cmd.Int64("faucet"), BeaconServers: servers, Seed: seed, Progress: func(s string) { p.Note("%s", s) },
 	})
 	if err != nil {

@@ -28,6 +28,7 @@ import (
 	"github.com/filecoin-venus/venus/beacon"
 	"github.com/filecoin-venus/venus/crypto"
 	"github.com/filecoin-venus/venus/genesis"
+	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/fsutil"
 	"github.com/filecoin-venus/venus/ipld"
 	"github.com/filecoin-venus/venus/params"
@@ -43,8 +44,10 @@ type Options struct {
 	Network params.Network
 	// Dir is the folder to make; it must not hold a network yet.
 	Dir string
-	// Timestamp of the genesis block, Unix seconds.
+	// Timestamp of the genesis block, Unix seconds; 0 means the time by Clock when all sectors are sealed, so that the
+	// chain need not make up for hours of sealing.
 	Timestamp uint64
+	Clock     clock.Clock
 	// Miners and SectorsPerMiner exist from the start; at least one each.
 	Miners, SectorsPerMiner int
 	// SectorSize must be one of the network's; 0 means its smallest.
@@ -107,20 +110,24 @@ func New(ctx context.Context, o Options) (params.Network, error) {
 	if err := prepare(&o, l); err != nil {
 		return params.Network{}, err
 	}
+	tmpl, err := genesis.NewTemplate(o.Network.GenesisName, o.Timestamp)
+	if err != nil {
+		return params.Network{}, err
+	}
+	sealer := seal.New(seal.Config{Clock: o.Clock, Progress: o.sealing()})
+	defer sealer.Close()
+	for i := range o.Miners {
+		if err := addMiner(ctx, o, l, sealer, tmpl, i); err != nil {
+			return params.Network{}, err
+		}
+	}
+	if o.Timestamp == 0 {
+		o.Timestamp = uint64(o.Clock.Now().Unix())
+		tmpl.Timestamp = o.Timestamp
+	}
 	net, err := network(o, l)
 	if err != nil {
 		return params.Network{}, err
-	}
-	tmpl, err := genesis.NewTemplate(net.GenesisName, o.Timestamp)
-	if err != nil {
-		return params.Network{}, err
-	}
-	sealer := seal.New(seal.Config{})
-	defer sealer.Close()
-	for i := range o.Miners {
-		if err := addMiner(ctx, o, l, net, sealer, tmpl, i); err != nil {
-			return params.Network{}, err
-		}
 	}
 	faucet, err := key(o, l.FaucetKey(), "faucet")
 	if err != nil {
@@ -144,6 +151,24 @@ func (o Options) say(format string, args ...any) {
 	}
 }
 
+// longPhase is how many bytes of work take more than a moment.
+const longPhase = 256 << 20
+
+// sealing tells of every quarter of a long phase.
+func (o Options) sealing() func(seal.Progress) {
+	var phase string
+	var quarter int
+	return func(p seal.Progress) {
+		if p.Phase != phase {
+			phase, quarter = p.Phase, 0
+		}
+		if now := int(p.Percent() / 25); p.Total >= longPhase && now > quarter {
+			quarter = now
+			o.say("sector %d: %s %.0f%%", p.Sector.Number, p.Phase, p.Percent())
+		}
+	}
+}
+
 func prepare(o *Options, l Layout) error {
 	if !o.Network.Devnet {
 		return api.Errorf(api.CodeInvalid, "network %s is public: its genesis cannot be made", o.Network.Name).WithHint("import it with venus daemon --genesisfile")
@@ -154,8 +179,8 @@ func prepare(o *Options, l Layout) error {
 	if o.Miners < 1 || o.SectorsPerMiner < 1 {
 		return errors.New("a network needs at least one miner with one sector: without power no block can be mined")
 	}
-	if o.Timestamp == 0 {
-		return errors.New("genesis timestamp is not set")
+	if o.Timestamp == 0 && o.Clock == nil {
+		return errors.New("neither a genesis timestamp nor a clock is given")
 	}
 	if o.SectorSize == 0 {
 		o.SectorSize = o.Network.SectorSizes[0]
@@ -235,7 +260,7 @@ func key(o Options, path, purpose string) (address.Address, error) {
 // firstMiner is the ID of a template's first miner.
 const firstMiner = 1000
 
-func addMiner(ctx context.Context, o Options, l Layout, net params.Network, sealer *seal.Sealer, tmpl *genesis.Template, index int) error {
+func addMiner(ctx context.Context, o Options, l Layout, sealer *seal.Sealer, tmpl *genesis.Template, index int) error {
 	id, err := address.NewIDAddress(uint64(firstMiner + index))
 	if err != nil {
 		return err
@@ -245,7 +270,7 @@ func addMiner(ctx context.Context, o Options, l Layout, net params.Network, seal
 		return err
 	}
 	m := genesis.Miner{ID: id, Owner: owner, Worker: owner, MarketBalance: big.Zero(), PowerBalance: big.Zero(), SectorSize: o.SectorSize}
-	proof, err := net.SealProof(o.SectorSize)
+	proof, err := o.Network.SealProof(o.SectorSize)
 	if err != nil {
 		return err
 	}

@@ -17,19 +17,6 @@ import (
 	"github.com/filecoin-venus/venus/proofs/shape"
 )
 
-// ParentCacheEnv is the environment variable that names the folder of parent caches, for us as for every Filecoin program.
-const ParentCacheEnv = "FIL_PROOFS_PARENT_CACHE"
-
-const defaultParentCache = "/var/tmp/filecoin-parents"
-
-// ParentCacheDir is the folder of parent caches of this machine.
-func ParentCacheDir() string {
-	if dir := os.Getenv(ParentCacheEnv); dir != "" {
-		return dir
-	}
-	return defaultParentCache
-}
-
 // MainCircuits are the circuits that sectors of a size cannot live without: the proof of replication, the winning and the
 // window PoSt; none for sizes that Filecoin does not have.
 func MainCircuits(size abi.SectorSize) (out []keys.Circuit) {
@@ -101,7 +88,7 @@ type FileSeen struct {
 func Files(ctx context.Context, o FilesOptions) (FilesFound, error) {
 	lister, dir := keys.ListerOf(o.Network, o.ParamsDir)
 	if o.ParentCache == "" {
-		o.ParentCache = ParentCacheDir()
+		o.ParentCache = sdr.CacheDir()
 	}
 	out := FilesFound{Network: o.Network.Name, Devnet: o.Network.Devnet, Cache: dir, Parents: o.ParentCache}
 	for _, size := range o.Sizes {

@@ -137,7 +137,7 @@ func newRun(o SealOptions) (*run, error) {
 		o.ParamsDir = keys.CacheDir()
 	}
 	if o.ParentCache == "" && o.Size > memoryGraph {
-		o.ParentCache = ParentCacheDir()
+		o.ParentCache = sdr.CacheDir()
 	}
 	r := &run{o: o, out: Sealed{Size: o.Size, Backend: o.Backend}}
 	network, err := params.ByName("local")

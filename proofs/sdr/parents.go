@@ -278,3 +278,16 @@ func inside(rows []ParentList, here, before uint64) error {
 	}
 	return nil
 }
+
+// CacheEnv is the environment variable that names the folder of parent caches, for us as for every Filecoin program.
+const CacheEnv = "FIL_PROOFS_PARENT_CACHE"
+
+const defaultCache = "/var/tmp/filecoin-parents"
+
+// CacheDir is the folder of parent caches of this machine.
+func CacheDir() string {
+	if dir := os.Getenv(CacheEnv); dir != "" {
+		return dir
+	}
+	return defaultCache
+}

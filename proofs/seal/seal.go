@@ -90,8 +90,8 @@ func (p Progress) Percent() float64 { return 100 * float64(p.Done) / float64(max
 type Config struct {
 	// Prover makes the SNARKs; nil for programs that do not run Commit2 or PoSts.
 	Prover Prover
-	// ParentCache is the folder of parent caches, shared by all programs of a machine. Empty: parents are kept in memory,
-	// which is possible up to 8 MiB sectors.
+	// ParentCache is the folder of parent caches, shared by all programs of a machine. Empty: parents of sectors up to 8 MiB
+	// are kept in memory, those of others in sdr.CacheDir.
 	ParentCache string
 	// Progress, when not nil, is called from working goroutines, one call at a time; it must be quick.
 	Progress func(Progress)
@@ -147,7 +147,7 @@ func (s *Sealer) parentsOf(ctx context.Context, sh shape.Seal) (*sdr.Cache, erro
 		case graph.Nodes() <= maxMemoryNodes:
 			c, err = sdr.NewMemoryCache(ctx, graph)
 		default:
-			err = fmt.Errorf("sectors of %d bytes need a parent cache folder", sh.Size)
+			c, err = sdr.OpenCache(ctx, sdr.CacheDir(), graph)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("parent cache: %w", err)

@@ -82,7 +82,7 @@ type Sealing struct {
 	Tasks             []string       `toml:"Tasks" comment:"tasks that this process runs: AP PC1 PC2 C1 C2 FIN; empty leaves all to venus-worker"`
 	LeaseTerm         string         `toml:"LeaseTerm" comment:"a worker that is silent for so long loses its task"`
 	LifetimeEpochs    int64          `toml:"LifetimeEpochs" comment:"life of a new sector, 0 = as long as the chain allows"`
-	ParentCache       string         `toml:"ParentCache" comment:"folder of parent caches; needed above 8 MiB sectors"`
+	ParentCache       string         `toml:"ParentCache" comment:"folder of parent caches, for sectors above 8 MiB; empty is $FIL_PROOFS_PARENT_CACHE or where all Filecoin programs look"`
 	Batching
 	Proofs string `toml:"Proofs" comment:"how proofs are made: trapdoor or crs (parameter files); empty = trapdoor on private networks, crs elsewhere"`
 }

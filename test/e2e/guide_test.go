@@ -65,6 +65,8 @@ type guideWalk struct {
 	// dsn is the messager's database, "" where there is no MySQL: then it is SQLite.
 	dsn    string
 	influx *influxServer
+	// sectorSize is that of the new miner, as people read it.
+	sectorSize string
 }
 
 // TestGuide follows the deployment guide from its first command to its last. The
@@ -97,10 +99,15 @@ func (g *guideWalk) choosePorts() {
 	require.NoError(g.t, err)
 	for from, to := range map[string]string{
 		"<IP1>": "127.0.0.1", "<IP2>": "127.0.0.1", "<IP3>": "127.0.0.1", "<IP4>": "127.0.0.1", "<IP6>": "127.0.0.1",
-		"--network nerpa":    "--network local",
-		"--sector-size 512M": "--sector-size 2KiB", "& <absolute path>": "&",
+		"--network nerpa": "--network local", "--sector-size 512M": "--sector-size 2KiB", "& <absolute path>": "&",
 	} {
 		g.fill[from] = to
+	}
+	g.sectorSize = "2 KiB"
+	if os.Getenv(nerpaEnv) != "" {
+		g.fill["--network nerpa"] = "--network " + g.cluster.net().Network()
+		delete(g.fill, "--sector-size 512M")
+		g.sectorSize = "512 MiB"
 	}
 	if g.dsn, err = mariadb.TryDatabase(g.t); err == nil {
 		g.fill[mysqlFlag] = "--mysql-dsn '" + g.dsn + "'"
@@ -272,7 +279,7 @@ func linesInOrder(t *testing.T, log string, lines []string) (groups []string) {
 }
 
 func (g *guideWalk) initSealer(t *testing.T) {
-	log := g.starts(initNew).ends(2 * time.Minute)
+	log := g.starts(initNew).ends(patient(2 * time.Minute))
 	found := linesInOrder(t, log, initLog)
 	require.Equal(t, found[0], found[2])
 	for _, name := range []string{"<auth token sealer>", "<auth token messager>"} {
@@ -283,11 +290,11 @@ func (g *guideWalk) initSealer(t *testing.T) {
 
 // infoForm is `venus-sealer info` as the guide prints it, before the first
 // WindowPoSt of the miner.
-func infoForm(miner string) []string {
+func infoForm(miner, sectorSize string) []string {
 	const fil = `(?:0|\d+(?:\.\d+)? [afpnμm]?FIL)`
 	return []string{
-		`Chain: \[sync (?:ok|slow \(\S+ behind\))\] \[basefee ` + fil + `\]`, `Sealer: ` + miner + ` \(2 KiB sectors\)`,
-		`Power: 0  / \d+(?:\.\d+)? [KMGT]i \(0\.0000%\)`, `\tRaw: 0 B / \d+(?:\.\d+)? [KMGT]iB \(0\.0000%\)`, `\tCommitted: 2 KiB`, `\tProving: 0 B`,
+		`Chain: \[sync (?:ok|slow \(\S+ behind\))\] \[basefee ` + fil + `\]`, `Sealer: ` + miner + ` \(` + sectorSize + ` sectors\)`,
+		`Power: 0  / \d+(?:\.\d+)? [KMGT]i \(0\.0000%\)`, `\tRaw: 0 B / \d+(?:\.\d+)? [KMGT]iB \(0\.0000%\)`, `\tCommitted: ` + sectorSize, `\tProving: 0 B`,
 		`Below minimum power threshold, no blocks will be won`,
 		`Sealer Balance:    ` + fil, `      PreCommit:  ` + fil, `      Pledge:     ` + fil, `      Vesting:    ` + fil, `      Available:  ` + fil,
 		`Market Balance:   ` + fil, `       Locked:    ` + fil, `       Available: ` + fil, `Worker Balance:   ` + fil, `Total Spendable:  ` + fil,
@@ -307,7 +314,7 @@ func (g *guideWalk) runSealer(t *testing.T) {
 	// Active once its first WindowPoSt has given it power.
 	row := regexp.MustCompile(`(?m)^\d+\s+Proving\s+YES\s+(?:YES|NO)\s+\d+ \(in .+\)\s+CC$`)
 	var out string
-	eventually(t, 3*time.Minute, "the sector proves", func() error {
+	eventually(t, patient(3*time.Minute), "the sector proves", func() error {
 		out = g.shell(g.filled(listSectors)).out
 		if !row.MatchString(out) {
 			return fmt.Errorf("%s", out)
@@ -316,7 +323,7 @@ func (g *guideWalk) runSealer(t *testing.T) {
 	})
 	require.Regexp(t, `^ID\s+State\s+OnChain\s+Active\s+Expiration\s+Deals\s+Error\n`, g.gets(listSectors))
 	lines := strings.Split(strings.TrimRight(g.gets(sealerInfo), "\n"), "\n")
-	form := infoForm(g.fill["<t0 addr>"])
+	form := infoForm(g.fill["<t0 addr>"], g.sectorSize)
 	require.GreaterOrEqual(t, len(lines), len(form))
 	for i, want := range form {
 		require.Regexp(t, `^`+want+`$`, lines[i])
@@ -374,7 +381,7 @@ func (g *guideWalk) existing(t *testing.T) {
 	require.NoError(t, os.MkdirAll(home, 0o700))
 	other := newReader(t, shared, home)
 	other.fill = g.fill
-	log := other.starts(initOld).ends(time.Minute)
+	log := other.starts(initOld).ends(patient(time.Minute))
 	g.typed = append(g.typed, other.typed...)
 	linesInOrder(t, log, append(append([]string{}, initLog[:4]...), initLog[len(initLog)-1]))
 	config, err := os.ReadFile(filepath.Join(home, ".venussealer", "config.toml"))
