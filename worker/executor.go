@@ -45,16 +45,16 @@ type Executor struct {
 type job struct {
 	task    Task
 	cancel  context.CancelCauseFunc
-	outcome *Outcome // what was handed in, nil while it runs
-	told    int      // beats since then that did not end the lease
+	outcome *Outcome  // nil while it runs
+	handed  time.Time // when the outcome was handed in, zero while it is not
 }
 
 // RetryPause is the pause after a call to the source failed.
 const RetryPause = time.Second
 
-// handInAgain is after how many beats a lease that should be over counts as not
+// handInAgain is after how many terms a lease that should be over counts as not
 // handed in: the outcome was lost on its way.
-const handInAgain = 3
+const handInAgain = 2
 
 var (
 	errLeaseOver = errors.New("the lease is over")
@@ -97,15 +97,15 @@ func (e *Executor) farewell(ctx context.Context) {
 }
 
 func (e *Executor) take(ctx, abort context.Context, running *sync.WaitGroup) {
+	said := ""
 	for ctx.Err() == nil {
 		t, err := e.Source.Next(ctx, e.Info.ID)
 		if err != nil {
-			if ctx.Err() == nil {
-				log.Warnf("cannot ask the sealer for work: %v", err)
-				_ = e.Clock.Sleep(ctx, RetryPause) // the loop looks at ctx
-			}
+			sayOnce(ctx, &said, "no tasks come, it is tried every second: %v", err)
+			_ = e.Clock.Sleep(ctx, RetryPause) // the loop looks at ctx
 			continue
 		}
+		said = ""
 		work, cancel := context.WithCancelCause(context.WithoutCancel(abort))
 		j := &job{task: t, cancel: cancel}
 		if !e.hold(j) {
@@ -169,7 +169,7 @@ func (e *Executor) work(ctx, abort context.Context, j *job) {
 	e.mu.Lock()
 	j.outcome = &o
 	e.mu.Unlock()
-	e.handIn(ctx, abort, o)
+	e.handIn(ctx, abort, j)
 	e.Kick()
 }
 
@@ -186,18 +186,32 @@ func (e *Executor) run(ctx context.Context, t Task) (res Result, err error) {
 
 // handIn repeats until the outcome is stored or the lease is over. A worker that
 // must stop tries one last time.
-func (e *Executor) handIn(ctx, abort context.Context, o Outcome) {
+func (e *Executor) handIn(ctx, abort context.Context, j *job) {
+	said, o := "", *j.outcome
 	for {
 		try, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		err := e.Source.HandIn(try, o)
 		cancel()
+		if err == nil {
+			e.mu.Lock()
+			j.handed = e.Clock.Now()
+			e.mu.Unlock()
+		}
 		if err == nil || errors.Is(context.Cause(ctx), errLeaseOver) {
 			return
 		}
-		log.Warnf("cannot hand in the outcome of task %s: %v", o.Lease.Task, err)
+		sayOnce(ctx, &said, "the outcome of task "+o.Lease.Task+" cannot be handed in, it is tried every second: %v", err)
 		if abort.Err() != nil || e.Clock.Sleep(abort, RetryPause) != nil {
 			return // silence gives the task to another worker
 		}
+	}
+}
+
+// sayOnce logs trouble that may last for hours once per text.
+func sayOnce(ctx context.Context, said *string, format string, err error) {
+	if ctx.Err() == nil && *said != err.Error() {
+		*said = err.Error()
+		log.Warnf(format, err)
 	}
 }
 
@@ -211,19 +225,15 @@ func (e *Executor) Kick() {
 
 // beat tells the sealer of this worker until ctx ends.
 func (e *Executor) beat(ctx context.Context) {
-	pause, said := RetryPause, false
+	said := ""
 	for ctx.Err() == nil {
+		pause := RetryPause
 		orders, err := e.Source.Beat(ctx, e.tell())
-		switch {
-		case err == nil:
-			pause, said = orders.Term/3, false
+		if err != nil {
+			sayOnce(ctx, &said, "the sealer does not hear this worker, it goes on with what it has: %v", err)
+		} else {
+			pause, said = orders.Term/3, ""
 			e.obey(ctx, orders)
-		case ctx.Err() == nil && !said:
-			said = true // once: it may take hours
-			log.Warnf("the sealer does not hear this worker, it goes on with what it has: %v", err)
-			fallthrough
-		default:
-			pause = RetryPause
 		}
 		timer := e.Clock.NewTimer(pause)
 		select {
@@ -269,12 +279,9 @@ func (e *Executor) obey(ctx context.Context, o Orders) {
 		}
 	}
 	for _, j := range e.jobs {
-		if j.outcome == nil {
-			continue
-		}
-		if j.told++; j.told >= handInAgain {
-			j.told = 0
-			go e.handIn(ctx, ctx, *j.outcome)
+		if !j.handed.IsZero() && e.Clock.Now().Sub(j.handed) >= handInAgain*o.Term {
+			j.handed = time.Time{} // one at a time
+			go e.handIn(ctx, ctx, j)
 		}
 	}
 	if !slices.Equal(o.Paths, e.paths) {

@@ -253,14 +253,16 @@ func (b *Broker) giveOut(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for b.queue.InForce(id, t.Lease()) {
+		for said := false; b.queue.InForce(id, t.Lease()); said = true {
 			try, cancel := context.WithTimeout(ctx, startTimeout)
 			err := b.Publish(try, b.Bus.TaskSubject(id), fmt.Sprintf("%s.%d", t.ID, t.Fence), bus.Message{Task: &t})
 			cancel()
 			if err == nil {
 				break
 			}
-			log.Warnf("task %s does not get to its worker, it is tried again: %v", t.ID, err)
+			if !said {
+				log.Warnf("task %s does not get to its worker, it is tried again: %v", t.ID, err)
+			}
 			if err := b.clk.Sleep(ctx, worker.RetryPause); err != nil {
 				return fmt.Errorf("wait: %w", err)
 			}

@@ -58,7 +58,7 @@ func (r *rig) up(l net.Listener) {
 	var err error
 	r.nats, err = StartEmbedded(filepath.Join(r.dir, "nats"), clock.Real())
 	require.NoError(r.t, err)
-	r.q, err = task.New(r.t.Context(), r.store, clock.Real(), 3*time.Second)
+	r.q, err = task.New(r.t.Context(), r.store, clock.Real(), 10*time.Second)
 	require.NoError(r.t, err)
 	b, err := New(Config{Bus: "test", Embedded: r.nats}, r.q, clock.Real())
 	require.NoError(r.t, err)
@@ -152,7 +152,7 @@ func (r *rig) work(id string, p worker.Prover) (stop func()) {
 // done waits until n tasks ended well and returns their outputs.
 func (r *rig) done(n int) map[string][]byte {
 	out := map[string][]byte{}
-	deadline, cancel := context.WithTimeout(r.t.Context(), 25*time.Second)
+	deadline, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
 	for {
 		for _, e := range r.q.Ended() {
@@ -173,11 +173,11 @@ func TestTasksOverNATS(t *testing.T) {
 		r.work(fmt.Sprint("w", i), p)
 	}
 	want := map[string][]byte{}
-	for i := range 20 {
+	for i := range 10 {
 		in := bytes.Repeat([]byte{byte(i)}, 1+i*70_000) // from a byte to more than a message holds
 		want[r.ensure(abi.SectorNumber(i), sector.TaskPreCommit2, in)] = append(bytes.Clone(in), in...)
 	}
-	require.Equal(t, want, r.done(20))
+	require.Equal(t, want, r.done(10))
 	for id, n := range p.runs {
 		require.Equal(t, 1, n, id)
 	}

@@ -587,6 +587,7 @@ func TestLostOutcomeIsHandedInAgain(t *testing.T) {
 		select {
 		case <-r.q.Wake():
 		default:
+			r.clk.Advance(time.Second)
 			e.Kick()
 			continue
 		}

@@ -12,6 +12,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/filecoin-venus/venus/worker"
 )
@@ -51,6 +53,12 @@ func (b Bus) BeatSubject() string { return "venus." + string(b) + ".beat" }
 // inline is the most that travels in a message; the default limit of NATS is
 // 1 MiB for everything, and JSON makes bytes a third longer.
 const inline = 256 << 10
+
+// publishTimeout is how long a message waits to be stored before it is sent again.
+const publishTimeout = 4 * time.Second
+
+// chunk is how much of bulk travels at once: each is synced to disk by itself.
+const chunk = 512 << 10
 
 // Message is a task or an outcome on its way, with the name of the object that
 // holds its bulk: the task's Input or the result's Output.
@@ -84,8 +92,12 @@ func (e Ends) Publish(ctx context.Context, subject, id string, m Message) error 
 		if err != nil {
 			return fmt.Errorf("open the store of bulk data: %w", err)
 		}
-		m.Bulk = kind + "-" + id
-		if _, err := o.PutBytes(ctx, m.Bulk, *bulk); err != nil {
+		// A name of its own each time: what is sent again must not take away what is being read.
+		m.Bulk = kind + "-" + id + "-" + nuid.Next()
+		meta := jetstream.ObjectMeta{Name: m.Bulk, Opts: &jetstream.ObjectMetaOptions{ChunkSize: chunk}}
+		put, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		if _, err := o.Put(put, meta, bytes.NewReader(*bulk)); err != nil {
 			return fmt.Errorf("store bulk data: %w", err)
 		}
 		*bulk = nil
@@ -109,6 +121,9 @@ func (e Ends) Publish(ctx context.Context, subject, id string, m Message) error 
 	if err != nil {
 		return fmt.Errorf("encode message: %w", err)
 	}
+	// An answer that got lost with a connection never comes: ask again soon, the id makes it harmless.
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
 	if _, err := e.JS.Publish(ctx, subject, data, jetstream.WithMsgID(id)); err != nil {
 		return fmt.Errorf("publish to %s: %w", subject, err)
 	}
@@ -141,6 +156,9 @@ func (e Ends) Read(ctx context.Context, data []byte) (Message, error) {
 	if err != nil {
 		return m, fmt.Errorf("open the store of bulk data: %w", err)
 	}
+	// A read that hangs holds up the messages behind it: it is given up and tried again.
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	bulk, err := o.GetBytes(ctx, m.Bulk)
 	if err != nil {
 		return m, fmt.Errorf("fetch bulk data: %w", err)

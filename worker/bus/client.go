@@ -22,7 +22,13 @@ type Client struct {
 	Ends
 
 	mu       sync.Mutex // guards what follows
-	incoming chan worker.Task
+	incoming *incoming  // nil when nobody listens
+}
+
+// incoming are the tasks that come; why is set when the channel is closed.
+type incoming struct {
+	tasks chan worker.Task
+	why   error
 }
 
 var _ worker.Source = (*Client)(nil)
@@ -72,20 +78,20 @@ const consumerLife = 10 * time.Minute
 func (c *Client) Next(ctx context.Context, id string) (worker.Task, error) {
 	c.mu.Lock()
 	if c.incoming == nil {
-		c.incoming = make(chan worker.Task)
+		c.incoming = &incoming{tasks: make(chan worker.Task)}
 		go c.listen(ctx, id, c.incoming)
 	}
 	in := c.incoming
 	c.mu.Unlock()
 	select {
-	case t, ok := <-in:
+	case t, ok := <-in.tasks:
 		if ok {
 			return t, nil
 		}
 		c.mu.Lock()
 		c.incoming = nil // the next call listens anew
 		c.mu.Unlock()
-		return worker.Task{}, errors.New("the stream of tasks broke off; it is opened again")
+		return worker.Task{}, in.why
 	case <-ctx.Done():
 		return worker.Task{}, ctx.Err()
 	}
@@ -93,19 +99,17 @@ func (c *Client) Next(ctx context.Context, id string) (worker.Task, error) {
 
 // listen fetches tasks until ctx, that of the first Next, ends or the stream
 // breaks off.
-func (c *Client) listen(ctx context.Context, id string, out chan<- worker.Task) {
-	defer close(out)
+func (c *Client) listen(ctx context.Context, id string, in *incoming) {
+	defer close(in.tasks)
 	open, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	cons, err := c.JS.CreateOrUpdateConsumer(open, c.Bus.Tasks(), jetstream.ConsumerConfig{
 		Durable: "w-" + id, FilterSubject: c.Bus.TaskSubject(id), AckPolicy: jetstream.AckExplicitPolicy, AckWait: 10 * time.Second, InactiveThreshold: consumerLife,
 	})
 	if err == nil {
-		err = Fetch(ctx, cons, func(m jetstream.Msg) { c.receive(ctx, m, out) })
+		err = Fetch(ctx, cons, func(m jetstream.Msg) { c.receive(ctx, m, in.tasks) })
 	}
-	if ctx.Err() == nil {
-		log.Warnf("tasks cannot be received: %v", err)
-	}
+	in.why = fmt.Errorf("receive tasks: %w", err)
 }
 
 func (c *Client) receive(ctx context.Context, m jetstream.Msg, out chan<- worker.Task) {
