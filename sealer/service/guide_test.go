@@ -13,8 +13,11 @@ import (
 	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/stretchr/testify/require"
 
+	sealerapi "github.com/filecoin-venus/venus/api/sealer"
 	"github.com/filecoin-venus/venus/cli/render"
 	clisealer "github.com/filecoin-venus/venus/cli/sealer"
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/drill"
 	"github.com/filecoin-venus/venus/sealer/sealertest"
 	"github.com/filecoin-venus/venus/sealer/sector"
 )
@@ -23,8 +26,7 @@ import (
 // on a running sealer with real sectors and a real S3 server, and looks at the
 // outcome where the page promises one.
 func TestStorageGuide(t *testing.T) {
-	page, err := os.ReadFile("../../docs/guide/storage.md")
-	require.NoError(t, err)
+	commands, _ := drill.Commands(t, "../../docs/guide/storage.md")
 	s, _, dir := daemonUp(t)
 	mnt := t.TempDir()
 	srv, err := sealertest.NewS3()
@@ -112,11 +114,9 @@ func TestStorageGuide(t *testing.T) {
 		"storage list --stray": func(out string) { require.Contains(t, out, "lost+found") },
 	}
 	ran := 0
-	for line := range strings.Lines(string(page)) {
-		command, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "    venus-sealer ")
-		if !ok {
-			continue
-		}
+	for _, line := range commands {
+		command, ok := strings.CutPrefix(line, "venus-sealer ")
+		require.True(t, ok, line)
 		if f := before[command]; f != nil {
 			f()
 			delete(before, command)
@@ -138,7 +138,9 @@ func TestStorageGuide(t *testing.T) {
 func guideRun(t *testing.T, dir string, args ...string) (string, int) {
 	t.Helper()
 	var out bytes.Buffer
-	app := clisealer.App(clisealer.Deps{Network: func(string) {}})
+	app := clisealer.App(clisealer.Deps{Network: func(string) {}, Restore: func(ctx context.Context, dir, file string, check bool) (*sealerapi.BackupReport, error) {
+		return Restore(ctx, Options{Dir: dir, Clock: clock.Real()}, file, check)
+	}})
 	code := render.Run(context.Background(), app, append([]string{"venus-sealer", "--data", dir}, args...), &out, &out)
 	return out.String(), code
 }
