@@ -357,12 +357,13 @@ func (m *fleetMiner) keepDeadlines(ctx context.Context, wg *sync.WaitGroup) {
 	h := heads.New(node, clock.Real())
 	shell, err := wdpost.New(ctx, wdpost.Settings{
 		Config: wdpost.Config{Miner: m.Actor, StuckAfter: m.f.w.Net.ChallengeWindow / 3, CheckLead: 2 * m.f.w.Net.ChallengeWindow, Keep: 10}, Miner: m.ID, MaxPartitions: 2,
+		BlockDelay: m.f.w.Net.BlockDelay,
 	}, wdpost.Parts{
 		Chain: node, Messages: messages.New(messages.Config{Miner: m.ID, Confidence: 1}, m, node), Prover: deadlineProver{m}, Verifier: Verifier{}, Store: m, Heads: h, Clock: clock.Real(),
-		Alert: func(text string) {
+		Alert: func(a wdpost.Alert) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			m.alerts = append(m.alerts, fleetAlert{clock.Real().Now(), text})
+			m.alerts = append(m.alerts, fleetAlert{clock.Real().Now(), a.Text})
 		},
 	})
 	require.NoError(m.f.t, err)

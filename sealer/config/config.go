@@ -108,7 +108,8 @@ type Batching struct {
 
 // Proving are the settings of window proofs.
 type Proving struct {
-	MaxPartitionsPerMessage int    `toml:"MaxPartitionsPerMessage"`
+	MaxPartitionsPerMessage int    `toml:"MaxPartitionsPerMessage" comment:"partitions in one proof and message; the chain's own limit (10 of 32 GiB) is kept in any case"`
+	ParallelProofs          int    `toml:"ParallelProofs" comment:"window proofs made at once, 0 = no limit; each takes the memory of one, see 'venus-worker proofs bench'"`
 	DeclareFaults           bool   `toml:"DeclareFaults" comment:"declare bad sectors before the cutoff; else they are skipped in the proof, at the same cost"`
 	CheckTimeout            string `toml:"CheckTimeout" comment:"a sector whose files cannot be read for so long is skipped"`
 	ParallelChecks          int    `toml:"ParallelChecks"`
@@ -139,7 +140,7 @@ func Default() Config {
 			AggregateCommits: true, MinCommitBatch: 4, MaxCommitBatch: 819, CommitBatchWait: "24h", CommitBatchSlack: "1h", AggregateAboveBaseFee: "0.25 nFIL",
 			TerminateBatchMax: 100, TerminateBatchWait: "5m",
 		}},
-		Proving:   Proving{MaxPartitionsPerMessage: 10, CheckTimeout: "30s", ParallelChecks: 32},
+		Proving:   Proving{MaxPartitionsPerMessage: 10, ParallelProofs: 2, CheckTimeout: "30s", ParallelChecks: 32},
 		Fees:      Fees{MaxPreCommitGasFee: "0.025", MaxCommitGasFee: "0.05", MaxWindowPoStGasFee: "5", MaxTerminateGasFee: "0.5"},
 		Addresses: Addresses{PreCommitControl: []string{}, CommitControl: []string{}},
 		Storage:   Storage{StopAtPercent: 95, ReadOnlyAtPercent: 98, ReadTimeout: "30s", LookEvery: "10s"},

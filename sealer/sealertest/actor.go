@@ -33,6 +33,7 @@ func (c *Chain) run(m *types.Message, h abi.ChainEpoch) error {
 		builtin.MethodsMiner.DeclareFaultsRecovered: with(m, func(p *miner.DeclareFaultsRecoveredParams) error {
 			return c.declareRecovered(p, h)
 		}),
+		builtin.MethodsMiner.DeclareFaults:          with(m, func(p *miner.DeclareFaultsParams) error { return c.declareFaults(p, h) }),
 		builtin.MethodsMiner.TerminateSectors:       with(m, func(p *miner.TerminateSectorsParams) error { return c.terminate(p, h) }),
 		builtin.MethodsMiner.ExtendSectorExpiration: with(m, func(p *miner.ExtendSectorExpirationParams) error { return c.extend(p, h) }),
 		builtin.MethodsMiner.CompactPartitions:      with(m, c.compact),
@@ -118,6 +119,24 @@ func (c *Chain) declareRecovered(p *miner.DeclareFaultsRecoveredParams, h abi.Ch
 			if c.now.faulty[n] {
 				c.now.recover[n] = true
 			}
+		}
+	}
+	return nil
+}
+
+func (c *Chain) declareFaults(p *miner.DeclareFaultsParams, h abi.ChainEpoch) error {
+	for _, d := range p.Faults {
+		err := c.cutoff(d.Deadline, h)
+		if err != nil {
+			return err
+		}
+		list, err := c.at(d.Deadline, d.Partition, d.Sectors)
+		if err != nil {
+			return err
+		}
+		for _, n := range list {
+			c.now.faulty[n], c.now.active[n] = true, false
+			delete(c.now.recover, n)
 		}
 	}
 	return nil

@@ -132,13 +132,13 @@ func newFarm(t *testing.T, dir string, commR []cid.Cid) *farm {
 	sender := messages.New(messages.Config{Miner: sealertest.Miner(), Wallet: "w", Confidence: 1}, f.chain.Messager(), f.chain)
 	var mu sync.Mutex
 	shell, err := wdpost.New(ctx, wdpost.Settings{
-		Config: wdpost.Config{Miner: sealertest.MinerID, StuckAfter: 6, CheckLead: 40, Keep: 10}, Miner: sealertest.Miner(), MaxPartitions: 1,
+		Config: wdpost.Config{Miner: sealertest.MinerID, StuckAfter: 6, CheckLead: 40, Keep: 10}, Miner: sealertest.Miner(), MaxPartitions: 1, BlockDelay: f.net.BlockDelay,
 	}, wdpost.Parts{
 		Chain: f.chain, Messages: sender, Prover: f.prover, Verifier: verify.New(f.net, ""), Store: d, Heads: h, Clock: clock.Real(),
-		Alert: func(text string) {
+		Alert: func(a wdpost.Alert) {
 			mu.Lock()
 			defer mu.Unlock()
-			f.alerts = append(f.alerts, text)
+			f.alerts = append(f.alerts, a.Text)
 		},
 	})
 	require.NoError(t, err)

@@ -22,6 +22,7 @@ func (s *Service) meter() *meters.Meters {
 		}
 	}
 	m.Gauge("venus_sealer_nats_up", "1 while the NATS that carries tasks is reached.", func() float64 { return number(s.broker.Connected()) })
+	s.windows.show(m, s.wdpost)
 	return m
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
+	actors "github.com/filecoin-project/specs-actors/v7/actors/builtin/miner"
 	logging "github.com/ipfs/go-log/v2"
 
 	"github.com/filecoin-venus/venus/api"
@@ -62,6 +63,8 @@ type Service struct {
 	miner   address.Address
 	actorID abi.ActorID
 	size    abi.SectorSize
+	// partitionSectors is how many sectors a partition holds.
+	partitionSectors uint64
 
 	repo     *repo.Repo
 	tokens   *localtoken.Issuer
@@ -83,6 +86,7 @@ type Service struct {
 	pipeline *pipeline.Pipeline
 	rules    map[sector.Kind]sector.BatchRule
 	wdpost   *wdpost.Shell
+	windows  windowCounts
 
 	viewMu sync.Mutex // guards ends, of the head at endsAt
 	ends   map[abi.SectorNumber]abi.ChainEpoch
@@ -99,7 +103,7 @@ func Start(ctx context.Context, o Options) (*Service, error) {
 	if o.Dir == "" {
 		o.Dir = config.DefaultDir
 	}
-	s := &Service{opts: o, stop: func() {}}
+	s := &Service{opts: o, stop: func() {}, windows: newWindowCounts()}
 	if err := s.start(ctx); err != nil {
 		_ = s.Close() // why it did not start matters more
 		return nil, err
@@ -216,7 +220,7 @@ func (s *Service) meetChain(ctx context.Context) error {
 	for {
 		info, err := s.node.StateMinerInfo(ctx, s.miner, types.EmptyTSK)
 		if err == nil {
-			s.size = info.SectorSize
+			s.size, s.partitionSectors = info.SectorSize, info.WindowPoStPartitionSectors
 			break
 		}
 		if code := api.Explain(err).Code; code == api.CodeUnauthenticated || code == api.CodePermission {
@@ -295,11 +299,23 @@ func (s *Service) assemble(ctx context.Context) error {
 	s.prover.found = s.findings
 	s.wdpost, err = wdpost.New(ctx, wdpost.Settings{
 		Config: windowMargins(s.network, s.actorID), Miner: s.miner,
-		MaxPartitions: max(s.cfg.Proving.MaxPartitionsPerMessage, 1), DeclareFaults: s.cfg.Proving.DeclareFaults,
+		MaxPartitions: s.partitionLimit(), ParallelProofs: s.cfg.Proving.ParallelProofs, DeclareFaults: s.cfg.Proving.DeclareFaults,
+		BlockDelay: s.network.BlockDelay,
 	}, wdpost.Parts{
 		Chain: s.node, Messages: s.sender, Prover: s.prover, Verifier: s.verifier, Store: s.db, Heads: s.heads, Clock: s.opts.Clock,
+		Alert: s.windows.alerted, Lost: s.windows.lostPartitions,
 	})
 	return err
+}
+
+// partitionLimit is how many partitions go into one message: what is configured,
+// within what the actor takes.
+func (s *Service) partitionLimit() int {
+	limit := uint64(actors.AddressedPartitionsMax)
+	if s.partitionSectors > 0 {
+		limit = min(limit, actors.AddressedSectorsMax/s.partitionSectors)
+	}
+	return max(min(s.cfg.Proving.MaxPartitionsPerMessage, int(limit)), 1) // limit is at most 3000
 }
 
 // windowMargins are the planner's margins on a network: short windows leave no

@@ -2,8 +2,10 @@ package wdpost
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/filecoin-project/go-bitfield"
@@ -15,6 +17,7 @@ import (
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/miner"
 	cbg "github.com/whyrusleeping/cbor-gen"
 
+	"github.com/filecoin-venus/venus/internal/fault"
 	"github.com/filecoin-venus/venus/sealer/messages"
 	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/types"
@@ -96,23 +99,7 @@ const maxRounds = 5
 
 // prove makes and checks the proof of a group.
 func (s *Shell) prove(ctx context.Context, w Window, group int) ([]Event, error) {
-	head := s.parts.Heads.Latest()
-	all, err := s.partitions(ctx, w.Index, head.Key)
-	if err != nil {
-		return nil, err
-	}
-	var parts []Partition
-	for _, i := range w.Groups[group].Partitions {
-		if i >= uint64(len(all)) {
-			return nil, fmt.Errorf("deadline %d has no partition %d any more", w.Index, i)
-		}
-		parts = append(parts, all[i])
-	}
-	infos, err := s.sectorInfos(ctx, parts, head.Key)
-	if err != nil {
-		return nil, err
-	}
-	bad, err := s.checked(ctx, infos)
+	job, err := s.prepare(ctx, w.Index, w.Groups[group].Partitions)
 	if err != nil {
 		return nil, err
 	}
@@ -120,43 +107,100 @@ func (s *Shell) prove(ctx context.Context, w Window, group int) ([]Event, error)
 	if err != nil {
 		return nil, err
 	}
+	p, err := s.compute(ctx, job, r)
+	if err != nil {
+		return nil, err
+	}
+	ev := ProofReady{Open: w.Open, Group: group, Proof: p}
+	if p == nil {
+		ev.Why = "no sector of these partitions can be proven"
+		if why := job.first(); why != "" {
+			ev.Why += ", the first because " + why
+		}
+	}
+	return []Event{ev}, nil
+}
+
+// job is partitions with what is needed to prove them. why tells of the sectors
+// that cannot be proven; a proof adds what it finds.
+type job struct {
+	deadline uint64
+	parts    []Partition
+	infos    map[abi.SectorNumber]proof.SectorInfo
+	why      map[abi.SectorNumber]string
+}
+
+// first tells why the first bad sector is bad, "" when none is.
+func (j job) first() string {
+	if len(j.why) == 0 {
+		return ""
+	}
+	n := slices.Min(slices.Collect(maps.Keys(j.why)))
+	return fmt.Sprintf("sector %d: %s", n, j.why[n])
+}
+
+// prepare reads partitions and looks at the files of their sectors.
+func (s *Shell) prepare(ctx context.Context, deadline uint64, partitions []uint64) (job, error) {
+	j := job{deadline: deadline}
+	head := s.parts.Heads.Latest()
+	all, err := s.partitions(ctx, deadline, head.Key)
+	if err != nil {
+		return j, err
+	}
+	for _, i := range partitions {
+		if i >= uint64(len(all)) {
+			return j, fmt.Errorf("deadline %d has no partition %d any more", deadline, i)
+		}
+		j.parts = append(j.parts, all[i])
+	}
+	if j.infos, err = s.sectorInfos(ctx, j.parts, head.Key); err != nil {
+		return j, err
+	}
+	j.why, err = s.checked(ctx, j.infos)
+	return j, err
+}
+
+// compute makes the proof of a job and checks it; nil without an error means that
+// no sector can be proven.
+func (s *Shell) compute(ctx context.Context, j job, r abi.PoStRandomness) (*Proof, error) {
 	for range maxRounds {
-		order, good, skipped, err := statement(parts, bad)
-		if err != nil {
+		bad := bitfield.New()
+		for n := range j.why {
+			bad.Set(uint64(n))
+		}
+		order, good, skipped, err := statement(j.parts, bad)
+		if err != nil || len(order) == 0 {
 			return nil, err
 		}
-		if len(order) == 0 {
-			return []Event{ProofReady{Open: w.Open, Group: group, Why: "no sector of these partitions can be proven"}}, nil
-		}
-		list, err := pick(order, infos)
+		list, err := pick(order, j.infos)
 		if err != nil {
 			return nil, err
 		}
 		proofs, faulty, err := s.parts.Prover.WindowPoSt(ctx, list, r)
 		if len(faulty) > 0 {
-			log.Warnw("sectors cannot be proven and are left out", "deadline", w.Index, "sectors", faulty)
+			log.Warnw("sectors cannot be proven and are left out", "deadline", j.deadline, "sectors", faulty)
 			for _, n := range faulty {
-				bad.Set(uint64(n))
+				j.why[n] = "its data could not be opened for the proof"
 			}
 			continue // the statement changed with what is left out
 		}
 		if err != nil {
-			return nil, fmt.Errorf("prove deadline %d: %w", w.Index, err)
+			return nil, fmt.Errorf("prove deadline %d: %w", j.deadline, err)
 		}
 		ok, err := s.parts.Verifier.VerifyWindowPoSt(ctx, proof.WindowPoStVerifyInfo{Randomness: slices.Clone(r), Proofs: proofs, ChallengedSectors: list, Prover: s.set.Config.Miner})
 		if err != nil {
-			return nil, fmt.Errorf("check the proof of deadline %d: %w", w.Index, err)
+			return nil, fmt.Errorf("check the proof of deadline %d: %w", j.deadline, err)
 		}
 		if !ok {
-			return nil, fmt.Errorf("our own check refused the proof of deadline %d; it was not sent", w.Index)
+			return nil, fmt.Errorf("our own check refused the proof of deadline %d; it was not sent", j.deadline)
 		}
 		n, err := good.Count()
 		if err != nil {
 			return nil, fmt.Errorf("count sectors: %w", err)
 		}
-		return []Event{ProofReady{Open: w.Open, Group: group, Proof: &Proof{Randomness: r, Proofs: proofs, Skipped: skipped, Sectors: n}}}, nil
+		return &Proof{Randomness: r, Proofs: proofs, Skipped: skipped, Sectors: n}, nil
 	}
-	return nil, fmt.Errorf("deadline %d: every try found more sectors that cannot be proven", w.Index)
+	return nil, fmt.Errorf("deadline %d: every try found more sectors that cannot be proven", j.deadline)
 }
 
 // sectorInfos reads the statements of all sectors that are to be proven.
@@ -191,23 +235,19 @@ func (s *Shell) infosOf(ctx context.Context, want bitfield.BitField, at types.Ti
 	return out, nil
 }
 
-// checked looks at the files and returns the sectors that cannot be proven.
-func (s *Shell) checked(ctx context.Context, infos map[abi.SectorNumber]proof.SectorInfo) (bitfield.BitField, error) {
-	bad := bitfield.New()
-	list := make([]proof.SectorInfo, 0, len(infos))
-	for _, i := range infos {
-		list = append(list, i)
-	}
-	slices.SortFunc(list, func(a, b proof.SectorInfo) int { return int(int64(a.SectorNumber) - int64(b.SectorNumber)) })
+// checked looks at the files and tells why sectors cannot be proven.
+func (s *Shell) checked(ctx context.Context, infos map[abi.SectorNumber]proof.SectorInfo) (map[abi.SectorNumber]string, error) {
+	list := slices.SortedFunc(maps.Values(infos), func(a, b proof.SectorInfo) int { return cmp.Compare(a.SectorNumber, b.SectorNumber) })
 	why, err := s.parts.Prover.Check(ctx, list)
 	if err != nil {
-		return bad, fmt.Errorf("check sector files: %w", err)
+		return nil, fmt.Errorf("check sector files: %w", err)
 	}
+	out := map[abi.SectorNumber]string{}
 	for n, text := range why {
 		log.Warnw("sector cannot be proven", "sector", n, "why", text)
-		bad.Set(uint64(n))
+		out[n] = text
 	}
-	return bad, nil
+	return out, nil
 }
 
 func pick(order []abi.SectorNumber, infos map[abi.SectorNumber]proof.SectorInfo) ([]proof.SectorInfo, error) {
@@ -242,6 +282,9 @@ func (s *Shell) push(ctx context.Context, w Window, group int) ([]Event, error) 
 	}
 	_, err = s.send(ctx, messages.Request{ID: g.MessageID, Kind: sector.KindWindowPoSt, Method: builtin.MethodsMiner.SubmitWindowedPoSt, Expire: w.Close, Attempt: g.Attempt}, params)
 	if err != nil {
+		return nil, err
+	}
+	if err := fault.Point("wdpost/pushed"); err != nil {
 		return nil, err
 	}
 	log.Infow("Submitted window post", "deadline", w.Index, "partitions", g.Partitions, "message", g.MessageID)
@@ -285,89 +328,4 @@ func (s *Shell) look(ctx context.Context, w Window) ([]Event, error) {
 		}
 	}
 	return events, nil
-}
-
-// checkFiles compares a deadline's sector files with what the chain holds of
-// them and declares the difference.
-func (s *Shell) checkFiles(ctx context.Context, c Check) ([]Event, error) {
-	head := s.parts.Heads.Latest()
-	parts, err := s.partitions(ctx, c.Index, head.Key)
-	if err != nil {
-		return nil, err
-	}
-	var fields []bitfield.BitField
-	for _, p := range parts {
-		fields = append(fields, p.Live)
-	}
-	live, err := bitfield.MultiMerge(fields...)
-	if err != nil {
-		return nil, fmt.Errorf("merge sectors: %w", err)
-	}
-	infos, err := s.infosOf(ctx, live, head.Key)
-	if err != nil || len(infos) == 0 {
-		return []Event{Checked{Open: c.Open}}, err
-	}
-	bad, err := s.checked(ctx, infos)
-	if err != nil {
-		return nil, err
-	}
-	var (
-		faults  miner.DeclareFaultsParams
-		recover miner.DeclareFaultsRecoveredParams
-		ev      = Checked{Open: c.Open}
-	)
-	for _, p := range parts {
-		d, err := declare(p, bad)
-		if err != nil {
-			return nil, err
-		}
-		f, err := d.Faults.Count()
-		if err != nil {
-			return nil, fmt.Errorf("count faults: %w", err)
-		}
-		r, err := d.Recoveries.Count()
-		if err != nil {
-			return nil, fmt.Errorf("count recoveries: %w", err)
-		}
-		if f > 0 && s.set.DeclareFaults {
-			ev.Faults += f
-			faults.Faults = append(faults.Faults, miner.FaultDeclaration{Deadline: c.Index, Partition: d.Partition, Sectors: d.Faults})
-		}
-		if r > 0 {
-			ev.Recoveries += r
-			recover.Recoveries = append(recover.Recoveries, miner.RecoveryDeclaration{Deadline: c.Index, Partition: d.Partition, Sectors: d.Recoveries})
-		}
-	}
-	if err := s.declareAll(ctx, c, &faults, &recover); err != nil {
-		return nil, err
-	}
-	ev.Declared = ev.Faults+ev.Recoveries > 0
-	return []Event{ev}, nil
-}
-
-// declareAll sends recoveries and faults as messages of their own, so that
-// trouble with one does not keep the other back.
-func (s *Shell) declareAll(ctx context.Context, c Check, faults *miner.DeclareFaultsParams, recover *miner.DeclareFaultsRecoveredParams) error {
-	key := fmt.Sprintf("open-%d", c.Open)
-	req := func(kind sector.Kind, method abi.MethodNum) messages.Request {
-		return messages.Request{
-			ID:   sector.MessageID(s.set.Config.Miner, key, kind, c.Attempt+1),
-			Kind: kind, Method: method, Expire: c.Cutoff, Attempt: c.Attempt + 1,
-		}
-	}
-	if len(recover.Recoveries) > 0 {
-		id, err := s.send(ctx, req(sector.KindRecover, builtin.MethodsMiner.DeclareFaultsRecovered), recover)
-		if err != nil {
-			return fmt.Errorf("declare recoveries of deadline %d: %w", c.Index, err)
-		}
-		log.Infow("declared recoveries", "deadline", c.Index, "message", id)
-	}
-	if len(faults.Faults) > 0 {
-		id, err := s.send(ctx, req(sector.KindFault, builtin.MethodsMiner.DeclareFaults), faults)
-		if err != nil {
-			return fmt.Errorf("declare faults of deadline %d: %w", c.Index, err)
-		}
-		log.Infow("declared faults", "deadline", c.Index, "message", id)
-	}
-	return nil
 }

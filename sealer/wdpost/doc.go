@@ -13,6 +13,8 @@
 //     by a receipt: a deadline that is proven is never proven again, and one that
 //     a reorg un-proved is pushed again;
 //   - proofs are stored before they are sent, message ids before they are used;
+//   - a person is told of trouble while it can be mended (Alerts, alerts.go), never
+//     after; a loss is reported (Report) once it is one;
 //   - a message is never pushed when it could only land after the close, and
 //     trouble is retried at every head until then.
 package wdpost

@@ -37,7 +37,8 @@ const (
 	Proved  Phase = "proved"
 	Pushed  Phase = "pushed"
 	Landed  Phase = "landed"
-	// Nothing means that no sector of the group can be proven.
+	// Nothing means that no sector of the group can be proven now; it is tried
+	// again now and then, since files can come back.
 	Nothing Phase = "nothing"
 )
 
@@ -62,9 +63,9 @@ type Window struct {
 	Open, Close, Challenge, FaultCutoff abi.ChainEpoch
 	Loaded                              bool
 	RetryAt                             abi.ChainEpoch
+	LastErr                             string `json:",omitempty"`
 	Groups                              []Group
-	// Warned is set once the operator was told that the window may close unproven, Reported once a loss was reported.
-	Warned   bool `json:",omitempty"`
+	// Reported is set once a loss was reported.
 	Reported bool
 }
 
@@ -77,11 +78,21 @@ type Check struct {
 	RetryAt         abi.ChainEpoch
 	FaultsDeclared  uint64
 	RecoverDeclared uint64
+	// Bad counts the live sectors whose files were not well, Why is of the first.
+	Bad          uint64
+	Why, LastErr string `json:",omitempty"`
+}
+
+// Current is the deadline that the latest head lies in. Length is 0 before the first head.
+type Current struct {
+	Index        uint64
+	Open, Length abi.ChainEpoch
 }
 
 // State is all that the planner remembers; it is stored as JSON.
 type State struct {
 	Height  abi.ChainEpoch
+	Current Current
 	Windows []Window
 	Checks  []Check
 }
@@ -127,11 +138,14 @@ type (
 		Partitions []uint64
 	}
 	// Checked tells that a deadline's files were checked. Declared is set when a
-	// declaration was pushed, which a later check must find on the chain.
+	// declaration was pushed, which a later check must find on the chain. Bad
+	// sectors are looked at again: files can come back before the cutoff.
 	Checked struct {
 		Open               abi.ChainEpoch
 		Faults, Recoveries uint64
 		Declared           bool
+		Bad                uint64
+		Why                string
 	}
 	// Trouble tells that an action failed. Group is -1 for Load, and CheckFiles.
 	Trouble struct {
@@ -174,17 +188,8 @@ type (
 	Look struct{ Window Window }
 	// CheckFiles compares files with faults and declares.
 	CheckFiles struct{ Check Check }
-	// Warn tells the operator, while something can be done, that a deadline may
-	// close unproven. Partitions is nil when they could not even be read.
-	Warn struct {
-		Window     Window
-		Partitions []uint64
-	}
 	// Report tells the operator that a deadline closed unproven.
-	Report struct {
-		Window     Window
-		Partitions []uint64
-	}
+	Report struct{ Window Window }
 )
 
 // Key implements Action.
@@ -203,9 +208,6 @@ func (a Look) Key() string { return fmt.Sprintf("look %d", a.Window.Open) }
 func (a CheckFiles) Key() string { return fmt.Sprintf("check %d", a.Check.Open) }
 
 // Key implements Action.
-func (a Warn) Key() string { return fmt.Sprintf("warn %d", a.Window.Open) }
-
-// Key implements Action.
 func (a Report) Key() string { return fmt.Sprintf("report %d", a.Window.Open) }
 
 // Step applies an event. The given State is not changed.
@@ -216,7 +218,7 @@ func Step(cfg Config, s State, ev Event) State {
 		s.head(cfg, e.Deadline)
 	case PartitionsLoaded:
 		if w := s.window(e.Open); w != nil && !w.Loaded {
-			w.Loaded = true
+			w.Loaded, w.LastErr = true, ""
 			for _, p := range e.Groups {
 				w.Groups = append(w.Groups, Group{Partitions: slices.Clone(p), Phase: Proving})
 			}
@@ -248,13 +250,15 @@ func Step(cfg Config, s State, ev Event) State {
 // head admits the deadlines whose challenge is known and forgets closed ones.
 func (s *State) head(cfg Config, d dline.Info) {
 	s.Height = d.CurrentEpoch
+	s.slept(d)
+	s.Current = Current{Index: d.Index, Open: d.Open, Length: d.WPoStChallengeWindow}
 	for _, info := range upcoming(d, func(i dline.Info) bool { return s.Height >= i.Challenge+cfg.ChallengeConfidence }) {
 		if s.window(info.Open) == nil && s.Height < info.Close {
 			s.Windows = append(s.Windows, Window{Index: info.Index, Open: info.Open, Close: info.Close, Challenge: info.Challenge, FaultCutoff: info.FaultCutoff})
 		}
 	}
 	s.Windows = slices.DeleteFunc(s.Windows, func(w Window) bool {
-		return s.Height >= w.Close+cfg.Keep && (w.Reported || len(w.missing()) == 0)
+		return s.Height >= w.Close+cfg.Keep && (w.Reported || w.Loaded && len(w.missing()) == 0)
 	})
 	sort.Slice(s.Windows, func(i, j int) bool { return s.Windows[i].Open < s.Windows[j].Open })
 
@@ -265,6 +269,25 @@ func (s *State) head(cfg Config, d dline.Info) {
 		}
 	}
 	s.Checks = slices.DeleteFunc(s.Checks, func(c Check) bool { return s.Height >= c.Cutoff+cfg.Keep })
+}
+
+// slept admits the deadlines, of the last proving period at most, that passed
+// between the head before and this one: what was lost in them is to be told.
+func (s *State) slept(d dline.Info) {
+	if s.Current.Length == 0 {
+		return
+	}
+	first := max(s.Current.Open+d.WPoStChallengeWindow, d.Open-d.WPoStProvingPeriod)
+	for open := first; open < d.Open; open += d.WPoStChallengeWindow {
+		back := uint64((d.Open-open)/d.WPoStChallengeWindow) % d.WPoStPeriodDeadlines
+		if s.window(open) == nil {
+			shift := open - d.Open
+			s.Windows = append(s.Windows, Window{
+				Index: (d.Index + d.WPoStPeriodDeadlines - back) % d.WPoStPeriodDeadlines, Open: open, Close: d.Close + shift,
+				Challenge: d.Challenge + shift, FaultCutoff: d.FaultCutoff + shift, LastErr: "the sealer was not running, or saw no heads",
+			})
+		}
+	}
 }
 
 // upcoming lists the current deadline and those after it while ok says so, at
@@ -286,17 +309,20 @@ func upcoming(d dline.Info, ok func(dline.Info) bool) []dline.Info {
 
 func (s *State) proofReady(cfg Config, e ProofReady) {
 	g := s.group(e.Open, e.Group)
-	if g == nil || g.Phase != Proving {
+	if g == nil || !g.unproved() {
 		return
 	}
 	g.Tries, g.RetryAt, g.LastErr = 0, 0, ""
 	if e.Proof == nil {
-		g.Phase, g.LastErr = Nothing, e.Why
+		g.Phase, g.LastErr, g.RetryAt = Nothing, e.Why, s.Height+max(cfg.StuckAfter, 1)
 		return
 	}
 	g.Phase, g.Proof = Proved, e.Proof
 	g.name(cfg, e.Open)
 }
+
+// unproved tells whether a proof has to be made first.
+func (g Group) unproved() bool { return g.Phase == Proving || g.Phase == Nothing }
 
 // name fixes the id of the next message.
 func (g *Group) name(cfg Config, open abi.ChainEpoch) {
@@ -340,10 +366,11 @@ func (s *State) checked(cfg Config, e Checked) {
 		if c.Open != e.Open || c.Done {
 			continue
 		}
-		c.Done = !e.Declared
+		c.Done = !e.Declared && e.Bad == 0
+		c.RetryAt, c.Bad, c.Why, c.LastErr = s.Height+max(cfg.StuckAfter, 1), e.Bad, e.Why, ""
+		c.FaultsDeclared, c.RecoverDeclared = e.Faults, e.Recoveries
 		if e.Declared {
 			c.Attempt++
-			c.RetryAt, c.FaultsDeclared, c.RecoverDeclared = s.Height+cfg.StuckAfter, e.Faults, e.Recoveries
 		}
 	}
 }
@@ -352,14 +379,14 @@ func (s *State) trouble(e Trouble) {
 	if e.Check {
 		for i := range s.Checks {
 			if s.Checks[i].Open == e.Open {
-				s.Checks[i].RetryAt = s.Height + 1
+				s.Checks[i].RetryAt, s.Checks[i].LastErr = s.Height+1, e.Err
 			}
 		}
 		return
 	}
 	if e.Group < 0 {
 		if w := s.window(e.Open); w != nil {
-			w.RetryAt = s.Height + 1
+			w.RetryAt, w.LastErr = s.Height+1, e.Err
 		}
 		return
 	}
@@ -378,36 +405,6 @@ func (s State) MarkReported(open abi.ChainEpoch) State {
 	return s
 }
 
-// MarkWarned records that the operator was told of a deadline in danger.
-func (s State) MarkWarned(open abi.ChainEpoch) State {
-	s = s.clone()
-	if w := s.window(open); w != nil {
-		w.Warned = true
-	}
-	return s
-}
-
-// justPushed is how old a message may be, in epochs, to be taken for one that lands.
-const justPushed = 3
-
-// danger lists the partitions that are unproven when two thirds of the window
-// are over; messages that were just pushed only count when the window is about to close.
-func (w Window) danger(height abi.ChainEpoch) (partitions []uint64, in bool) {
-	if w.Warned || height < w.Close-(w.Close-w.Open)/3 || height >= w.Close-1 {
-		return nil, false // after the last epoch the chain's record of the deadline is empty again
-	}
-	if !w.Loaded {
-		return nil, w.RetryAt > 0 || height >= w.Close-2
-	}
-	for _, g := range w.Groups {
-		fresh := g.Phase == Pushed && height-g.PushedAt < justPushed && height < w.Close-justPushed
-		if g.Phase != Landed && !fresh {
-			partitions = append(partitions, g.Partitions...)
-		}
-	}
-	return partitions, len(partitions) > 0
-}
-
 // reportAfter is how long after the close a loss is told: what landed in the
 // last epoch of a deadline is only seen after it.
 const reportAfter = 2
@@ -418,13 +415,10 @@ func Due(cfg Config, s State) []Action {
 	var out []Action
 	for _, w := range s.Windows {
 		if s.Height >= w.Close {
-			if m := w.missing(); len(m) > 0 && !w.Reported && s.Height >= max(w.Close+reportAfter, w.RetryAt) {
-				out = append(out, Report{Window: w, Partitions: m})
+			if (!w.Loaded || len(w.missing()) > 0) && !w.Reported && s.Height >= max(w.Close+reportAfter, w.RetryAt) {
+				out = append(out, Report{Window: w})
 			}
 			continue
-		}
-		if p, in := w.danger(s.Height); in {
-			out = append(out, Warn{Window: w, Partitions: p})
 		}
 		if !w.Loaded {
 			if s.Height >= w.RetryAt && s.Height >= w.Challenge+cfg.ChallengeConfidence {
@@ -439,7 +433,7 @@ func Due(cfg Config, s State) []Action {
 			late := s.Height+1 >= w.Close
 			switch {
 			case late || s.Height < g.RetryAt:
-			case g.Phase == Proving && s.Height >= w.Challenge+cfg.ChallengeConfidence:
+			case g.unproved() && s.Height >= w.Challenge+cfg.ChallengeConfidence:
 				out = append(out, Prove{Window: w, Group: i})
 			case g.Phase == Proved && s.Height >= w.Open+cfg.SubmitConfidence:
 				out = append(out, Push{Window: w, Group: i})
@@ -461,9 +455,6 @@ func (w Window) missing() []uint64 {
 		if g.Phase != Landed {
 			out = append(out, g.Partitions...)
 		}
-	}
-	if !w.Loaded {
-		return nil
 	}
 	return out
 }

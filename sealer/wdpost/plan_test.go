@@ -2,7 +2,6 @@ package wdpost
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,9 +14,9 @@ import (
 	"github.com/filecoin-project/go-state-types/dline"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
-)
 
-var rewrite = flag.Bool("rewrite", false, "write the transcripts that the scripts produce")
+	"github.com/filecoin-venus/venus/internal/golden"
+)
 
 // script runs a scenario of the planner. Deadlines start at epoch 0.
 type script struct {
@@ -77,10 +76,23 @@ func (s *script) run(line string) {
 		s.apply(Trouble{Open: open(), Group: s.num(f[2]), Err: strings.Join(f[3:], " ")})
 	case "check-trouble":
 		s.apply(Trouble{Open: open(), Check: true, Err: "x"})
-	case "checked":
-		s.apply(Checked{Open: open(), Declared: len(f) > 2, Recoveries: uint64(len(f) - 2)})
-	case "warned":
-		s.state = s.state.MarkWarned(open())
+	case "load-trouble":
+		s.apply(Trouble{Open: open(), Group: -1, Err: strings.Join(f[2:], " ")})
+	case "checked": // OPEN RECOVERIES BAD
+		ev := Checked{Open: open()}
+		if len(f) > 2 {
+			ev.Recoveries = uint64(s.num(f[2]))
+			ev.Declared = ev.Recoveries > 0
+		}
+		if len(f) > 3 {
+			ev.Bad, ev.Why = uint64(s.num(f[3])), "sector 7: gone"
+		}
+		s.apply(ev)
+	case "clock": // what is told when the clock shows this epoch, without a head
+		for _, a := range Alerts(s.cfg, s.state, open()) {
+			fmt.Fprintf(&s.out, "  alert until %d: %s\n", a.Cutoff, a.Text)
+		}
+		return
 	case "reported":
 		s.state = s.state.MarkReported(open())
 	default:
@@ -126,6 +138,9 @@ func (s *script) show() {
 	for _, a := range Due(s.cfg, s.state) {
 		fmt.Fprintf(&s.out, "  due: %s\n", a.Key())
 	}
+	for _, a := range Alerts(s.cfg, s.state, s.state.Height) {
+		fmt.Fprintf(&s.out, "  alert until %d: %s\n", a.Cutoff, a.Text)
+	}
 }
 
 func TestScripts(t *testing.T) {
@@ -145,11 +160,7 @@ func TestScripts(t *testing.T) {
 					s.run(strings.TrimPrefix(line, "> "))
 				}
 			}
-			if *rewrite {
-				require.NoError(t, os.WriteFile(file, []byte(s.out.String()), 0o644))
-				return
-			}
-			require.Equal(t, string(want), s.out.String())
+			golden.Equal(t, file, s.out.String())
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,8 +90,10 @@ type Parts struct {
 	Store    Store
 	Heads    *heads.Follower
 	Clock    clock.Clock
-	// Alert tells the operator; it must not block.
-	Alert func(text string)
+	// Alert is told every alert once, Lost every partition that closed unproven;
+	// nil means nobody. They must not block.
+	Alert func(Alert)
+	Lost  func(partitions int)
 }
 
 // Settings are what the shell must know besides the planner's margins.
@@ -99,6 +102,10 @@ type Settings struct {
 	Miner address.Address // ID address
 	// MaxPartitions limits the partitions of one message.
 	MaxPartitions int
+	// ParallelProofs is how many window proofs are made at once, 0 = no limit.
+	ParallelProofs int
+	// BlockDelay is the time of an epoch: by it the clock tells the epoch when the node is silent.
+	BlockDelay time.Duration
 	// DeclareFaults lets bad sectors be declared before the cutoff instead of skipped in the proof.
 	DeclareFaults bool
 }
@@ -116,6 +123,8 @@ type Shell struct {
 	seen    uint64 // the head that was planned last
 	looked  map[abi.ChainEpoch]uint64
 	took    map[string]time.Duration
+	proofs  int // being made
+	alerts  []Alert
 }
 
 // stateName is the name of the planner's state in the store.
@@ -123,6 +132,9 @@ const stateName = "wdpost"
 
 // New loads the stored state. Nothing runs before Run.
 func New(ctx context.Context, set Settings, parts Parts) (*Shell, error) {
+	if set.BlockDelay <= 0 {
+		return nil, fmt.Errorf("window proofs: the time of an epoch is %s", set.BlockDelay)
+	}
 	s := &Shell{
 		set: set, parts: parts, head: parts.Heads.Listen(), poke: make(chan struct{}, 1),
 		running: map[string]context.CancelFunc{}, looked: map[abi.ChainEpoch]uint64{}, took: map[string]time.Duration{},
@@ -137,6 +149,7 @@ func New(ctx context.Context, set Settings, parts Parts) (*Shell, error) {
 func (s *Shell) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	wg.Go(func() { s.watch(ctx) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -151,6 +164,55 @@ func (s *Shell) Run(ctx context.Context) {
 		}
 		s.launch(ctx, &wg)
 	}
+}
+
+// watch looks for alerts once an epoch by the clock, also when no head comes.
+func (s *Shell) watch(ctx context.Context) {
+	for s.parts.Clock.Sleep(ctx, s.set.BlockDelay) == nil {
+		s.alarm()
+	}
+}
+
+// alarm tells the alerts that are new.
+func (s *Shell) alarm() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	head := s.parts.Heads.Latest()
+	at := s.state.Height
+	if head.Seq > 0 {
+		at = head.Epoch + abi.ChainEpoch(s.parts.Clock.Now().Sub(head.Time)/s.set.BlockDelay)
+	}
+	now := Alerts(s.set.Config, s.state, at)
+	for _, a := range now {
+		if slices.ContainsFunc(s.alerts, func(o Alert) bool { return o.Key == a.Key }) {
+			continue
+		}
+		log.Errorw(a.Text, "alert", a.Key)
+		if s.parts.Alert != nil {
+			s.parts.Alert(a)
+		}
+	}
+	s.alerts = now
+}
+
+// NextClose is how many epochs are left to prove the deadline that closes next
+// among those that are not wholly proven on the chain; -1 when there is none.
+func (s *Shell) NextClose() abi.ChainEpoch {
+	st := s.Snapshot()
+	for _, w := range st.Windows { // they are sorted
+		if st.Height < w.Close && (!w.Loaded || len(w.missing()) > 0) {
+			return w.Close - st.Height
+		}
+	}
+	return -1
+}
+
+// Alerts are the alerts of this epoch.
+func (s *Shell) Alerts() []Alert {
+	s.alarm()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.alerts)
 }
 
 // again asks for another plan of the same head a moment later.
@@ -191,8 +253,15 @@ func (s *Shell) store(ctx context.Context, next State) error {
 	same := next
 	same.Height = s.state.Height
 	if !reflect.DeepEqual(same, s.state) {
+		if err := fault.Point("wdpost/plan"); err != nil {
+			return err
+		}
 		if err := s.parts.Store.SaveJSON(ctx, stateName, next); err != nil {
 			return fmt.Errorf("store the plan of window proofs: %w", err)
+		}
+		// Only a stored plan is acted on.
+		if err := fault.Point("wdpost/planned"); err != nil {
+			return err
 		}
 		s.history(ctx, next)
 	}
@@ -251,6 +320,12 @@ func (s *Shell) launch(ctx context.Context, wg *sync.WaitGroup) {
 		if s.running[key] != nil {
 			continue
 		}
+		if _, ok := a.(Prove); ok {
+			if s.set.ParallelProofs > 0 && s.proofs >= s.set.ParallelProofs {
+				continue // due is sorted by urgency, and is looked at again when one is done
+			}
+			s.proofs++
+		}
 		if look, ok := a.(Look); ok {
 			if s.looked[look.Window.Open] == s.seen {
 				continue // one look per head
@@ -286,6 +361,12 @@ func (s *Shell) carryOut(ctx context.Context, cancel context.CancelFunc, a Actio
 		s.mu.Lock()
 		s.took[a.Key()] = s.parts.Clock.Now().Sub(start)
 		s.mu.Unlock()
+		defer func() {
+			s.mu.Lock()
+			s.proofs--
+			s.mu.Unlock()
+			s.wake()
+		}()
 	}
 	for _, ev := range events {
 		if err := s.apply(context.WithoutCancel(ctx), ev); err != nil {
@@ -307,8 +388,6 @@ func troubleOf(a Action, err error) Event {
 		t.Open = x.Window.Open
 	case Look:
 		t.Open = x.Window.Open
-	case Warn:
-		t.Open = x.Window.Open
 	case Report:
 		t.Open = x.Window.Open
 	case Prove:
@@ -329,6 +408,9 @@ func (s *Shell) run(ctx context.Context, a Action) (evs []Event, err error) {
 			err = fmt.Errorf("%s panicked: %v", a.Key(), r)
 		}
 	}()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("%s: %w", a.Key(), ctx.Err())
+	}
 	switch x := a.(type) {
 	case Load:
 		return s.load(ctx, x.Window)
@@ -343,43 +425,20 @@ func (s *Shell) run(ctx context.Context, a Action) (evs []Event, err error) {
 		return s.look(ctx, x.Window)
 	case CheckFiles:
 		return s.checkFiles(ctx, x.Check)
-	case Warn:
-		return nil, s.warn(ctx, x)
 	case Report:
 		return s.report(ctx, x)
 	}
 	return nil, fmt.Errorf("action %s is not known", a.Key())
 }
 
-// warn tells of a deadline in danger, with the reason that is known.
-func (s *Shell) warn(ctx context.Context, a Warn) error {
-	w := a.Window
-	text := fmt.Sprintf("deadline %d closes at epoch %d, in %d epochs, and partitions %v are not proven", w.Index, w.Close, w.Close-s.parts.Heads.Latest().Epoch, a.Partitions)
-	if !w.Loaded {
-		text = fmt.Sprintf("deadline %d closes at epoch %d and its partitions cannot be read from the node", w.Index, w.Close)
-	}
-	for _, g := range w.Groups {
-		if g.Phase != Landed && g.LastErr != "" {
-			text += fmt.Sprintf("; partitions %v (%s): %s", g.Partitions, g.Phase, g.LastErr)
-		}
-	}
-	s.alert(text)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.store(ctx, s.state.MarkWarned(w.Open))
-}
-
-func (s *Shell) alert(text string) {
-	log.Error(text)
-	if s.parts.Alert != nil {
-		s.parts.Alert(text)
-	}
-}
-
 // report tells a loss, unless a message landed in the deadline's last epochs,
 // which the chain's record of the open deadline cannot show any more.
 func (s *Shell) report(ctx context.Context, r Report) ([]Event, error) {
+	if !r.Window.Loaded {
+		return nil, s.reportUnread(ctx, r.Window)
+	}
 	var proven, lost []uint64
+	why := ""
 	for _, g := range r.Window.Groups {
 		landed := g.Phase == Landed
 		if g.Phase == Pushed {
@@ -392,15 +451,51 @@ func (s *Shell) report(ctx context.Context, r Report) ([]Event, error) {
 		if landed {
 			proven = append(proven, g.Partitions...)
 		} else {
-			lost = append(lost, g.Partitions...)
+			lost, why = append(lost, g.Partitions...), g.standing()
 		}
 	}
 	if len(lost) == 0 {
 		return []Event{OnChain{Open: r.Window.Open, Partitions: proven}}, nil
 	}
-	text := fmt.Sprintf("deadline %d (epochs %d to %d) closed with partitions %v unproven: their sectors are faulty now", r.Window.Index, r.Window.Open, r.Window.Close, lost)
-	s.alert(text)
+	return nil, s.lost(ctx, r.Window, len(lost), fmt.Sprintf("partitions %v closed unproven (%s); their sectors are faulty now", lost, why))
+}
+
+// reportUnread tells the loss in a deadline whose partitions were never read:
+// only the chain knows whether there was something to prove.
+func (s *Shell) reportUnread(ctx context.Context, w Window) error {
+	parts, err := s.partitions(ctx, w.Index, s.parts.Heads.Latest().Key)
+	if err != nil {
+		return err
+	}
+	n, sectors := 0, uint64(0)
+	for _, p := range parts {
+		faulty, err := bitfield.SubtractBitField(p.Faulty, p.Recovering)
+		if err != nil {
+			return fmt.Errorf("faults of partition %d: %w", p.Index, err)
+		}
+		count, err := faulty.Count()
+		if err != nil {
+			return fmt.Errorf("faults of partition %d: %w", p.Index, err)
+		}
+		if count > 0 {
+			n, sectors = n+1, sectors+count
+		}
+	}
+	return s.lost(ctx, w, n, fmt.Sprintf("closed unproven (%s); %d of its sectors are faulty now", reason(w.LastErr), sectors))
+}
+
+// lost records that the loss of a deadline was told; none is told for 0 partitions.
+func (s *Shell) lost(ctx context.Context, w Window, partitions int, text string) error {
+	if err := fault.Point("wdpost/report"); err != nil {
+		return err
+	}
+	if partitions > 0 {
+		log.Errorf("deadline %d (epochs %d to %d): %s; they are declared recovered before its next fault cutoff if their files are well", w.Index, w.Open, w.Close, text)
+		if s.parts.Lost != nil {
+			s.parts.Lost(partitions)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return nil, s.store(ctx, s.state.MarkReported(r.Window.Open))
+	return s.store(ctx, s.state.MarkReported(w.Open))
 }

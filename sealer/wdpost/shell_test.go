@@ -35,8 +35,11 @@ type rig struct {
 	chain  *sealertest.Chain
 	prover *sealertest.Prover
 	alerts []string
+	lost   int
 	shell  *wdpost.Shell
 	stop   func()
+	die    func() // ends without another word to the database
+	faults bool   // faults are declared
 }
 
 func bubble(t *testing.T, f func(t *testing.T, r *rig)) {
@@ -59,13 +62,19 @@ func (r *rig) up() {
 	sender := messages.New(messages.Config{Miner: sealertest.Miner(), Wallet: "w", Confidence: 1}, r.chain.Messager(), r.chain)
 	var mu sync.Mutex
 	r.shell, err = wdpost.New(ctx, wdpost.Settings{
-		Config: wdpost.Config{Miner: sealertest.MinerID, StuckAfter: 6, CheckLead: 40, Keep: 10}, Miner: sealertest.Miner(), MaxPartitions: 1,
+		Config: wdpost.Config{Miner: sealertest.MinerID, StuckAfter: 6, CheckLead: 40, Keep: 10}, Miner: sealertest.Miner(), MaxPartitions: 1, BlockDelay: r.net.BlockDelay, DeclareFaults: r.faults,
 	}, wdpost.Parts{
 		Chain: r.chain, Messages: sender, Prover: r.prover, Verifier: r.prover, Store: d, Heads: h, Clock: clock.Real(),
-		Alert: func(text string) {
+		Alert: func(a wdpost.Alert) {
 			mu.Lock()
 			defer mu.Unlock()
-			r.alerts = append(r.alerts, text)
+			require.Less(r.t, r.chain.Height(), a.Cutoff, "an alert that nobody can act on: %s", a.Text)
+			r.alerts = append(r.alerts, a.Text)
+		},
+		Lost: func(n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			r.lost += n
 		},
 	})
 	require.NoError(r.t, err)
@@ -76,6 +85,10 @@ func (r *rig) up() {
 		cancel()
 		wg.Wait()
 		require.NoError(r.t, d.Close())
+	}
+	r.die = func() {
+		require.NoError(r.t, d.Close())
+		cancel()
 	}
 }
 
@@ -191,9 +204,10 @@ func TestBadSectorsAreSkippedAndRecovered(t *testing.T) {
 		r.tick(100)
 		require.Equal(t, n-2, r.chain.Active())
 		require.Equal(t, 1, r.chain.Missed(), "the deadline with nothing but the bad sector")
-		require.Len(t, r.alerts, 2)
-		require.Contains(t, r.alerts[0], "deadline 3 closes at epoch 80, in 6 epochs", "before it is too late")
-		require.Contains(t, r.alerts[1], "deadline 3 (epochs 60 to 80) closed")
+		require.Equal(t, 1, r.lost)
+		require.Len(t, r.alerts, 1, "told while it could be mended")
+		require.Contains(t, r.alerts[0], "deadline 3 closes at epoch 80")
+		require.Contains(t, r.alerts[0], "sector 3: damaged")
 		r.prover.Change(func() { r.prover.Bad = map[abi.SectorNumber]bool{} })
 		r.tick(960)
 		require.Equal(t, n, r.chain.Active(), "both are declared recovered and proven again")
