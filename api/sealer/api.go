@@ -25,6 +25,7 @@ type Sealer interface {
 	api.Auth
 	Proofs
 	Actor
+	Owner
 	Sectors
 	SectorLife
 	Storage

@@ -9,78 +9,90 @@ import (
 	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/types"
+	"time"
 )
 
 // SealerProxy carries Sealer over a network or behind a permission check:
 // one function per method, filled in by package rpc.
 type SealerProxy struct {
 	Internal struct {
-		ActorAddress        func(p0 context.Context) (address.Address, error)                                                         `perm:"read" doc:"ActorAddress returns the miner's address."`
-		ActorAddressConfig  func(p0 context.Context) (AddressConfig, error)                                                           `perm:"read" doc:"ActorAddressConfig returns which addresses pay for which messages."`
-		ActorSectorSize     func(p0 context.Context, p1 address.Address) (abi.SectorSize, error)                                      `perm:"read" args:"addr" doc:"ActorSectorSize returns the miner's sector size in bytes."`
-		AuthNew             func(p0 context.Context, p1 []api.Permission) ([]byte, error)                                             `perm:"admin" args:"perms" doc:"AuthNew makes a token that carries exactly the given permissions."`
-		AuthVerify          func(p0 context.Context, p1 string) ([]api.Permission, error)                                             `perm:"read" args:"token" doc:"AuthVerify returns the permissions of a token, or an error when it is not valid here."`
-		CheckProvable       func(p0 context.Context, p1 []abi.SectorNumber, p2 bool) (map[abi.SectorNumber]string, error)             `perm:"admin" args:"sectors,slow" doc:"CheckProvable returns why sectors could not be proven now, by number; good ones are left out."`
-		Closing             func(p0 context.Context) (<-chan struct{}, error)                                                         `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
-		ComputeProof        func(p0 context.Context, p1 []proof.ExtendedSectorInfo, p2 abi.PoStRandomness) ([]proof.PoStProof, error) `perm:"read" args:"sectors,randomness" doc:"ComputeProof proves the challenged sectors for a block. Randomness is 32 bytes."`
-		CreateBackup        func(p0 context.Context, p1 string) (*BackupReport, error)                                                `perm:"admin" args:"path" doc:"CreateBackup writes a backup of database and settings to a file of the sealer's machine, and reads it back."`
-		Discover            func(p0 context.Context) (map[string]any, error)                                                          `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
-		Info                func(p0 context.Context) (*Info, error)                                                                   `perm:"read" doc:"Info gathers power, balances and sector counts."`
-		LogList             func(p0 context.Context) ([]string, error)                                                                `perm:"write" doc:"LogList names the log systems."`
-		LogSetLevel         func(p0 context.Context, p1 string, p2 string) error                                                      `perm:"write" args:"system,level" doc:"LogSetLevel sets the level (debug, info, warn, error) of one log system, or of all with \"*\"."`
-		MessagerGetMessage  func(p0 context.Context, p1 string) (*MessageStatus, error)                                               `perm:"read" args:"id" doc:"MessagerGetMessage returns how a message fares."`
-		MessagerPushMessage func(p0 context.Context, p1 *types.Message, p2 abi.TokenAmount) (string, error)                           `perm:"admin" args:"msg,maxFee" doc:"MessagerPushMessage sends a message of the miner's wallet and returns its id."`
-		MessagerWaitMessage func(p0 context.Context, p1 string, p2 uint64) (*MessageStatus, error)                                    `perm:"read" args:"id,confidence" doc:"MessagerWaitMessage waits until a message is confidence epochs deep."`
-		PledgeSector        func(p0 context.Context) (abi.SectorID, error)                                                            `perm:"write" doc:"PledgeSector starts a sector without deals and returns its number."`
-		PledgeSectors       func(p0 context.Context, p1 int) ([]abi.SectorID, error)                                                  `perm:"write" args:"count" doc:"PledgeSectors starts sectors without deals: all of them, or none when there is no room for so many."`
-		ProvingDeadlines    func(p0 context.Context) ([]DeadlineInfo, error)                                                          `perm:"read" doc:"ProvingDeadlines returns all deadlines with what is proven of them."`
-		ProvingInfo         func(p0 context.Context) (*ProvingInfo, error)                                                            `perm:"read" doc:"ProvingInfo returns the current deadline and the miner's faults."`
-		SealingAbort        func(p0 context.Context, p1 string) error                                                                 `perm:"admin" args:"jobID" doc:"SealingAbort gives a running job up."`
-		SealingSchedDiag    func(p0 context.Context) (any, error)                                                                     `perm:"admin" doc:"SealingSchedDiag returns the inner state of the scheduler."`
-		SealingWhy          func(p0 context.Context, p1 string) (JobWhy, error)                                                       `perm:"admin" args:"jobID" doc:"SealingWhy returns how a job fares, and while it waits what keeps each worker from it."`
-		SectorAbandon       func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorAbandon deletes the files of a sector that is committed to and not proven, and gives up its deposit."`
-		SectorRedo          func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRedo makes the files of a proven sector anew, from the ticket it was sealed with."`
-		SectorRemove        func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRemove deletes the files of a sector that is not on the chain, or ended there."`
-		SectorRetry         func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRetry takes a failed sector up again where it failed."`
-		SectorTerminate     func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorTerminate ends a sector on the chain, at a fee, and removes it."`
-		SectorWhy           func(p0 context.Context, p1 abi.SectorNumber) (SectorWhy, error)                                          `perm:"read" args:"number" doc:"SectorWhy explains a sector: what it waits for, since when, what comes next and when, what the operator can do."`
-		SectorsAdopt        func(p0 context.Context) ([]abi.SectorNumber, error)                                                      `perm:"admin" doc:"SectorsAdopt takes the live ones of the unknown sectors into the sealer's database and returns their numbers."`
-		SectorsBatching     func(p0 context.Context) ([]Batching, error)                                                              `perm:"read" doc:"SectorsBatching shows which sectors wait to share a message, and by what rule."`
-		SectorsCompact      func(p0 context.Context, p1 uint64, p2 []uint64) (string, error)                                          `perm:"admin" args:"deadline,partitions" doc:"SectorsCompact takes ended sectors out of partitions of a deadline and returns the id of the message."`
-		SectorsExtend       func(p0 context.Context, p1 []abi.SectorNumber, p2 abi.ChainEpoch) ([]string, error)                      `perm:"admin" args:"numbers,until" doc:"SectorsExtend lets sectors live until an epoch and returns the ids of the messages."`
-		SectorsFlush        func(p0 context.Context, p1 string) error                                                                 `perm:"admin" args:"kind" doc:"SectorsFlush sends what waits of a kind (precommit, provecommit, terminate), however few they are."`
-		SectorsList         func(p0 context.Context) ([]abi.SectorNumber, error)                                                      `perm:"read" doc:"SectorsList returns the numbers of all sectors."`
-		SectorsListInStates func(p0 context.Context, p1 []string) ([]abi.SectorNumber, error)                                         `perm:"read" args:"states" doc:"SectorsListInStates returns the numbers of the sectors in the named states."`
-		SectorsMessages     func(p0 context.Context, p1 int) ([]SharedMessage, error)                                                 `perm:"read" args:"limit" doc:"SectorsMessages returns the last messages that concern several sectors, newest first, at most limit."`
-		SectorsPage         func(p0 context.Context, p1 SectorFilter) (*SectorPage, error)                                            `perm:"read" args:"filter" doc:"SectorsPage returns sectors that a filter admits, by number, with what the chain knows of them."`
-		SectorsSetTarget    func(p0 context.Context, p1 int, p2 int) error                                                            `perm:"admin" args:"total,atOnce" doc:"SectorsSetTarget makes the sealer pledge, atOnce at a time, until it has total sectors; 0 ends that."`
-		SectorsStatus       func(p0 context.Context, p1 abi.SectorNumber, p2 bool) (SectorInfo, error)                                `perm:"read" args:"number,showOnChain" doc:"SectorsStatus returns the record of one sector, with what the chain knows when showOnChain."`
-		SectorsSummary      func(p0 context.Context) (map[string]int, error)                                                          `perm:"read" doc:"SectorsSummary counts sectors by state."`
-		SectorsTarget       func(p0 context.Context) (SectorTarget, error)                                                            `perm:"read" doc:"SectorsTarget returns how many sectors the sealer works towards by itself."`
-		SectorsTerminate    func(p0 context.Context, p1 []abi.SectorNumber) error                                                     `perm:"admin" args:"numbers" doc:"SectorsTerminate ends sectors on the chain as SectorTerminate does: all of them, or none if one cannot be ended."`
-		SectorsUnknown      func(p0 context.Context) ([]UnknownSector, error)                                                         `perm:"read" doc:"SectorsUnknown returns the sectors that the chain has for the miner and this sealer does not know."`
-		SectorsUpdate       func(p0 context.Context, p1 abi.SectorNumber, p2 string) error                                            `perm:"admin" args:"number,state" doc:"SectorsUpdate forces a sector into a state."`
-		Session             func(p0 context.Context) (string, error)                                                                  `perm:"read" doc:"Session returns an id that is new at every start of the program."`
-		Shutdown            func(p0 context.Context) error                                                                            `perm:"admin" doc:"Shutdown stops the program in good order."`
-		StorageAttach       func(p0 context.Context, p1 StorageSpec) (StorageInfo, error)                                             `perm:"admin" args:"spec" doc:"StorageAttach makes a folder of this machine a storage path; with Init it is prepared first."`
-		StorageCollect      func(p0 context.Context, p1 []string) ([]StorageWaste, error)                                             `perm:"admin" args:"names" doc:"StorageCollect deletes what StorageGarbage listed under these names and still lists, and returns what is gone."`
-		StorageDetach       func(p0 context.Context, p1 string) error                                                                 `perm:"admin" args:"id" doc:"StorageDetach forgets a storage path, by id or folder, and deletes nothing."`
-		StorageFindSector   func(p0 context.Context, p1 abi.SectorID, p2 int) ([]SectorStorageInfo, error)                            `perm:"admin" args:"sector,fileType" doc:"StorageFindSector returns the paths that hold files of a sector."`
-		StorageGarbage      func(p0 context.Context) ([]StorageWaste, error)                                                          `perm:"admin" doc:"StorageGarbage lists what is the sealer's own and not needed; it deletes nothing."`
-		StorageInfo         func(p0 context.Context, p1 string) (StorageInfo, error)                                                  `perm:"admin" args:"id" doc:"StorageInfo returns the settings of a path."`
-		StorageList         func(p0 context.Context) (map[string][]StorageDecl, error)                                                `perm:"admin" doc:"StorageList returns which sector files each path holds."`
-		StorageLocal        func(p0 context.Context) (map[string]string, error)                                                       `perm:"admin" doc:"StorageLocal returns the folder of each path."`
-		StorageMove         func(p0 context.Context, p1 abi.SectorNumber, p2 string) error                                            `perm:"admin" args:"sector,to" doc:"StorageMove begins to move a sector's files to a path for storing; \"\" is the best one. It goes on after a restart."`
-		StoragePaths        func(p0 context.Context) ([]StoragePath, error)                                                           `perm:"admin" doc:"StoragePaths returns all that is known of every path, also of those that are away."`
-		StorageStat         func(p0 context.Context, p1 string) (FsStat, error)                                                       `perm:"admin" args:"id" doc:"StorageStat measures a path, in bytes."`
-		StorageTransfers    func(p0 context.Context) ([]StorageTransfer, error)                                                       `perm:"admin" doc:"StorageTransfers returns moves under way and those that ended lately."`
-		StorageVerify       func(p0 context.Context, p1 abi.SectorNumber, p2 bool) (StorageVerdict, error)                            `perm:"admin" args:"sector,deep" doc:"StorageVerify compares a sector's files with its commitments; deep reads all of them, which takes long."`
-		Version             func(p0 context.Context) (api.Version, error)                                                             `perm:"read" doc:"Version names the program and the API it speaks."`
-		WindowPoStHistory   func(p0 context.Context, p1 int) ([]WindowPoStRecord, error)                                              `perm:"read" args:"limit" doc:"WindowPoStHistory returns the last window proofs, newest first, at most limit."`
-		WorkerGet           func(p0 context.Context, p1 string) (WorkerSettings, error)                                               `perm:"admin" args:"name" doc:"WorkerGet returns what the workers of a name are given."`
-		WorkerJobs          func(p0 context.Context) (map[string][]WorkerJob, error)                                                  `perm:"admin" doc:"WorkerJobs returns what they do."`
-		WorkerSet           func(p0 context.Context, p1 string, p2 WorkerSettings) error                                              `perm:"admin" args:"name,settings" doc:"WorkerSet changes what the workers of a name are given; it lasts until it is changed again."`
-		WorkerStats         func(p0 context.Context) (map[string]WorkerStats, error)                                                  `perm:"admin" doc:"WorkerStats returns the connected workers."`
+		ActorAddress          func(p0 context.Context) (address.Address, error)                                                         `perm:"read" doc:"ActorAddress returns the miner's address."`
+		ActorAddressConfig    func(p0 context.Context) (AddressConfig, error)                                                           `perm:"read" doc:"ActorAddressConfig returns which addresses pay for which messages."`
+		ActorCompactAllocated func(p0 context.Context, p1 abi.SectorNumber) (string, error)                                             `perm:"admin" args:"upTo" doc:"ActorCompactAllocated marks all sector numbers up to one as used, which shortens the chain's record of them."`
+		ActorConfirmWorker    func(p0 context.Context) (string, error)                                                                  `perm:"admin" doc:"ActorConfirmWorker makes the proposed worker the worker."`
+		ActorInfo             func(p0 context.Context) (*ActorInfo, error)                                                              `perm:"read" doc:"ActorInfo returns who controls the miner, with which balances, and what it owes."`
+		ActorProposeWorker    func(p0 context.Context, p1 address.Address) (string, error)                                              `perm:"admin" args:"worker" doc:"ActorProposeWorker proposes a new worker; it can be confirmed 900 epochs later."`
+		ActorRepayDebt        func(p0 context.Context, p1 abi.TokenAmount, p2 address.Address) (string, error)                          `perm:"admin" args:"amount,from" doc:"ActorRepayDebt pays the miner's fee debt from an address, by default the worker; 0 is all of it."`
+		ActorSectorSize       func(p0 context.Context, p1 address.Address) (abi.SectorSize, error)                                      `perm:"read" args:"addr" doc:"ActorSectorSize returns the miner's sector size in bytes."`
+		ActorSetAddrs         func(p0 context.Context, p1 []string) (string, error)                                                     `perm:"admin" args:"addrs" doc:"ActorSetAddrs tells the network the miner's multiaddrs; none clears them."`
+		ActorSetControls      func(p0 context.Context, p1 []address.Address) (string, error)                                            `perm:"admin" args:"controls" doc:"ActorSetControls replaces the control addresses."`
+		ActorSetOwner         func(p0 context.Context, p1 address.Address, p2 address.Address) (string, error)                          `perm:"admin" args:"owner,from" doc:"ActorSetOwner proposes a new owner as the present one, or accepts that as the new one."`
+		ActorSetPeerID        func(p0 context.Context, p1 string) (string, error)                                                       `perm:"admin" args:"peer" doc:"ActorSetPeerID tells the network the miner's peer id."`
+		ActorWithdraw         func(p0 context.Context, p1 abi.TokenAmount) (string, error)                                              `perm:"admin" args:"amount" doc:"ActorWithdraw sends free money of the miner to its owner; 0 is all of it."`
+		AuthNew               func(p0 context.Context, p1 []api.Permission) ([]byte, error)                                             `perm:"admin" args:"perms" doc:"AuthNew makes a token that carries exactly the given permissions."`
+		AuthVerify            func(p0 context.Context, p1 string) ([]api.Permission, error)                                             `perm:"read" args:"token" doc:"AuthVerify returns the permissions of a token, or an error when it is not valid here."`
+		CheckProvable         func(p0 context.Context, p1 []abi.SectorNumber, p2 bool) (map[abi.SectorNumber]string, error)             `perm:"admin" args:"sectors,slow" doc:"CheckProvable returns why sectors could not be proven now, by number; good ones are left out."`
+		Closing               func(p0 context.Context) (<-chan struct{}, error)                                                         `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
+		ComputeProof          func(p0 context.Context, p1 []proof.ExtendedSectorInfo, p2 abi.PoStRandomness) ([]proof.PoStProof, error) `perm:"read" args:"sectors,randomness" doc:"ComputeProof proves the challenged sectors for a block. Randomness is 32 bytes."`
+		CreateBackup          func(p0 context.Context, p1 string) (*BackupReport, error)                                                `perm:"admin" args:"path" doc:"CreateBackup writes a backup of database and settings to a file of the sealer's machine, and reads it back."`
+		Discover              func(p0 context.Context) (map[string]any, error)                                                          `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
+		Info                  func(p0 context.Context) (*Info, error)                                                                   `perm:"read" doc:"Info gathers power, balances and sector counts."`
+		LogList               func(p0 context.Context) ([]string, error)                                                                `perm:"write" doc:"LogList names the log systems."`
+		LogSetLevel           func(p0 context.Context, p1 string, p2 string) error                                                      `perm:"write" args:"system,level" doc:"LogSetLevel sets the level (debug, info, warn, error) of one log system, or of all with \"*\"."`
+		Maintenance           func(p0 context.Context, p1 time.Duration) (*Maintenance, error)                                          `perm:"read" args:"length" doc:"Maintenance tells whether the sealer can stand still for so long, and what speaks against it."`
+		MessagerGetMessage    func(p0 context.Context, p1 string) (*MessageStatus, error)                                               `perm:"read" args:"id" doc:"MessagerGetMessage returns how a message fares."`
+		MessagerPushMessage   func(p0 context.Context, p1 *types.Message, p2 abi.TokenAmount) (string, error)                           `perm:"admin" args:"msg,maxFee" doc:"MessagerPushMessage sends a message of the miner's wallet and returns its id."`
+		MessagerWaitMessage   func(p0 context.Context, p1 string, p2 uint64) (*MessageStatus, error)                                    `perm:"read" args:"id,confidence" doc:"MessagerWaitMessage waits until a message is confidence epochs deep."`
+		PledgeSector          func(p0 context.Context) (abi.SectorID, error)                                                            `perm:"write" doc:"PledgeSector starts a sector without deals and returns its number."`
+		PledgeSectors         func(p0 context.Context, p1 int) ([]abi.SectorID, error)                                                  `perm:"write" args:"count" doc:"PledgeSectors starts sectors without deals: all of them, or none when there is no room for so many."`
+		ProvingDeadlines      func(p0 context.Context) ([]DeadlineInfo, error)                                                          `perm:"read" doc:"ProvingDeadlines returns all deadlines with what is proven of them."`
+		ProvingInfo           func(p0 context.Context) (*ProvingInfo, error)                                                            `perm:"read" doc:"ProvingInfo returns the current deadline and the miner's faults."`
+		SealingAbort          func(p0 context.Context, p1 string) error                                                                 `perm:"admin" args:"jobID" doc:"SealingAbort gives a running job up."`
+		SealingSchedDiag      func(p0 context.Context) (any, error)                                                                     `perm:"admin" doc:"SealingSchedDiag returns the inner state of the scheduler."`
+		SealingWhy            func(p0 context.Context, p1 string) (JobWhy, error)                                                       `perm:"admin" args:"jobID" doc:"SealingWhy returns how a job fares, and while it waits what keeps each worker from it."`
+		SectorAbandon         func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorAbandon deletes the files of a sector that is committed to and not proven, and gives up its deposit."`
+		SectorRedo            func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRedo makes the files of a proven sector anew, from the ticket it was sealed with."`
+		SectorRemove          func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRemove deletes the files of a sector that is not on the chain, or ended there."`
+		SectorRetry           func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRetry takes a failed sector up again where it failed."`
+		SectorTerminate       func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorTerminate ends a sector on the chain, at a fee, and removes it."`
+		SectorWhy             func(p0 context.Context, p1 abi.SectorNumber) (SectorWhy, error)                                          `perm:"read" args:"number" doc:"SectorWhy explains a sector: what it waits for, since when, what comes next and when, what the operator can do."`
+		SectorsAdopt          func(p0 context.Context) ([]abi.SectorNumber, error)                                                      `perm:"admin" doc:"SectorsAdopt takes the live ones of the unknown sectors into the sealer's database and returns their numbers."`
+		SectorsBatching       func(p0 context.Context) ([]Batching, error)                                                              `perm:"read" doc:"SectorsBatching shows which sectors wait to share a message, and by what rule."`
+		SectorsCompact        func(p0 context.Context, p1 uint64, p2 []uint64) (string, error)                                          `perm:"admin" args:"deadline,partitions" doc:"SectorsCompact takes ended sectors out of partitions of a deadline and returns the id of the message."`
+		SectorsExtend         func(p0 context.Context, p1 []abi.SectorNumber, p2 abi.ChainEpoch) ([]string, error)                      `perm:"admin" args:"numbers,until" doc:"SectorsExtend lets sectors live until an epoch and returns the ids of the messages."`
+		SectorsFlush          func(p0 context.Context, p1 string) error                                                                 `perm:"admin" args:"kind" doc:"SectorsFlush sends what waits of a kind (precommit, provecommit, terminate), however few they are."`
+		SectorsList           func(p0 context.Context) ([]abi.SectorNumber, error)                                                      `perm:"read" doc:"SectorsList returns the numbers of all sectors."`
+		SectorsListInStates   func(p0 context.Context, p1 []string) ([]abi.SectorNumber, error)                                         `perm:"read" args:"states" doc:"SectorsListInStates returns the numbers of the sectors in the named states."`
+		SectorsMessages       func(p0 context.Context, p1 int) ([]SharedMessage, error)                                                 `perm:"read" args:"limit" doc:"SectorsMessages returns the last messages that concern several sectors, newest first, at most limit."`
+		SectorsPage           func(p0 context.Context, p1 SectorFilter) (*SectorPage, error)                                            `perm:"read" args:"filter" doc:"SectorsPage returns sectors that a filter admits, by number, with what the chain knows of them."`
+		SectorsSetTarget      func(p0 context.Context, p1 int, p2 int) error                                                            `perm:"admin" args:"total,atOnce" doc:"SectorsSetTarget makes the sealer pledge, atOnce at a time, until it has total sectors; 0 ends that."`
+		SectorsStatus         func(p0 context.Context, p1 abi.SectorNumber, p2 bool) (SectorInfo, error)                                `perm:"read" args:"number,showOnChain" doc:"SectorsStatus returns the record of one sector, with what the chain knows when showOnChain."`
+		SectorsSummary        func(p0 context.Context) (map[string]int, error)                                                          `perm:"read" doc:"SectorsSummary counts sectors by state."`
+		SectorsTarget         func(p0 context.Context) (SectorTarget, error)                                                            `perm:"read" doc:"SectorsTarget returns how many sectors the sealer works towards by itself."`
+		SectorsTerminate      func(p0 context.Context, p1 []abi.SectorNumber) error                                                     `perm:"admin" args:"numbers" doc:"SectorsTerminate ends sectors on the chain as SectorTerminate does: all of them, or none if one cannot be ended."`
+		SectorsUnknown        func(p0 context.Context) ([]UnknownSector, error)                                                         `perm:"read" doc:"SectorsUnknown returns the sectors that the chain has for the miner and this sealer does not know."`
+		SectorsUpdate         func(p0 context.Context, p1 abi.SectorNumber, p2 string) error                                            `perm:"admin" args:"number,state" doc:"SectorsUpdate forces a sector into a state."`
+		Session               func(p0 context.Context) (string, error)                                                                  `perm:"read" doc:"Session returns an id that is new at every start of the program."`
+		Shutdown              func(p0 context.Context) error                                                                            `perm:"admin" doc:"Shutdown stops the program in good order."`
+		StorageAttach         func(p0 context.Context, p1 StorageSpec) (StorageInfo, error)                                             `perm:"admin" args:"spec" doc:"StorageAttach makes a folder of this machine a storage path; with Init it is prepared first."`
+		StorageCollect        func(p0 context.Context, p1 []string) ([]StorageWaste, error)                                             `perm:"admin" args:"names" doc:"StorageCollect deletes what StorageGarbage listed under these names and still lists, and returns what is gone."`
+		StorageDetach         func(p0 context.Context, p1 string) error                                                                 `perm:"admin" args:"id" doc:"StorageDetach forgets a storage path, by id or folder, and deletes nothing."`
+		StorageFindSector     func(p0 context.Context, p1 abi.SectorID, p2 int) ([]SectorStorageInfo, error)                            `perm:"admin" args:"sector,fileType" doc:"StorageFindSector returns the paths that hold files of a sector."`
+		StorageGarbage        func(p0 context.Context) ([]StorageWaste, error)                                                          `perm:"admin" doc:"StorageGarbage lists what is the sealer's own and not needed; it deletes nothing."`
+		StorageInfo           func(p0 context.Context, p1 string) (StorageInfo, error)                                                  `perm:"admin" args:"id" doc:"StorageInfo returns the settings of a path."`
+		StorageList           func(p0 context.Context) (map[string][]StorageDecl, error)                                                `perm:"admin" doc:"StorageList returns which sector files each path holds."`
+		StorageLocal          func(p0 context.Context) (map[string]string, error)                                                       `perm:"admin" doc:"StorageLocal returns the folder of each path."`
+		StorageMove           func(p0 context.Context, p1 abi.SectorNumber, p2 string) error                                            `perm:"admin" args:"sector,to" doc:"StorageMove begins to move a sector's files to a path for storing; \"\" is the best one. It goes on after a restart."`
+		StoragePaths          func(p0 context.Context) ([]StoragePath, error)                                                           `perm:"admin" doc:"StoragePaths returns all that is known of every path, also of those that are away."`
+		StorageStat           func(p0 context.Context, p1 string) (FsStat, error)                                                       `perm:"admin" args:"id" doc:"StorageStat measures a path, in bytes."`
+		StorageTransfers      func(p0 context.Context) ([]StorageTransfer, error)                                                       `perm:"admin" doc:"StorageTransfers returns moves under way and those that ended lately."`
+		StorageVerify         func(p0 context.Context, p1 abi.SectorNumber, p2 bool) (StorageVerdict, error)                            `perm:"admin" args:"sector,deep" doc:"StorageVerify compares a sector's files with its commitments; deep reads all of them, which takes long."`
+		Version               func(p0 context.Context) (api.Version, error)                                                             `perm:"read" doc:"Version names the program and the API it speaks."`
+		WindowPoStHistory     func(p0 context.Context, p1 int) ([]WindowPoStRecord, error)                                              `perm:"read" args:"limit" doc:"WindowPoStHistory returns the last window proofs, newest first, at most limit."`
+		WorkerGet             func(p0 context.Context, p1 string) (WorkerSettings, error)                                               `perm:"admin" args:"name" doc:"WorkerGet returns what the workers of a name are given."`
+		WorkerJobs            func(p0 context.Context) (map[string][]WorkerJob, error)                                                  `perm:"admin" doc:"WorkerJobs returns what they do."`
+		WorkerSet             func(p0 context.Context, p1 string, p2 WorkerSettings) error                                              `perm:"admin" args:"name,settings" doc:"WorkerSet changes what the workers of a name are given; it lasts until it is changed again."`
+		WorkerStats           func(p0 context.Context) (map[string]WorkerStats, error)                                                  `perm:"admin" doc:"WorkerStats returns the connected workers."`
 	}
 }
 
@@ -100,12 +112,92 @@ func (s *SealerProxy) ActorAddressConfig(p0 context.Context) (r AddressConfig, e
 	return s.Internal.ActorAddressConfig(p0)
 }
 
+// ActorCompactAllocated forwards to the function of the same name.
+func (s *SealerProxy) ActorCompactAllocated(p0 context.Context, p1 abi.SectorNumber) (r string, err error) {
+	if s.Internal.ActorCompactAllocated == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ActorCompactAllocated(p0, p1)
+}
+
+// ActorConfirmWorker forwards to the function of the same name.
+func (s *SealerProxy) ActorConfirmWorker(p0 context.Context) (r string, err error) {
+	if s.Internal.ActorConfirmWorker == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ActorConfirmWorker(p0)
+}
+
+// ActorInfo forwards to the function of the same name.
+func (s *SealerProxy) ActorInfo(p0 context.Context) (r *ActorInfo, err error) {
+	if s.Internal.ActorInfo == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ActorInfo(p0)
+}
+
+// ActorProposeWorker forwards to the function of the same name.
+func (s *SealerProxy) ActorProposeWorker(p0 context.Context, p1 address.Address) (r string, err error) {
+	if s.Internal.ActorProposeWorker == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ActorProposeWorker(p0, p1)
+}
+
+// ActorRepayDebt forwards to the function of the same name.
+func (s *SealerProxy) ActorRepayDebt(p0 context.Context, p1 abi.TokenAmount, p2 address.Address) (r string, err error) {
+	if s.Internal.ActorRepayDebt == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ActorRepayDebt(p0, p1, p2)
+}
+
 // ActorSectorSize forwards to the function of the same name.
 func (s *SealerProxy) ActorSectorSize(p0 context.Context, p1 address.Address) (r abi.SectorSize, err error) {
 	if s.Internal.ActorSectorSize == nil {
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.ActorSectorSize(p0, p1)
+}
+
+// ActorSetAddrs forwards to the function of the same name.
+func (s *SealerProxy) ActorSetAddrs(p0 context.Context, p1 []string) (r string, err error) {
+	if s.Internal.ActorSetAddrs == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ActorSetAddrs(p0, p1)
+}
+
+// ActorSetControls forwards to the function of the same name.
+func (s *SealerProxy) ActorSetControls(p0 context.Context, p1 []address.Address) (r string, err error) {
+	if s.Internal.ActorSetControls == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ActorSetControls(p0, p1)
+}
+
+// ActorSetOwner forwards to the function of the same name.
+func (s *SealerProxy) ActorSetOwner(p0 context.Context, p1 address.Address, p2 address.Address) (r string, err error) {
+	if s.Internal.ActorSetOwner == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ActorSetOwner(p0, p1, p2)
+}
+
+// ActorSetPeerID forwards to the function of the same name.
+func (s *SealerProxy) ActorSetPeerID(p0 context.Context, p1 string) (r string, err error) {
+	if s.Internal.ActorSetPeerID == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ActorSetPeerID(p0, p1)
+}
+
+// ActorWithdraw forwards to the function of the same name.
+func (s *SealerProxy) ActorWithdraw(p0 context.Context, p1 abi.TokenAmount) (r string, err error) {
+	if s.Internal.ActorWithdraw == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ActorWithdraw(p0, p1)
 }
 
 // AuthNew forwards to the function of the same name.
@@ -186,6 +278,14 @@ func (s *SealerProxy) LogSetLevel(p0 context.Context, p1 string, p2 string) erro
 		return api.ErrNotSupported
 	}
 	return s.Internal.LogSetLevel(p0, p1, p2)
+}
+
+// Maintenance forwards to the function of the same name.
+func (s *SealerProxy) Maintenance(p0 context.Context, p1 time.Duration) (r *Maintenance, err error) {
+	if s.Internal.Maintenance == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.Maintenance(p0, p1)
 }
 
 // MessagerGetMessage forwards to the function of the same name.

@@ -15,6 +15,7 @@ import (
 type AddressConfig struct {
 	PreCommitControl []address.Address
 	CommitControl    []address.Address
+	TerminateControl []address.Address
 }
 
 // SealTicket is chain randomness with the epoch it is of.

@@ -121,12 +121,14 @@ type Fees struct {
 	MaxCommitGasFee     string `toml:"MaxCommitGasFee"`
 	MaxWindowPoStGasFee string `toml:"MaxWindowPoStGasFee"`
 	MaxTerminateGasFee  string `toml:"MaxTerminateGasFee" comment:"also for extensions and compactions"`
+	MaxActorGasFee      string `toml:"MaxActorGasFee" comment:"withdrawals, debt, owner, worker, control addresses, peer id, multiaddrs"`
 }
 
 // Addresses pay before the worker does.
 type Addresses struct {
 	PreCommitControl []string `toml:"PreCommitControl"`
 	CommitControl    []string `toml:"CommitControl"`
+	TerminateControl []string `toml:"TerminateControl" comment:"also for extensions and compactions; control addresses of the miner that stand in no list pay for window proofs"`
 }
 
 // Default is the configuration before any choice.
@@ -141,8 +143,8 @@ func Default() Config {
 			TerminateBatchMax: 100, TerminateBatchWait: "5m",
 		}},
 		Proving:   Proving{MaxPartitionsPerMessage: 10, ParallelProofs: 2, CheckTimeout: "30s", ParallelChecks: 32},
-		Fees:      Fees{MaxPreCommitGasFee: "0.025", MaxCommitGasFee: "0.05", MaxWindowPoStGasFee: "5", MaxTerminateGasFee: "0.5"},
-		Addresses: Addresses{PreCommitControl: []string{}, CommitControl: []string{}},
+		Fees:      Fees{MaxPreCommitGasFee: "0.025", MaxCommitGasFee: "0.05", MaxWindowPoStGasFee: "5", MaxTerminateGasFee: "0.5", MaxActorGasFee: "0.05"},
+		Addresses: Addresses{PreCommitControl: []string{}, CommitControl: []string{}, TerminateControl: []string{}},
 		Storage:   Storage{StopAtPercent: 95, ReadOnlyAtPercent: 98, ReadTimeout: "30s", LookEvery: "10s"},
 		Workers:   Workers{NATS: []string{}},
 		DB:        db.Config{Type: "sqlite"},
@@ -305,6 +307,7 @@ func (f Fees) MaxFees() (map[sector.Kind]abi.TokenAmount, error) {
 		sector.KindPreCommit: f.MaxPreCommitGasFee, sector.KindCommit: f.MaxCommitGasFee,
 		sector.KindWindowPoSt: f.MaxWindowPoStGasFee, sector.KindRecover: f.MaxWindowPoStGasFee, sector.KindFault: f.MaxWindowPoStGasFee,
 		sector.KindTerminate: f.MaxTerminateGasFee, sector.KindExtend: f.MaxTerminateGasFee, sector.KindCompact: f.MaxTerminateGasFee,
+		sector.KindActor: f.MaxActorGasFee,
 	} {
 		if text == "" {
 			continue
@@ -321,7 +324,8 @@ func (f Fees) MaxFees() (map[sector.Kind]abi.TokenAmount, error) {
 // Controls are the addresses that pay first, by kind of message.
 func (a Addresses) Controls() (map[sector.Kind][]address.Address, error) {
 	out := map[sector.Kind][]address.Address{}
-	for kind, list := range map[sector.Kind][]string{sector.KindPreCommit: a.PreCommitControl, sector.KindCommit: a.CommitControl} {
+	for kind, list := range map[sector.Kind][]string{sector.KindPreCommit: a.PreCommitControl, sector.KindCommit: a.CommitControl,
+		sector.KindTerminate: a.TerminateControl, sector.KindExtend: a.TerminateControl, sector.KindCompact: a.TerminateControl} {
 		for _, s := range list {
 			addr, err := address.NewFromString(s)
 			if err != nil {

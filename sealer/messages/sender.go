@@ -185,6 +185,31 @@ func orZero(v big.Int) big.Int {
 	return v
 }
 
+// postControls splits the miner's control addresses: those that are only for
+// window proofs, and those that pay for other messages as well.
+func (s *Sender) postControls(ctx context.Context, info node.MinerInfo) (own, shared []address.Address) {
+	key := func(a address.Address) address.Address {
+		if k, err := s.chain.StateAccountKey(ctx, a, types.EmptyTSK); err == nil {
+			return k
+		}
+		return a
+	}
+	busy := map[address.Address]bool{}
+	for _, list := range s.cfg.Controls {
+		for _, a := range list {
+			busy[key(a)] = true
+		}
+	}
+	for _, a := range info.ControlAddresses {
+		if busy[key(a)] {
+			shared = append(shared, a)
+		} else {
+			own = append(own, a)
+		}
+	}
+	return own, shared
+}
+
 // choose picks who sends. Window proofs go from control addresses first, so
 // that a sealing message that waits in the worker's queue cannot hold them up.
 func (s *Sender) choose(ctx context.Context, r Request, need abi.TokenAmount) (address.Address, error) {
@@ -195,7 +220,8 @@ func (s *Sender) choose(ctx context.Context, r Request, need abi.TokenAmount) (a
 	var list []address.Address
 	list = append(list, s.cfg.Controls[r.Kind]...)
 	if r.Kind == sector.KindWindowPoSt || r.Kind == sector.KindRecover || r.Kind == sector.KindFault {
-		list = append(list, info.ControlAddresses...)
+		own, shared := s.postControls(ctx, info)
+		list = append(append(list, own...), shared...)
 	}
 	list = append(list, info.Worker, info.Owner)
 	var (

@@ -83,6 +83,8 @@ func TestWhoPays(t *testing.T) {
 		{"no key", sector.KindCommit, 0, nil, map[address.Address]int64{worker: 9}, nil, address.Undef, messages.ErrNoKey},
 		{"configured control", sector.KindPreCommit, 0, nil, map[address.Address]int64{worker: 9, c2: 9}, all, c2, nil},
 		{"window proof from control", sector.KindWindowPoSt, 1, []address.Address{c1}, map[address.Address]int64{worker: 9, c1: 9}, all, c1, nil},
+		{"window proof from the control that is only for it", sector.KindWindowPoSt, 1, []address.Address{c2, c1}, map[address.Address]int64{worker: 9, c1: 9, c2: 9}, all, c1, nil},
+		{"window proof from the other control", sector.KindWindowPoSt, 1, []address.Address{c2, c1}, map[address.Address]int64{worker: 9, c1: 1, c2: 9}, all, c2, nil},
 		{"stuck window proof", sector.KindWindowPoSt, 2, []address.Address{c1}, map[address.Address]int64{worker: 9, c1: 9}, all, worker, nil},
 		{"poor window proof", sector.KindWindowPoSt, 1, []address.Address{c1}, map[address.Address]int64{worker: 1}, all, worker, nil},
 		{"broke window proof", sector.KindWindowPoSt, 1, nil, nil, all, address.Undef, messages.ErrFunds},

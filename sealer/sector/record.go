@@ -129,6 +129,7 @@ const (
 	KindTerminate  Kind = "terminate"
 	KindExtend     Kind = "extend"
 	KindCompact    Kind = "compact"
+	KindActor      Kind = "actor" // money and control: withdrawals, owner, worker, addresses
 )
 
 // messageSpace is the namespace of derived message ids (version 5 UUIDs).

@@ -36,14 +36,15 @@ func (s *Service) ActorSectorSize(ctx context.Context, a address.Address) (abi.S
 // ActorAddressConfig returns which addresses pay besides the worker.
 func (s *Service) ActorAddressConfig(context.Context) (sealerapi.AddressConfig, error) {
 	c, err := s.cfg.Addresses.Controls()
-	return sealerapi.AddressConfig{PreCommitControl: c[sector.KindPreCommit], CommitControl: c[sector.KindCommit]}, err
+	return sealerapi.AddressConfig{PreCommitControl: c[sector.KindPreCommit], CommitControl: c[sector.KindCommit], TerminateControl: c[sector.KindTerminate]}, err
 }
 
-// locked are the sums a miner actor holds back.
+// locked are the sums a miner actor holds back, and what it owes.
 type locked struct {
 	PreCommitDeposits abi.TokenAmount
 	LockedFunds       abi.TokenAmount
 	InitialPledge     abi.TokenAmount
+	FeeDebt           abi.TokenAmount
 }
 
 // Info gathers power, balances and sector counts at one head.
@@ -93,14 +94,9 @@ func (s *Service) balances(ctx context.Context, out *sealerapi.Info, at types.Ti
 	if err != nil {
 		return fmt.Errorf("read miner state: %w", err)
 	}
-	// The state came as JSON of unknown shape; the sums are read by name.
-	var sums locked
-	raw, err := json.Marshal(st.State)
-	if err == nil {
-		err = json.Unmarshal(raw, &sums)
-	}
+	sums, err := sumsOf(st)
 	if err != nil {
-		return fmt.Errorf("read miner state: %w", err)
+		return err
 	}
 	out.ActorBalance, out.PreCommit, out.Pledge, out.Vesting = st.Balance, orZero(sums.PreCommitDeposits), orZero(sums.InitialPledge), orZero(sums.LockedFunds)
 	if out.Available, err = s.node.StateMinerAvailableBalance(ctx, s.miner, at); err != nil {
