@@ -40,7 +40,7 @@ func App() *cli.Command {
 		Commands: []*cli.Command{
 			{Name: "up", Usage: "make the cluster if need be and start it", Flags: append(flags,
 				&cli.BoolFlag{Name: "attach", Usage: "then show the programs' logs until interrupted; they go on running"},
-				&cli.StringFlag{Name: "network", Usage: "whose parameters a new network gets: local, 2k, or nerpa, calibnet or mainnet (then private; large sectors take their time)", Value: "local"},
+				&cli.StringFlag{Name: "network", Usage: "whose parameters a new network gets: local, 2k, or nerpa (then private, with sectors of 512 MiB)", Value: "local"},
 				&cli.DurationFlag{Name: "block-delay", Usage: "length of an epoch of a new network, whole seconds"},
 			), Action: up,
 				Description: "Makes a private network, starts every program of the deployment guide as a process of its own,\n" +

@@ -19,7 +19,7 @@ func genesisCommand() *cli.Command {
 		{
 			Name: "new", Usage: "make keys, sealed sectors, beacon and genesis of a private network",
 			Flags: []cli.Flag{
-				&cli.StringFlag{Name: "network", Value: "local", Usage: "whose parameters to use: local or 2k, or those of a public network, nerpa, calibnet or mainnet, for a private one of the name NAME-private"},
+				&cli.StringFlag{Name: "network", Value: "local", Usage: "whose parameters to use: local or 2k, or those of nerpa for a private network of the name nerpa-private"},
 				&cli.StringFlag{Name: "out", Required: true, Usage: "the `FOLDER` to make"},
 				&cli.IntFlag{Name: "miners", Value: 1, Usage: "miners that exist from the start"},
 				&cli.IntFlag{Name: "sectors", Value: 4, Usage: "sectors of each miner"},
@@ -38,6 +38,9 @@ func genesisCommand() *cli.Command {
 	}}
 }
 
+// rehearsed is up to which size sectors can be sealed for a genesis in minutes: 512 MiB, those of nerpa.
+const rehearsed = 512 << 20
+
 const defaultBeaconURL = "http://127.0.0.1:8990"
 
 func genesisNew(ctx context.Context, cmd *cli.Command) error {
@@ -46,7 +49,9 @@ func genesisNew(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return render.Usage("%s", err)
 	}
-	net = net.Private()
+	if net.SectorSizes[0] <= rehearsed {
+		net = net.Private()
+	}
 	if d := cmd.Duration("block-delay"); d != 0 {
 		net.BlockDelay = d
 		if net.PropagationDelay >= d {
