@@ -92,10 +92,17 @@ type node struct {
 	moved         chan struct{}
 	late          []time.Duration
 	bad           []string
+	blocks        map[cid.Cid]bool // that it was given
+	heights       []abi.ChainEpoch // of these
+	// delay is how long an epoch lasts, sectors what is challenged in it.
+	delay   uint64
+	sectors []proof.ExtendedSectorInfo
+	url     string
 }
 
 func newNode(t *testing.T, miner, worker address.Address) *node {
-	n := &node{miner: miner, worker: worker, tipsets: map[types.TipSetKey]*types.TipSet{}, moved: make(chan struct{})}
+	n := &node{miner: miner, worker: worker, tipsets: map[types.TipSetKey]*types.TipSet{}, moved: make(chan struct{}), delay: 1, blocks: map[cid.Cid]bool{},
+		sectors: []proof.ExtendedSectorInfo{{SealProof: 5, SectorNumber: 1, SealedCID: named("sealed")}}}
 	n.take(t, &types.BlockHeader{
 		Miner: miner, Ticket: &types.Ticket{VRFProof: []byte("g")}, ParentWeight: big.Zero(), ParentStateRoot: named("s"), ParentMessageReceipts: named("r"),
 		Messages: named("m"), Timestamp: uint64(time.Now().Unix()), ParentBaseFee: big.Zero(),
@@ -142,6 +149,9 @@ func (n *node) submit(t testing.TB, b *types.BlockMsg) error {
 		n.bad = append(n.bad, err.Error())
 		return err
 	}
+	if !n.blocks[h.Cid()] { // the same block may come again
+		n.blocks[h.Cid()], n.heights = true, append(n.heights, h.Height)
+	}
 	n.late = append(n.late, time.Since(time.Unix(int64(h.Timestamp), 0)))
 	if h.Height > n.head.Height() {
 		n.take(t, h)
@@ -153,7 +163,7 @@ func (n *node) api(t testing.TB) *nodeapi.FullNodeProxy {
 	p := new(nodeapi.FullNodeProxy)
 	in := &p.Internal
 	in.Version = func(context.Context) (api.Version, error) {
-		return api.Version{Version: "test", APIVersion: nodeapi.VersionV1, BlockDelay: 1}, nil
+		return api.Version{Version: "test", APIVersion: nodeapi.VersionV1, BlockDelay: n.delay}, nil
 	}
 	in.StateNetworkName = func(context.Context) (string, error) { return "local", nil }
 	in.StateLookupID = func(_ context.Context, a address.Address, _ types.TipSetKey) (address.Address, error) { return a, nil }
@@ -208,7 +218,7 @@ func (n *node) api(t testing.TB) *nodeapi.FullNodeProxy {
 	in.MinerGetBaseInfo = func(_ context.Context, m address.Address, e abi.ChainEpoch, _ types.TipSetKey) (*nodeapi.MiningBaseInfo, error) {
 		return &nodeapi.MiningBaseInfo{
 			MinerPower: big.NewInt(1), NetworkPower: big.NewInt(1), WorkerKey: n.worker, EligibleForMining: true, BeaconEntries: []types.BeaconEntry{n.beacon(e)},
-			Sectors: []proof.ExtendedSectorInfo{{SealProof: 5, SectorNumber: 1, SealedCID: named("sealed")}},
+			Sectors: n.sectors,
 		}, nil
 	}
 	in.MpoolSelects = func(_ context.Context, _ types.TipSetKey, q []float64) ([][]*types.SignedMessage, error) {

@@ -1,7 +1,6 @@
 package service
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -41,21 +40,9 @@ func ticketOf(n abi.SectorNumber) abi.SealRandomness { return append(make([]byte
 
 // sealHere seals a 2 KiB sector for real, and finalizes it.
 func sealHere(t testing.TB, root string, n abi.SectorNumber) cid.Cid {
-	s := seal.New(seal.Config{})
-	ctx := context.Background()
-	sec := seal.Sector{ID: abi.SectorID{Miner: sealertest.MinerID, Number: n}, Proof: abi.RegisteredSealProof_StackedDrg2KiBV1_1}
-	paths := seal.PathsIn(root, sec.ID)
-	require.NoError(t, os.MkdirAll(paths.Cache, 0o755))
-	ticket := ticketOf(n)
-	piece, err := s.AddPiece(ctx, sec, paths, nil, 2032, bytes.NewReader(make([]byte, 2032)))
+	c, err := sealertest.Seal(context.Background(), root, n, ticketOf(n))
 	require.NoError(t, err)
-	p1, err := s.PreCommit1(ctx, sec, paths, ticket, []abi.PieceInfo{piece})
-	require.NoError(t, err)
-	cids, err := s.PreCommit2(ctx, sec, paths, p1)
-	require.NoError(t, err)
-	require.NoError(t, s.Finalize(ctx, paths))
-	require.NoError(t, s.Close())
-	return cids.Sealed
+	return c
 }
 
 // sickDisk is the machine's disk with files that hang or fail.

@@ -1,27 +1,22 @@
 package service
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/go-state-types/proof"
-	"github.com/ipfs/go-cid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/api"
-	"github.com/filecoin-venus/venus/api/messager"
 	"github.com/filecoin-venus/venus/api/node"
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
 	"github.com/filecoin-venus/venus/internal/clock"
@@ -33,60 +28,9 @@ import (
 	"github.com/filecoin-venus/venus/sealer/db"
 	"github.com/filecoin-venus/venus/sealer/sealertest"
 	"github.com/filecoin-venus/venus/sealer/setup"
-	"github.com/filecoin-venus/venus/types"
 	"github.com/filecoin-venus/venus/worker"
 	"github.com/filecoin-venus/venus/worker/bus"
 )
-
-// Methods that the model lacks come from empty proxies, one level deeper so that
-// the model's win.
-type (
-	restOfNode     struct{ *node.FullNodeProxy }
-	restOfMessager struct{ *messager.MessagerProxy }
-	modelNode      struct {
-		*sealertest.Chain
-		restOfNode
-	}
-	modelMessager struct {
-		*sealertest.Messager
-		restOfMessager
-	}
-)
-
-func (m modelNode) StateNetworkName(context.Context) (string, error) {
-	return m.Network.GenesisName, nil
-}
-
-func (m modelNode) StateMinerActiveSectors(context.Context, address.Address, types.TipSetKey) ([]*node.SectorOnChainInfo, error) {
-	return nil, nil
-}
-
-// StateReadState gives the field of the miner's state that is read by name.
-func (m modelNode) StateReadState(context.Context, address.Address, types.TipSetKey) (*node.ActorState, error) {
-	return &node.ActorState{State: map[string]any{"AllocatedSectors": sealertest.Cid("allocated")}}, nil
-}
-
-// ChainReadObj gives the numbers that the model's chain has used.
-func (m modelNode) ChainReadObj(context.Context, cid.Cid) ([]byte, error) {
-	var b bytes.Buffer
-	err := m.Allocated().MarshalCBOR(&b)
-	return b.Bytes(), err
-}
-
-// serve gives a contract an address.
-func serve(t *testing.T, path string, impl, proxy any, namespace string) string {
-	s := rpc.NewServer(rpc.Options{Anonymous: api.AllPermissions()})
-	require.NoError(t, s.Register(path, impl, proxy, namespace))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	go func() { _ = s.Serve(l) }() // ends with Shutdown
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = s.Shutdown(ctx) // the test is over
-	})
-	return "http://" + l.Addr().String()
-}
 
 func TestMain(m *testing.M) { os.Exit(mariadb.Run(m)) }
 
@@ -128,8 +72,9 @@ func daemonOn(t *testing.T, database db.Config) (*Service, *sealertest.Chain, st
 	cfg := config.Default()
 	cfg.API.ListenAddress = "/ip4/127.0.0.1/tcp/0"
 	cfg.Network = config.NetworkOf("local")
-	cfg.Node.URL = serve(t, "/rpc/v1", modelNode{chain, restOfNode{new(node.FullNodeProxy)}}, new(node.FullNodeProxy), node.Namespace)
-	cfg.Messager.URL = serve(t, rpc.DefaultPath, modelMessager{chain.Messager(), restOfMessager{new(messager.MessagerProxy)}}, new(messager.MessagerProxy), messager.Namespace)
+	var stop func()
+	cfg.Node.URL, cfg.Messager.URL, stop = chain.Serve()
+	t.Cleanup(stop)
 	cfg.Messager.Wallet = "w"
 	if cfg.DB = database; cfg.DB.Type == "" {
 		cfg.DB.Path = filepath.Join(dir, "sealer.db")
