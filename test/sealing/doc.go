@@ -4,6 +4,8 @@
 // reaches Proving with real proofs, sealed to one replica only, no number is used
 // twice, and what lies on the disk at the end can be proven.
 //
+// TestDrillWorker types docs/guide/drill-worker.md.
+//
 // Start reading at TestSealing; world_test.go is the sealer in a model chain,
 // processes_test.go starts and kills. The test binary runs itself as worker and
 // as NATS server.
