@@ -6,6 +6,7 @@
 package drill
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -55,23 +56,30 @@ func Commands(t *testing.T, page string) (out []string, text string) {
 	return out, string(raw)
 }
 
-// Run types a page.
-func Run(t *testing.T, d Drill) {
-	t.Helper()
-	commands, text := Commands(t, d.Page)
-	name := filepath.Base(d.Page)
+// fits tells where a page and its test part.
+func (d Drill) fits(commands []string, text string) error {
 	for i, c := range commands {
 		if i >= len(d.Steps) || d.Steps[i].Type != c {
-			t.Fatalf("%s: command %d is %q, which the test does not expect there", name, i+1, c)
+			return fmt.Errorf("command %d is %q, which the test does not expect there", i+1, c)
 		}
 	}
 	if len(commands) < len(d.Steps) {
-		t.Fatalf("%s lost the command %q", name, d.Steps[len(commands)].Type)
+		return fmt.Errorf("it lost the command %q", d.Steps[len(commands)].Type)
 	}
 	for _, span := range spans.FindAllStringSubmatch(text, -1) {
 		if !slices.ContainsFunc(commands, func(c string) bool { return strings.HasPrefix(c, span[1]) }) {
-			t.Fatalf("%s names %q, which nothing here executes", name, span[1])
+			return fmt.Errorf("it names %q, which nothing here executes", span[1])
 		}
+	}
+	return nil
+}
+
+// Run types a page.
+func Run(t *testing.T, d Drill) {
+	t.Helper()
+	name := filepath.Base(d.Page)
+	if err := d.fits(Commands(t, d.Page)); err != nil {
+		t.Fatalf("%s: %v", name, err)
 	}
 	for _, s := range d.Steps {
 		if s.Before != nil {
