@@ -26,6 +26,7 @@ type Sealer interface {
 	Proofs
 	Actor
 	Owner
+	Proving
 	Sectors
 	SectorLife
 	Storage

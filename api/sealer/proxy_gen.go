@@ -45,8 +45,11 @@ type SealerProxy struct {
 		MessagerWaitMessage   func(p0 context.Context, p1 string, p2 uint64) (*MessageStatus, error)                                    `perm:"read" args:"id,confidence" doc:"MessagerWaitMessage waits until a message is confidence epochs deep."`
 		PledgeSector          func(p0 context.Context) (abi.SectorID, error)                                                            `perm:"write" doc:"PledgeSector starts a sector without deals and returns its number."`
 		PledgeSectors         func(p0 context.Context, p1 int) ([]abi.SectorID, error)                                                  `perm:"write" args:"count" doc:"PledgeSectors starts sectors without deals: all of them, or none when there is no room for so many."`
+		ProvingDeadline       func(p0 context.Context, p1 uint64) (*DeadlineDetail, error)                                              `perm:"read" args:"index" doc:"ProvingDeadline returns a deadline's partitions with their sectors."`
 		ProvingDeadlines      func(p0 context.Context) ([]DeadlineInfo, error)                                                          `perm:"read" doc:"ProvingDeadlines returns all deadlines with what is proven of them."`
+		ProvingForecast       func(p0 context.Context) (*Forecast, error)                                                               `perm:"read" doc:"ProvingForecast returns what the deadlines of the next proving period will take, judged by the last proofs and messages."`
 		ProvingInfo           func(p0 context.Context) (*ProvingInfo, error)                                                            `perm:"read" doc:"ProvingInfo returns the current deadline and the miner's faults."`
+		ProvingRehearse       func(p0 context.Context, p1 uint64, p2 int) (*Rehearsal, error)                                           `perm:"admin" args:"index,message" doc:"ProvingRehearse proves one message's worth of a deadline's partitions now, with the real files, and sends nothing. It is given up when a real proof is due."`
 		SealingAbort          func(p0 context.Context, p1 string) error                                                                 `perm:"admin" args:"jobID" doc:"SealingAbort gives a running job up."`
 		SealingSchedDiag      func(p0 context.Context) (any, error)                                                                     `perm:"admin" doc:"SealingSchedDiag returns the inner state of the scheduler."`
 		SealingWhy            func(p0 context.Context, p1 string) (JobWhy, error)                                                       `perm:"admin" args:"jobID" doc:"SealingWhy returns how a job fares, and while it waits what keeps each worker from it."`
@@ -328,6 +331,14 @@ func (s *SealerProxy) PledgeSectors(p0 context.Context, p1 int) (r []abi.SectorI
 	return s.Internal.PledgeSectors(p0, p1)
 }
 
+// ProvingDeadline forwards to the function of the same name.
+func (s *SealerProxy) ProvingDeadline(p0 context.Context, p1 uint64) (r *DeadlineDetail, err error) {
+	if s.Internal.ProvingDeadline == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ProvingDeadline(p0, p1)
+}
+
 // ProvingDeadlines forwards to the function of the same name.
 func (s *SealerProxy) ProvingDeadlines(p0 context.Context) (r []DeadlineInfo, err error) {
 	if s.Internal.ProvingDeadlines == nil {
@@ -336,12 +347,28 @@ func (s *SealerProxy) ProvingDeadlines(p0 context.Context) (r []DeadlineInfo, er
 	return s.Internal.ProvingDeadlines(p0)
 }
 
+// ProvingForecast forwards to the function of the same name.
+func (s *SealerProxy) ProvingForecast(p0 context.Context) (r *Forecast, err error) {
+	if s.Internal.ProvingForecast == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ProvingForecast(p0)
+}
+
 // ProvingInfo forwards to the function of the same name.
 func (s *SealerProxy) ProvingInfo(p0 context.Context) (r *ProvingInfo, err error) {
 	if s.Internal.ProvingInfo == nil {
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.ProvingInfo(p0)
+}
+
+// ProvingRehearse forwards to the function of the same name.
+func (s *SealerProxy) ProvingRehearse(p0 context.Context, p1 uint64, p2 int) (r *Rehearsal, err error) {
+	if s.Internal.ProvingRehearse == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.ProvingRehearse(p0, p1, p2)
 }
 
 // SealingAbort forwards to the function of the same name.

@@ -243,6 +243,7 @@ type ProvingInfo struct {
 	Faults     uint64
 	Recovering uint64
 	InDeadline uint64 // sectors in the current deadline
+	Alerts     []ProvingAlert
 }
 
 // DeadlineInfo is one deadline of the proving period.

@@ -18,8 +18,12 @@ func provingCommand(d Deps) *cli.Command {
 	return &cli.Command{Name: "proving", Usage: "window proofs", Commands: []*cli.Command{
 		{Name: "info", Usage: "the current deadline and the miner's faults", Action: action(d, provingInfo)},
 		{Name: "deadlines", Usage: "all deadlines and what is proven of them", Action: action(d, deadlines)},
+		{Name: "deadline", Usage: "one deadline with its partitions and sectors", ArgsUsage: "INDEX", Action: action(d, deadline)},
+		{Name: "rehearse", Usage: "prove a deadline now with its real files, send nothing, and say how long it took and what failed", ArgsUsage: "INDEX", Action: action(d, rehearse)},
+		{Name: "forecast", Usage: "time and gas of each deadline of the next proving period", Action: action(d, forecast)},
 		{Name: "faults", Usage: "deadlines with faulty sectors, and files that cannot be proven now", Action: action(d, faults)},
 		{Name: "check", Usage: "look whether sectors could be proven now", ArgsUsage: "[NUMBER...]", Flags: []cli.Flag{
+			&cli.IntFlag{Name: "deadline", Usage: "the sectors of the deadline with this `INDEX`", Value: -1},
 			&cli.BoolFlag{Name: "slow", Usage: "also read some of the data"},
 			&cli.BoolFlag{Name: "only-bad", Usage: "show bad sectors only"},
 		}, Action: action(d, check)},
@@ -57,6 +61,9 @@ func provingInfo(ctx context.Context, _ *cli.Command, c *client, p *render.Print
 		p.Line("Deadline Close:       %s", at(d.Close))
 		p.Line("Deadline Challenge:   %s", at(d.Challenge))
 		p.Line("Deadline FaultCutoff: %s", at(d.FaultCutoff))
+		for _, a := range i.Alerts {
+			p.Line("%s", p.Red("Alert until epoch "+at(a.Cutoff)+": "+a.Text))
+		}
 	})
 }
 
@@ -132,6 +139,12 @@ func printBad(p *render.Printer, bad map[abi.SectorNumber]string) {
 }
 
 func check(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+	if cmd.Int("deadline") >= 0 {
+		if cmd.Args().Len() > 0 {
+			return render.Usage("name sectors or a deadline, not both")
+		}
+		return checkDeadline(ctx, cmd, c, p)
+	}
 	var numbers []abi.SectorNumber
 	for _, s := range cmd.Args().Slice() {
 		n, err := number(s)

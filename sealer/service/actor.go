@@ -152,7 +152,10 @@ func (s *Service) ProvingInfo(ctx context.Context) (*sealerapi.ProvingInfo, erro
 	if err != nil {
 		return nil, fmt.Errorf("read the proving deadline: %w", err)
 	}
-	out := &sealerapi.ProvingInfo{Deadline: d}
+	out := &sealerapi.ProvingInfo{Deadline: d, Alerts: []sealerapi.ProvingAlert{}}
+	for _, a := range s.wdpost.Alerts() {
+		out.Alerts = append(out.Alerts, sealerapi.ProvingAlert{Deadline: a.Deadline, Cutoff: a.Cutoff, Text: a.Text})
+	}
 	list, err := s.deadlines(ctx, head.Key(), d.Index)
 	if err != nil {
 		return nil, err

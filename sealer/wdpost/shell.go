@@ -125,6 +125,8 @@ type Shell struct {
 	took    map[string]time.Duration
 	proofs  int // being made
 	alerts  []Alert
+	// rehearsal ends a rehearsal that is under way; nil when none is.
+	rehearsal context.CancelCauseFunc
 }
 
 // stateName is the name of the planner's state in the store.
@@ -325,6 +327,9 @@ func (s *Shell) launch(ctx context.Context, wg *sync.WaitGroup) {
 				continue // due is sorted by urgency, and is looked at again when one is done
 			}
 			s.proofs++
+			if s.rehearsal != nil {
+				s.rehearsal(ErrBusy)
+			}
 		}
 		if look, ok := a.(Look); ok {
 			if s.looked[look.Window.Open] == s.seen {
