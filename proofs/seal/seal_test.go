@@ -24,6 +24,7 @@ import (
 	"github.com/filecoin-venus/venus/proofs/fr32"
 	"github.com/filecoin-venus/venus/proofs/porep"
 	"github.com/filecoin-venus/venus/proofs/post"
+	"github.com/filecoin-venus/venus/proofs/sdr"
 	"github.com/filecoin-venus/venus/proofs/update"
 )
 
@@ -336,9 +337,15 @@ func TestUnsupportedTypes(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoProver)
 	_, err = s.WinningPoSt(ctx, 1, nil, nil)
 	require.ErrorIs(t, err, ErrNoProver)
-	big := sectorOf(1, abi.RegisteredSealProof_StackedDrg512MiBV1_1)
-	_, err = s.parentsOf(ctx, shapeOf(t, big.Proof))
-	require.ErrorContains(t, err, "parent cache folder")
+}
+
+// Parents of large sectors go to the folder of the machine where no other is named.
+func TestParentsOfLargeSectors(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "no folder")
+	require.NoError(t, os.WriteFile(folder, nil, 0o600))
+	t.Setenv(sdr.CacheEnv, folder)
+	_, err := New(Config{}).parentsOf(ctx, shapeOf(t, abi.RegisteredSealProof_StackedDrg512MiBV1_1))
+	require.ErrorContains(t, err, folder)
 }
 
 func TestSectorsInParallel(t *testing.T) {
