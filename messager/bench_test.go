@@ -26,7 +26,7 @@ import (
 // onBoth runs a benchmark on both kinds of database, durable as in production.
 func onBoth(b *testing.B, f func(b *testing.B, r *rig)) {
 	b.Run(store.SQLite, func(b *testing.B) {
-		f(b, newRigOn(b, store.Config{Type: store.SQLite, Path: filepath.Join(b.TempDir(), "m.db")}))
+		f(b, newRigOn(b, store.Config{Type: store.SQLite, Path: filepath.Join(b.TempDir(), "m.db"), Key: databaseKeyOf(b)}))
 	})
 	b.Run(store.MySQL, func(b *testing.B) { f(b, newRigOn(b, mariadbAt(b))) })
 }

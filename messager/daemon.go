@@ -161,16 +161,20 @@ func (d *Daemon) verifier(authURL string, tokens *localtoken.Issuer, clk clock.C
 }
 
 // databaseKey seals the tokens in the database. It is made at the first start, before the database has anything sealed with it.
-func databaseKey(r *repo.Repo) (key store.Key, err error) {
-	raw, err := r.Keystore().GetOrMake(keyName, func() ([]byte, error) {
-		b := make([]byte, len(key))
+func databaseKey(r *repo.Repo) (store.Key, error) {
+	secret, err := r.Keystore().GetOrMake(keyName, func() ([]byte, error) {
+		b := make([]byte, store.KeySize)
 		_, err := rand.Read(b)
 		return b, err
 	})
-	if err == nil && copy(key[:], raw) != len(key) {
-		err = fmt.Errorf("secret %s has %d bytes, not %d", keyName, len(raw), len(key))
+	if err != nil {
+		return store.Key{}, err
 	}
-	return key, err
+	key, err := store.NewKey(secret)
+	if err != nil {
+		return store.Key{}, fmt.Errorf("secret %s: %w", keyName, err)
+	}
+	return key, nil
 }
 
 // instance is this messager's name in the lease on nonces: the same after every

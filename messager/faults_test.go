@@ -631,7 +631,7 @@ func sharedFaults() []faultCase {
 // and again, under two messagers.
 func TestFaultsOnMariaDB(t *testing.T) {
 	server := mariadb.Start(t)
-	p := newPlay(t, store.Config{Type: store.MySQL, DSN: server.Database(t)}, 2, 3, 1)
+	p := newPlay(t, store.Config{Type: store.MySQL, DSN: server.Database(t), Key: databaseKeyOf(t)}, 2, 3, 1)
 	disarm, down := func() {}, false
 	p.run(faultCase{epochs: 6, each: func(p *play, i int) {
 		disarm()

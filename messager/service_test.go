@@ -48,11 +48,18 @@ func newRig(t testing.TB) *rig { return newRigOn(t, sqliteAt(t)) }
 
 // sqliteAt is a fresh SQLite file, mariadbAt a fresh database of a real server.
 func sqliteAt(t testing.TB) store.Config {
-	return store.Config{Type: store.SQLite, Path: filepath.Join(t.TempDir(), "m.db"), NoSync: true}
+	return store.Config{Type: store.SQLite, Path: filepath.Join(t.TempDir(), "m.db"), NoSync: true, Key: databaseKeyOf(t)}
 }
 
 func mariadbAt(t testing.TB) store.Config {
-	return store.Config{Type: store.MySQL, DSN: mariadb.Database(t)}
+	return store.Config{Type: store.MySQL, DSN: mariadb.Database(t), Key: databaseKeyOf(t)}
+}
+
+// databaseKeyOf is the one key of all databases here.
+func databaseKeyOf(t testing.TB) store.Key {
+	key, err := store.NewKey(make([]byte, store.KeySize))
+	require.NoError(t, err)
+	return key
 }
 
 // onEach runs a test on every kind of database.

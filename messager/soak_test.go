@@ -63,7 +63,7 @@ func newSoak(t *testing.T, seed uint64) *soak {
 	clk := clock.Real()
 	k := &soak{
 		t: t, rnd: rand.New(rand.NewPCG(seed, 1)), node: newModelNode(clk.Now), walletOf: map[address.Address]string{},
-		at: store.Config{Type: store.SQLite, Path: filepath.Join(t.TempDir(), "m.db")}, running: make([]*soaked, 2),
+		at: store.Config{Type: store.SQLite, Path: filepath.Join(t.TempDir(), "m.db"), Key: databaseKeyOf(t)}, running: make([]*soaked, 2),
 	}
 	k.node.epoch = soakEpoch
 	k.node.baseFee = big.NewInt(100_000)

@@ -42,7 +42,7 @@ type Config struct {
 	Path string
 	// DSN is a go-sql-driver connection string.
 	DSN string
-	// Key seals the tokens; all who open the database have the same.
+	// Key seals the tokens; all who open the database have the same. It is never left out.
 	Key Key
 	// NoSync gives up durability over a power cut (SQLite): for tests and simulations.
 	NoSync bool
@@ -58,6 +58,9 @@ type DB struct {
 // Open opens the database and brings its tables up to date. A SQLite file is made
 // readable by its owner only.
 func Open(ctx context.Context, c Config) (*DB, error) {
+	if c.Key.gcm == nil {
+		return nil, errors.New("the message database was given no key for its tokens")
+	}
 	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return nil, fmt.Errorf("find migrations: %w", err)

@@ -67,7 +67,7 @@ func TestMigrationsKeepWhatIsThere(t *testing.T) {
 
 // TestManyStartAtOnce: messagers that find an empty database together make its tables once, and choose one key.
 func TestManyStartAtOnce(t *testing.T) {
-	c := Config{Type: MySQL, DSN: mariadb.Database(t), Key: Key{7}}
+	c := Config{Type: MySQL, DSN: mariadb.Database(t), Key: keyOf(t, 7)}
 	var starting sync.WaitGroup
 	for range 5 {
 		starting.Go(func() {
@@ -91,7 +91,7 @@ func TestMigrationsGoOn(t *testing.T) {
 	files, err := fs.Glob(sub, "*.sql")
 	require.NoError(t, err)
 	// One database for all: it is taken all the way back each time.
-	db, err := Open(t.Context(), Config{Type: MySQL, DSN: mariadb.Database(t)})
+	db, err := Open(t.Context(), Config{Type: MySQL, DSN: mariadb.Database(t), Key: keyOf(t, 0)})
 	require.NoError(t, err)
 	defer db.Close()
 	p, err := goose.NewProvider(goose.DialectMySQL, db.w, sub)

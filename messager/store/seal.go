@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/rand"
 	"database/sql"
 	"encoding/base64"
 	"errors"
@@ -14,8 +13,28 @@ import (
 	"github.com/filecoin-venus/venus/api"
 )
 
-// Key seals the tokens of wallets and nodes: who reads the database, or a dump of it, does not get them.
-type Key [32]byte
+// Key seals the tokens of wallets and nodes: who reads the database, or a dump of it, does not get them. Only NewKey makes
+// one that works.
+type Key struct{ gcm cipher.AEAD }
+
+// KeySize is the length of a key's secret in bytes: that of AES-256.
+const KeySize = 32
+
+// NewKey makes the key of a secret.
+func NewKey(secret []byte) (Key, error) {
+	if len(secret) != KeySize {
+		return Key{}, fmt.Errorf("key of %d bytes, not %d", len(secret), KeySize)
+	}
+	block, err := aes.NewCipher(secret)
+	if err != nil {
+		return Key{}, fmt.Errorf("make cipher: %w", err)
+	}
+	gcm, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return Key{}, fmt.Errorf("make cipher: %w", err)
+	}
+	return Key{gcm}, nil
+}
 
 const (
 	// sealedPrefix begins a token that is sealed; tokens of JWT form never do.
@@ -27,27 +46,12 @@ const (
 // ErrOtherKey: the database's tokens are sealed with another key than the one given.
 var ErrOtherKey = errors.New("the tokens in the message database are sealed with another key")
 
-func (k Key) aead() cipher.AEAD {
-	block, err := aes.NewCipher(k[:])
-	if err != nil {
-		panic(err) // the length is right
-	}
-	a, err := cipher.NewGCM(block)
-	if err != nil {
-		panic(err) // AES has the block size of GCM
-	}
-	return a
-}
-
 // seal writes a token so that only the key reads it, and only as the token of its place.
 func (k Key) seal(place, token string) string {
 	if token == "" {
 		return ""
 	}
-	a := k.aead()
-	nonce := make([]byte, a.NonceSize())
-	_, _ = rand.Read(nonce) // it never fails
-	return sealedPrefix + base64.RawStdEncoding.EncodeToString(a.Seal(nonce, nonce, []byte(token), []byte(place)))
+	return sealedPrefix + base64.RawStdEncoding.EncodeToString(k.gcm.Seal(nil, nil, []byte(token), []byte(place)))
 }
 
 // open reads what seal wrote, and tokens from before they were sealed. One that does not open counts as none: the wallet or
@@ -57,12 +61,11 @@ func (k Key) open(place, stored string) string {
 	if !ok {
 		return stored
 	}
-	a := k.aead()
 	raw, err := base64.RawStdEncoding.DecodeString(text)
-	if err != nil || len(raw) < a.NonceSize() {
+	if err != nil {
 		return ""
 	}
-	token, err := a.Open(nil, raw[:a.NonceSize()], raw[a.NonceSize():], []byte(place))
+	token, err := k.gcm.Open(nil, nil, raw, []byte(place))
 	if err != nil {
 		return ""
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -13,6 +14,13 @@ import (
 )
 
 const canary = "canary.token.of-a-wallet"
+
+// keyOf makes a key of a secret that consists of one byte.
+func keyOf(t testing.TB, of byte) Key {
+	k, err := NewKey(bytes.Repeat([]byte{of}, KeySize))
+	require.NoError(t, err)
+	return k
+}
 
 // stored is the column token of a table, as it is.
 func stored(t *testing.T, db *DB, table string) (out string) {
@@ -77,7 +85,7 @@ func TestTokensAreSealed(t *testing.T) {
 
 // FuzzSealed: whatever stands in the column of a token opens to the token that was sealed for the place, or to none.
 func FuzzSealed(f *testing.F) {
-	k := Key{1}
+	k := keyOf(f, 1)
 	good := k.seal("wallets/w", canary)
 	for _, seed := range []string{"", canary, good, good[:len(good)-1], sealedPrefix, sealedPrefix + "AAAA", k.seal("wallets/v", canary)} {
 		f.Add(seed)
@@ -93,12 +101,21 @@ func FuzzSealed(f *testing.F) {
 	})
 }
 
+// TestSealedFormat: a database of an older version opens. AES-256-GCM, the nonce of 12 bytes first, the place authenticated.
+func TestSealedFormat(t *testing.T) {
+	k := keyOf(t, 1)
+	require.Equal(t, canary, k.open("wallets/w", "sealed:bm9uY2Ugb2Ygb2xk1HaUK9hS9+u25Ea+C0/CYqyZEZBKqCbB8AZfCV9ERoEJgHLoq7HBsg"))
+	require.NotEqual(t, k.seal("wallets/w", canary), k.seal("wallets/w", canary), "a nonce of its own each time")
+	_, err := NewKey(make([]byte, KeySize-1))
+	require.ErrorContains(t, err, "31 bytes, not 32")
+}
+
 // TestAnotherKeyIsRefused: messagers that share a database share its key, and one that does not says what to do. Of many
 // that come first at once, one chooses.
 func TestAnotherKeyIsRefused(t *testing.T) {
 	for _, kind := range []string{SQLite, MySQL} {
 		t.Run(kind, func(t *testing.T) {
-			c := Config{Type: kind, Path: filepath.Join(t.TempDir(), "m.db"), NoSync: true, Key: Key{1}}
+			c := Config{Type: kind, Path: filepath.Join(t.TempDir(), "m.db"), NoSync: true, Key: keyOf(t, 1)}
 			if kind == MySQL {
 				c.DSN = mariadb.Database(t)
 			}
@@ -120,7 +137,7 @@ func TestAnotherKeyIsRefused(t *testing.T) {
 			}
 			opening.Wait()
 			require.NoError(t, first.Close())
-			c.Key = Key{2}
+			c.Key = keyOf(t, 2)
 			_, err = Open(t.Context(), c)
 			require.ErrorIs(t, err, ErrOtherKey)
 			require.Equal(t, api.CodePrecondition, api.Explain(err).Code)

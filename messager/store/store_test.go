@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { os.Exit(mariadb.Run(m)) }
 func each(t *testing.T, f func(t *testing.T, db *DB)) {
 	for _, kind := range []string{SQLite, MySQL} {
 		t.Run(kind, func(t *testing.T) {
-			c := Config{Type: kind, Path: filepath.Join(t.TempDir(), "a b?c.db"), NoSync: true}
+			c := Config{Type: kind, Path: filepath.Join(t.TempDir(), "a b?c.db"), NoSync: true, Key: keyOf(t, 0)}
 			if kind == MySQL {
 				c.DSN = mariadb.Database(t)
 			}
@@ -345,28 +345,31 @@ func TestRollback(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	_, err := Open(t.Context(), Config{Type: "oracle"})
+	key := keyOf(t, 0)
+	_, err := Open(t.Context(), Config{Type: "oracle", Key: key})
 	require.Equal(t, api.CodeInvalid, api.Explain(err).Code)
-	_, err = Open(t.Context(), Config{Type: MySQL, DSN: "user:canary-password@nonsense"})
+	_, err = Open(t.Context(), Config{Type: MySQL, DSN: "user:canary-password@nonsense", Key: key})
 	require.Equal(t, api.CodeInvalid, api.Explain(err).Code)
 	require.NotContains(t, err.Error(), "canary")
-	_, err = Open(t.Context(), Config{Type: MySQL, DSN: "user:canary-password@tcp(127.0.0.1:1)/db?timeout=1s"})
+	_, err = Open(t.Context(), Config{Type: MySQL, DSN: "user:canary-password@tcp(127.0.0.1:1)/db?timeout=1s", Key: key})
 	require.Equal(t, api.CodeUnavailable, api.Explain(err).Code)
 	require.NotContains(t, err.Error(), "canary")
 
-	dir := t.TempDir()
-	path := filepath.Join(dir, "m.db")
-	db, err := Open(t.Context(), Config{Type: SQLite, Path: path})
+	path := filepath.Join(t.TempDir(), "m.db")
+	_, err = Open(t.Context(), Config{Type: SQLite, Path: path})
+	require.ErrorContains(t, err, "no key")
+	require.NoFileExists(t, path)
+	db, err := Open(t.Context(), Config{Type: SQLite, Path: path, Key: key})
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
 	st, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), st.Mode().Perm())
-	db, err = Open(t.Context(), Config{Type: SQLite, Path: path})
+	db, err = Open(t.Context(), Config{Type: SQLite, Path: path, Key: key})
 	require.NoError(t, err, "opens again")
 	require.NoError(t, db.Close())
 	require.NoError(t, os.WriteFile(path, []byte("this is not a database, it is a long enough text to be one"), 0o600))
 	require.NoError(t, os.RemoveAll(path+"-wal"))
-	_, err = Open(t.Context(), Config{Type: SQLite, Path: path})
+	_, err = Open(t.Context(), Config{Type: SQLite, Path: path, Key: key})
 	require.Error(t, err)
 }
