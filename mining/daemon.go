@@ -72,7 +72,7 @@ func (d *Daemon) start(ctx context.Context, o Options, cfg config) error {
 	if err != nil {
 		return err
 	}
-	nodes, err := d.dialNodes(ctx, cfg)
+	nodes, judge, err := d.dialNodes(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (d *Daemon) start(ctx context.Context, o Options, cfg config) error {
 	d.opened.Add(records.Close)
 	d.Service, err = NewService(Parts{
 		Nodes: nodes, Timing: Timing{BlockDelay: cfg.Network.BlockDelay.Duration, Propagation: cfg.Network.PropagationDelay.Duration},
-		Connect: connector(o.Clock, cfg.Network.BlockDelay.Duration), Tokens: tokens, Clock: o.Clock, Version: o.Version,
+		Connect: connector(o.Clock, cfg.Network.BlockDelay.Duration, judge), Tokens: tokens, Clock: o.Clock, Version: o.Version,
 		MinersFile: d.repo.Path("miners.json"), Records: records, Network: cfg.Network.Name,
 	})
 	if err != nil {
@@ -107,15 +107,17 @@ func (d *Daemon) start(ctx context.Context, o Options, cfg config) error {
 }
 
 // dialNodes opens clients of all nodes. One that follows another network keeps the daemon from starting; one that does not
-// answer yet is checked when it does.
-func (d *Daemon) dialNodes(ctx context.Context, cfg config) ([]NamedNode, error) {
+// answer yet is checked when it does. Proofs are judged by what the nodes say of their network.
+func (d *Daemon) dialNodes(ctx context.Context, cfg config) ([]NamedNode, *judge, error) {
 	var out []NamedNode
+	judge := &judge{name: cfg.Network.Name}
 	for _, e := range cfg.nodes() {
 		n, stop, err := dialNode(e.ListenAPI, e.Token)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		d.opened.Then(stop)
+		judge.nodes = append(judge.nodes, n)
 		check := func(ctx context.Context) error {
 			name, delay, err := askNetwork(ctx, n)
 			if err == nil && (name != cfg.Network.Name || delay != cfg.Network.BlockDelay.Duration) {
@@ -128,13 +130,13 @@ func (d *Daemon) dialNodes(ctx context.Context, cfg config) ([]NamedNode, error)
 		switch err := check(ctx); {
 		case err == nil:
 		case api.Explain(err).Code == api.CodePrecondition:
-			return nil, err
+			return nil, nil, err
 		default:
 			log.Warnf("the node at %s does not answer yet: %s", e.ListenAPI, err)
 		}
 		out = append(out, NamedNode{Name: e.ListenAPI, Node: n, Check: check})
 	}
-	return out, nil
+	return out, judge, nil
 }
 
 func (d *Daemon) listen(listen string, tokens *localtoken.Issuer, c clock.Clock) error {
@@ -154,8 +156,8 @@ func (d *Daemon) listen(listen string, tokens *localtoken.Issuer, c clock.Clock)
 	return nil
 }
 
-// connector opens the clients of one miner's services.
-func connector(c clock.Clock, delay time.Duration) func(miningapi.MinerSpec) (Services, error) {
+// connector opens the clients of one miner's services; v judges what its sealers prove.
+func connector(c clock.Clock, delay time.Duration, v Verifier) func(miningapi.MinerSpec) (Services, error) {
 	return func(m miningapi.MinerSpec) (Services, error) {
 		var stops []func()
 		stop := func() {
@@ -178,7 +180,12 @@ func connector(c clock.Clock, delay time.Duration) func(miningapi.MinerSpec) (Se
 				return Services{}, fmt.Errorf("sealer of %s: %w", m.Addr, err)
 			}
 			stops = append(stops, stopSealer)
-			provers = append(provers, NamedProver{Name: e.ListenAPI, Prover: sealer})
+			prover, err := Checked(sealer, v, m.Addr)
+			if err != nil {
+				stop()
+				return Services{}, err
+			}
+			provers = append(provers, NamedProver{Name: e.ListenAPI, Prover: prover})
 		}
 		return Services{Wallet: wallet, Sealer: NewSealers(c, delay/3, provers...), Close: stop}, nil
 	}

@@ -209,7 +209,7 @@ func (p *provider) settle(etc, disk string) *node {
 	require.NoError(t, err)
 
 	n := newNode(t, sealertest.Miner(), worker)
-	n.delay = 2 // the proofs are real
+	n.delay, n.network = 2, &network // the proofs are real
 	n.sectors = []proof.ExtendedSectorInfo{{SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, SectorNumber: 7, SealedCID: commR}}
 	api := serve(t, "/rpc/v1", nodeToken, n.api(t), new(nodeapi.FullNodeProxy))
 	p.must(p.miner, "init", "--api", api, "--token", nodeToken, "--listen", "/ip4/127.0.0.1/tcp/0")

@@ -32,6 +32,7 @@ import (
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
 	"github.com/filecoin-venus/venus/crypto"
 	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/types"
 	"github.com/filecoin-venus/venus/wallet"
@@ -98,6 +99,8 @@ type node struct {
 	delay   uint64
 	sectors []proof.ExtendedSectorInfo
 	url     string
+	// network is told where proofs are real; without it nobody can judge them.
+	network *params.Network
 }
 
 func newNode(t *testing.T, miner, worker address.Address) *node {
@@ -166,6 +169,12 @@ func (n *node) api(t testing.TB) *nodeapi.FullNodeProxy {
 		return api.Version{Version: "test", APIVersion: nodeapi.VersionV1, BlockDelay: n.delay}, nil
 	}
 	in.StateNetworkName = func(context.Context) (string, error) { return "local", nil }
+	in.StateNetwork = func(context.Context) (*params.Network, error) {
+		if n.network == nil {
+			return nil, api.Errorf(api.CodeNotFound, "this node does not tell its parameters")
+		}
+		return n.network, nil
+	}
 	in.StateLookupID = func(_ context.Context, a address.Address, _ types.TipSetKey) (address.Address, error) { return a, nil }
 	in.StateMinerWorkerAddress = func(_ context.Context, a address.Address, _ types.TipSetKey) (address.Address, error) {
 		if a != n.miner {
