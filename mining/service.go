@@ -393,29 +393,3 @@ func (s *Service) toggle(addrs []address.Address, stopped bool) error {
 	}
 	return nil
 }
-
-// maxRecords bounds one answer of Records.
-const maxRecords = 1000
-
-// Records lists the blocks that were made, newest first.
-func (s *Service) Records(ctx context.Context, addr address.Address, limit int) ([]miningapi.Record, error) {
-	members, err := s.oneOrAll(addr)
-	if err != nil {
-		return nil, err
-	}
-	limit = max(0, min(limit, maxRecords))
-	out := []miningapi.Record{}
-	for _, m := range members {
-		list, err := s.parts.Records.Miner(m.spec.Addr).Blocks(ctx, limit)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range list {
-			out = append(out, miningapi.Record{
-				Miner: m.spec.Addr, Epoch: r.Epoch, Parents: r.Parents.Cids(), Block: r.Block, WinCount: r.WinCount, State: string(r.State), Err: r.Reason,
-			})
-		}
-	}
-	slices.SortStableFunc(out, func(a, b miningapi.Record) int { return int(b.Epoch - a.Epoch) })
-	return out[:min(limit, len(out))], nil
-}

@@ -16,16 +16,19 @@ import (
 )
 
 func wireWin(miner address.Address, w record.Win) miningapi.Win {
-	return miningapi.Win{Miner: miner, Epoch: w.Epoch, WinCount: w.WinCount, State: string(w.State), Why: w.Reason, Block: w.Block}
+	return miningapi.Win{Miner: miner, Epoch: w.Epoch, WinCount: w.WinCount, State: string(w.State), Why: w.Reason, Block: w.Block, Parents: w.Parents.Cids()}
 }
 
-// WinList lists won elections, newest first.
+// maxWins bounds one answer of WinList.
+const maxWins = 1000
+
+// WinList lists won elections and imported blocks, newest first.
 func (s *Service) WinList(ctx context.Context, addr address.Address, before abi.ChainEpoch, limit int) ([]miningapi.Win, error) {
 	members, err := s.oneOrAll(addr)
 	if err != nil {
 		return nil, err
 	}
-	limit = max(0, min(limit, maxRecords))
+	limit = max(0, min(limit, maxWins))
 	out := []miningapi.Win{}
 	for _, m := range members {
 		list, err := s.parts.Records.Miner(m.spec.Addr).Wins(ctx, before, limit)
@@ -109,7 +112,7 @@ func stats(miner address.Address, t record.Tally) miningapi.WinStats {
 	lost := w.Orphaned + w.Failed + w.Missed
 	switch {
 	case t.Rounds == 0:
-		w.Verdict = "no election is counted yet: it takes up to a minute"
+		w.Verdict = "no election is counted yet: without power none is held, and it takes up to a minute"
 	case w.Won < w.Low:
 		w.Verdict = "fewer elections were won than chance explains: compare the power that the node reports with the sectors"
 	case w.Won > w.High:

@@ -55,10 +55,6 @@ type Miners interface {
 	// Stop keeps miners from producing blocks.
 	//perm:write
 	Stop(ctx context.Context, addrs []address.Address) error
-	// Records lists the blocks that were made, newest first: at most limit, of one miner or of all
-	// (undefined address).
-	//perm:read
-	Records(ctx context.Context, addr address.Address, limit int) ([]Record, error)
 }
 
 // Guard is the record of what was signed, which keeps a miner from being slashed.
@@ -78,8 +74,8 @@ type Guard interface {
 
 // Wins tells what was won and what became of it.
 type Wins interface {
-	// WinList lists won elections of a miner, or of all (undefined address), newest first: at
-	// most limit, of epochs below before (0 = all).
+	// WinList lists won elections of a miner, or of all (undefined address), and blocks whose record
+	// was imported, newest first: at most limit, of epochs below before (0 = all).
 	//perm:read
 	WinList(ctx context.Context, addr address.Address, before abi.ChainEpoch, limit int) ([]Win, error)
 	// WinWhy tells the story of one win, moment by moment.
@@ -91,7 +87,7 @@ type Wins interface {
 	WinStats(ctx context.Context, addrs []address.Address, epochs abi.ChainEpoch) ([]WinStats, error)
 }
 
-// Win is a won election and what came of it.
+// Win is a won election and what came of it, or a block of another host whose record was imported.
 type Win struct {
 	Miner    address.Address
 	Epoch    abi.ChainEpoch
@@ -102,8 +98,9 @@ type Win struct {
 	State string
 	// Why says why it did not land, as far as known.
 	Why string
-	// Block is undefined when nothing was signed.
-	Block cid.Cid
+	// Block is undefined and Parents empty when nothing was signed.
+	Block   cid.Cid
+	Parents []cid.Cid
 }
 
 // WinMark is one moment. Seconds counts from the block's own timestamp, below
@@ -222,15 +219,4 @@ type NodeState struct {
 	Head abi.ChainEpoch
 	Used bool
 	Err  string
-}
-
-// Record is one height at which a miner won: what it signed and how it went.
-type Record struct {
-	Miner    address.Address
-	Epoch    abi.ChainEpoch
-	Parents  []cid.Cid
-	Block    cid.Cid // undefined when no block came of it
-	WinCount int64
-	State    string // "signing", "submitted", "failed", "orphaned", "landed"
-	Err      string
 }

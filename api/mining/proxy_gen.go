@@ -26,7 +26,6 @@ type MiningProxy struct {
 		LogList         func(p0 context.Context) ([]string, error)                                             `perm:"write" doc:"LogList names the log systems."`
 		LogSetLevel     func(p0 context.Context, p1 string, p2 string) error                                   `perm:"write" args:"system,level" doc:"LogSetLevel sets the level (debug, info, warn, error) of one log system, or of all with \"*\"."`
 		NodeStates      func(p0 context.Context) ([]NodeState, error)                                          `perm:"read" doc:"NodeStates tells of each node whether it can be heard, and which is in use."`
-		Records         func(p0 context.Context, p1 address.Address, p2 int) ([]Record, error)                 `perm:"read" args:"addr,limit" doc:"Records lists the blocks that were made, newest first: at most limit, of one miner or of all (undefined address)."`
 		RemoveAddress   func(p0 context.Context, p1 address.Address) error                                     `perm:"admin" args:"addr" doc:"RemoveAddress stops a miner and forgets it; its record of signed heights stays."`
 		Session         func(p0 context.Context) (string, error)                                               `perm:"read" doc:"Session returns an id that is new at every start of the program."`
 		Shutdown        func(p0 context.Context) error                                                         `perm:"admin" doc:"Shutdown stops the program in good order."`
@@ -35,7 +34,7 @@ type MiningProxy struct {
 		Stop            func(p0 context.Context, p1 []address.Address) error                                   `perm:"write" args:"addrs" doc:"Stop keeps miners from producing blocks."`
 		UpdateAddress   func(p0 context.Context, p1 MinerSpec) error                                           `perm:"admin" args:"m" doc:"UpdateAddress replaces the endpoints of a miner; empty ones stay as they are."`
 		Version         func(p0 context.Context) (api.Version, error)                                          `perm:"read" doc:"Version names the program and the API it speaks."`
-		WinList         func(p0 context.Context, p1 address.Address, p2 abi.ChainEpoch, p3 int) ([]Win, error) `perm:"read" args:"addr,before,limit" doc:"WinList lists won elections of a miner, or of all (undefined address), newest first: at most limit, of epochs below before (0 = all)."`
+		WinList         func(p0 context.Context, p1 address.Address, p2 abi.ChainEpoch, p3 int) ([]Win, error) `perm:"read" args:"addr,before,limit" doc:"WinList lists won elections of a miner, or of all (undefined address), and blocks whose record was imported, newest first: at most limit, of epochs below before (0 = all)."`
 		WinStats        func(p0 context.Context, p1 []address.Address, p2 abi.ChainEpoch) ([]WinStats, error)  `perm:"read" args:"addrs,epochs" doc:"WinStats compares the wins of each named miner, or of all, with what its power promised, over the last epochs (0 = all that is counted), in steps of 2880."`
 		WinWhy          func(p0 context.Context, p1 address.Address, p2 abi.ChainEpoch) (WinStory, error)      `perm:"read" args:"addr,epoch" doc:"WinWhy tells the story of one win, moment by moment."`
 	}
@@ -135,14 +134,6 @@ func (s *MiningProxy) NodeStates(p0 context.Context) (r []NodeState, err error) 
 		return r, api.ErrNotSupported
 	}
 	return s.Internal.NodeStates(p0)
-}
-
-// Records forwards to the function of the same name.
-func (s *MiningProxy) Records(p0 context.Context, p1 address.Address, p2 int) (r []Record, err error) {
-	if s.Internal.Records == nil {
-		return r, api.ErrNotSupported
-	}
-	return s.Internal.Records(p0, p1, p2)
 }
 
 // RemoveAddress forwards to the function of the same name.

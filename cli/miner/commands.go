@@ -27,7 +27,7 @@ type Env struct {
 
 // Commands are all commands but init and run.
 func Commands(e Env) []*cli.Command {
-	return []*cli.Command{e.address(), e.records(), e.wins(), e.guard(), e.nodes(), e.stop(), e.program().Logs("the running venus-miner")}
+	return []*cli.Command{e.address(), e.wins(), e.winList("records", "the same as `win list`"), e.guard(), e.nodes(), e.stop(), e.program().Logs("the running venus-miner")}
 }
 
 // client asks the running daemon.
@@ -211,33 +211,6 @@ func (e Env) each(c *cli.Command, say string, f func(context.Context, *client, a
 			}
 		}
 		return p.Result(done(addrs), func() {})
-	})
-}
-
-func (e Env) records() *cli.Command {
-	return e.call(&cli.Command{
-		Name: "records", Usage: "list the blocks that were made, newest first",
-		Flags: []cli.Flag{&cli.IntFlag{Name: "limit", Value: 20, Usage: "at most this many"}},
-	}, []string{"[ADDRESS]"}, func(ctx context.Context, cmd *cli.Command, m *client, p *render.Printer) error {
-		of, err := oneAddress(cmd)
-		if err != nil {
-			return err
-		}
-		records, err := m.Records(ctx, of, cmd.Int("limit"))
-		if err != nil {
-			return err
-		}
-		return p.Result(records, func() {
-			t := render.NewTable(">Epoch", "Miner", ">Wins", "State", "Block", "Error")
-			for _, r := range records {
-				block := ""
-				if r.Block.Defined() {
-					block = r.Block.String()
-				}
-				t.Row(r.Epoch, r.Miner, r.WinCount, r.State, block, r.Err)
-			}
-			p.Table(t)
-		})
 	})
 }
 

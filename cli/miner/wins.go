@@ -15,12 +15,12 @@ import (
 )
 
 func (e Env) wins() *cli.Command {
-	return &cli.Command{Name: "win", Usage: "elections that were won, and what became of them", Commands: []*cli.Command{e.winList(), e.winWhy(), e.winStats()}}
+	return &cli.Command{Name: "win", Usage: "elections that were won, and what became of them", Commands: []*cli.Command{e.winList("list", "list wins and what became of them, newest first; also blocks whose record was imported"), e.winWhy(), e.winStats()}}
 }
 
-func (e Env) winList() *cli.Command {
+func (e Env) winList(name, usage string) *cli.Command {
 	return e.call(&cli.Command{
-		Name: "list", Usage: "list wins, newest first",
+		Name: name, Usage: usage,
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "limit", Value: 20, Usage: "at most this many"},
 			&cli.Int64Flag{Name: "before", Usage: "only of epochs below this `EPOCH`, for the next page"},

@@ -287,7 +287,7 @@ func TestDrillMove(t *testing.T) {
 			{Type: "venus-miner --repo /new/miner address add --addr t01000 --sealer-listen-api /ip4/10.0.0.9/tcp/2345/http --sealer-token @/new/sealer/token --wallet-listen-api /ip4/10.0.0.9/tcp/5678/http --wallet-token @/etc/venus/wallet-token"},
 			{Type: "venus-miner --repo /new/miner guard show", After: func(out string) { require.Contains(t, out, fmt.Sprint(floor)) }},
 			{Type: "venus-miner --repo /new/miner address state", After: func(out string) { require.Contains(t, out, `"IsMining": true`) }},
-			{Type: "venus-miner --repo /new/miner records", Before: func() {
+			{Type: "venus-miner --repo /new/miner win list", Before: func() {
 				require.True(t, waited(func() bool { return len(n.made()) > len(before)+1 }), "it mines on the new host")
 			}, After: func(out string) { require.Contains(t, out, "submitted") }},
 			{Type: "venus-sealer --data /new/sealer sectors unknown"},

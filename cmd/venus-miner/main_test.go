@@ -423,6 +423,7 @@ func TestGuideJourney(t *testing.T) {
 	require.Positive(t, verbose[0].LastEpoch)
 	require.Contains(t, w.ok("address", "list"), `"HasToken": true`)
 	require.Contains(t, w.ok("records"), "submitted")
+	require.Contains(t, w.ok("--json", "win", "list"), `"Parents": [`)
 	w.fails("is not here", "address", "state", "t01234")
 
 	require.Contains(t, w.ok("win", "list"), "t01000")

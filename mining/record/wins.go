@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/ipfs/go-cid"
+
+	"github.com/filecoin-venus/venus/types"
 )
 
 // States of a win that no block is recorded for: one that may still get it, and one that came to nothing.
@@ -27,7 +30,7 @@ type Mark struct {
 	What string
 }
 
-// Win is a won election and what came of it.
+// Win is a won election and what came of it, or a block whose election was won elsewhere: its record was imported.
 type Win struct {
 	Epoch    abi.ChainEpoch
 	WinCount int64
@@ -35,8 +38,10 @@ type Win struct {
 	State State
 	// Reason says why it did not land, "" when it did or may still.
 	Reason string
-	Block  cid.Cid // undefined when nothing was signed
-	Story  []Mark
+	// Block is undefined and Parents empty when nothing was signed.
+	Block   cid.Cid
+	Parents types.TipSetKey
+	Story   []Mark
 }
 
 // maxStory bounds the JSON of a story, in bytes; a win that is tried on base after base keeps its beginning.
@@ -81,25 +86,37 @@ func (m *Miner) Abandon(ctx context.Context, below abi.ChainEpoch) error {
 	return nil
 }
 
-const selectWins = `SELECT w.epoch, w.win_count, w.reason, w.story, b.state, b.reason, b.block
-	FROM wins w LEFT JOIN blocks b ON b.miner = w.miner AND b.epoch = w.epoch WHERE w.miner=?`
+// selectWins reads the newest wins of a range of epochs, and the blocks that no win is noted for. Each half is bounded by
+// itself, so that a database reads no more of it than it gives.
+const selectWins = `SELECT * FROM (
+		SELECT w.epoch, w.win_count, w.reason, w.story, b.state, b.reason AS block_reason, b.block, b.parents
+		FROM wins w LEFT JOIN blocks b ON b.miner = w.miner AND b.epoch = w.epoch
+		WHERE w.miner=? AND w.epoch BETWEEN ? AND ? ORDER BY w.epoch DESC LIMIT ?) AS won
+	UNION ALL SELECT * FROM (
+		SELECT b.epoch, b.win_count, '' AS reason, '' AS story, b.state, b.reason AS block_reason, b.block, b.parents FROM blocks b
+		WHERE b.miner=? AND b.epoch BETWEEN ? AND ? AND NOT EXISTS (SELECT 1 FROM wins w WHERE w.miner = b.miner AND w.epoch = b.epoch)
+		ORDER BY b.epoch DESC LIMIT ?) AS imported
+	ORDER BY epoch DESC LIMIT ?`
 
-// Wins lists up to limit wins of epochs below before (0 = all), newest first.
+// Wins lists up to limit wins and imported blocks of epochs below before (0 = all), newest first.
 func (m *Miner) Wins(ctx context.Context, before abi.ChainEpoch, limit int) ([]Win, error) {
-	q, args := selectWins, []any{m.key}
-	if before > 0 {
-		q, args = q+" AND w.epoch < ?", append(args, before)
+	if before <= 0 {
+		before = math.MaxInt64
 	}
-	return m.scanWins(m.db.R.QueryContext(ctx, q+" ORDER BY w.epoch DESC LIMIT ?", append(args, limit)...))
+	return m.wins(ctx, 0, before-1, limit)
 }
 
-// WinAt returns the win of an epoch.
+// WinAt returns the win of an epoch, or the block of it that was imported.
 func (m *Miner) WinAt(ctx context.Context, epoch abi.ChainEpoch) (w Win, ok bool, err error) {
-	list, err := m.scanWins(m.db.R.QueryContext(ctx, selectWins+" AND w.epoch=?", m.key, epoch))
+	list, err := m.wins(ctx, epoch, epoch, 1)
 	if err != nil || len(list) == 0 {
 		return Win{}, false, err
 	}
 	return list[0], true, nil
+}
+
+func (m *Miner) wins(ctx context.Context, from, to abi.ChainEpoch, limit int) ([]Win, error) {
+	return m.scanWins(m.db.R.QueryContext(ctx, selectWins, m.key, from, to, limit, m.key, from, to, limit, limit))
 }
 
 func (m *Miner) scanWins(rows *sql.Rows, err error) ([]Win, error) {
@@ -112,7 +129,8 @@ func (m *Miner) scanWins(rows *sql.Rows, err error) ([]Win, error) {
 		w := Win{State: Missed}
 		var story string
 		var state, reason, block sql.NullString
-		if err := rows.Scan(&w.Epoch, &w.WinCount, &w.Reason, &story, &state, &reason, &block); err != nil {
+		var parents []byte
+		if err := rows.Scan(&w.Epoch, &w.WinCount, &w.Reason, &story, &state, &reason, &block, &parents); err != nil {
 			return nil, fmt.Errorf("read win of %s: %w", m.addr, err)
 		}
 		if story != "" {
@@ -130,6 +148,9 @@ func (m *Miner) scanWins(rows *sql.Rows, err error) ([]Win, error) {
 			if w.Block, err = cid.Decode(block.String); err != nil {
 				return nil, fmt.Errorf("block of epoch %d: %w", w.Epoch, err)
 			}
+		}
+		if w.Parents, err = types.TipSetKeyFromBytes(parents); err != nil {
+			return nil, fmt.Errorf("parents of the block of epoch %d: %w", w.Epoch, err)
 		}
 		out = append(out, w)
 	}

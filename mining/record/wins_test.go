@@ -1,6 +1,7 @@
 package record
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,11 +27,46 @@ func TestWins(t *testing.T) {
 		list, err := m.Wins(t.Context(), 14, 2)
 		require.NoError(t, err)
 		require.Len(t, list, 2)
-		require.Equal(t, Win{Epoch: 13, WinCount: 2, State: Orphaned, Reason: "alone", Block: name("B"), Story: []Mark{{at, "won"}}}, list[0])
+		require.Equal(t, Win{Epoch: 13, WinCount: 2, State: Orphaned, Reason: "alone", Block: name("B"), Parents: key("p"), Story: []Mark{{at, "won"}}}, list[0])
 		require.Equal(t, Win{Epoch: 12, WinCount: 1, State: Missed, Reason: "too late", Story: []Mark{{at, "won"}}}, list[1], "a story that is too long loses its end")
 		_, ok, err := m.WinAt(t.Context(), 99)
 		require.NoError(t, err)
 		require.False(t, ok)
+	})
+}
+
+// A block that was imported has no win of ours beside it and is listed all the same, each epoch once.
+func TestWinsWithImportedBlocks(t *testing.T) {
+	each(t, func(t *testing.T, open func() *DB) {
+		m := open().Miner(one)
+		for e := 20; e < 26; e++ { // even ones were won here, all were recorded but 24
+			if e%2 == 0 {
+				require.NoError(t, m.Won(t.Context(), Win{Epoch: abi.ChainEpoch(e), WinCount: 1, Reason: "no proof"}))
+			}
+			if e != 24 {
+				require.Equal(t, guard.Fresh, propose(t, m, prop(e, "d", e-10, key(strconv.Itoa(e)), key("g"))))
+			}
+		}
+		require.NoError(t, m.Outcome(t.Context(), 23, Landed, "", false))
+		epochs := func(before abi.ChainEpoch, limit int) (out []abi.ChainEpoch) {
+			list, err := m.Wins(t.Context(), before, limit)
+			require.NoError(t, err)
+			for _, w := range list {
+				out = append(out, w.Epoch)
+			}
+			return out
+		}
+		require.Equal(t, []abi.ChainEpoch{25, 24, 23, 22, 21, 20}, epochs(0, 100))
+		require.Equal(t, []abi.ChainEpoch{25, 24, 23}, epochs(0, 3))
+		require.Equal(t, []abi.ChainEpoch{23, 22}, epochs(24, 2))
+		require.Empty(t, epochs(20, 2))
+		w, ok, err := m.WinAt(t.Context(), 23)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, Win{Epoch: 23, WinCount: 1, State: Landed, Parents: key("23")}, w)
+		w, _, err = m.WinAt(t.Context(), 24)
+		require.NoError(t, err)
+		require.Equal(t, Win{Epoch: 24, WinCount: 1, State: Missed, Reason: "no proof"}, w)
 	})
 }
 
