@@ -134,7 +134,9 @@ func (d *daemon) kill() {
 		return
 	}
 	_ = syscall.Kill(d.pid, syscall.SIGTERM) // it may have ended this moment
-	for deadline := time.Now().Add(30 * time.Second); d.alive(); time.Sleep(pollEvery) {
+	next := time.NewTicker(pollEvery)
+	defer next.Stop()
+	for deadline := time.Now().Add(30 * time.Second); d.alive(); <-next.C {
 		if time.Now().After(deadline) {
 			_ = syscall.Kill(d.pid, syscall.SIGKILL) // as above
 			d.r.t.Errorf("%s did not end when asked to", d.name)

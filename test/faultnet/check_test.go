@@ -86,20 +86,18 @@ const patience = 4 * time.Minute
 // was on by then: the chain's own measure, which a slow machine does not stretch.
 func (w *world) converge(healed, within abi.ChainEpoch) abi.ChainEpoch {
 	w.t.Helper()
-	for deadline := time.Now().Add(patience); ; {
+	var took abi.ChainEpoch
+	w.eventually(patience, fmt.Sprintf("a single head after epoch %d", healed), func(context.Context) error {
 		_, high, err := w.together(healed)
-		switch {
-		case w.t.Failed(): // a node died; it has said why
+		if w.t.Failed() { // a node died; it has said why
 			w.t.FailNow()
-		case high > healed+within:
-			w.t.Fatalf("no single head within %d epochs after epoch %d: at %d (%v)", within, healed, high, err)
-		case err == nil:
-			return high - healed
-		case time.Now().After(deadline):
-			w.t.Fatalf("no single head within %s after epoch %d: %v", patience, healed, err)
 		}
-		time.Sleep(100 * time.Millisecond)
-	}
+		if took = high - healed; took > within {
+			w.t.Fatalf("no single head within %d epochs after epoch %d: at %d (%v)", within, healed, high, err)
+		}
+		return err
+	})
+	return took
 }
 
 // trunk is what all nodes agree on: tipsets by height, from the genesis on.

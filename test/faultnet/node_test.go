@@ -48,8 +48,8 @@ type node struct {
 	mu    sync.Mutex
 	proc  *os.Process
 	ended chan struct{}
-	// dying is set while its death is ours.
-	dying bool
+	// dying is closed when its death is ours.
+	dying chan struct{}
 	// down is set while a fault keeps it from running.
 	down bool
 }
@@ -132,11 +132,11 @@ func (n *node) command() *exec.Cmd {
 }
 
 // start runs the daemon until kill. The only death of its own that is forgiven is that it refuses to start on a full disk:
-// then it is tried again every second, as a service manager would.
+// then it is tried again when there is room, and every second meanwhile, as a service manager would.
 func (n *node) start() {
-	started, ended := make(chan error, 1), make(chan struct{})
+	started, ended, dying := make(chan error, 1), make(chan struct{}), make(chan struct{})
 	n.mu.Lock()
-	n.dying, n.ended = false, ended
+	n.dying, n.ended = dying, ended
 	n.mu.Unlock()
 	go func() {
 		defer close(ended)
@@ -144,6 +144,8 @@ func (n *node) start() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		for {
+			room := n.w.diskRoom()
+			wasFull := !closed(room)
 			cmd := n.command()
 			err := n.launch(cmd)
 			select {
@@ -155,14 +157,19 @@ func (n *node) start() {
 			}
 			err = cmd.Wait()
 			n.pid.Store(0)
-			if n.isDying() {
+			if closed(dying) {
 				return
 			}
-			if n.index != n.w.diskNode || !n.w.diskIsFull.Load() || cmd.ProcessState.ExitCode() != render.ExitPrecondition {
+			full := wasFull || !closed(n.w.diskRoom())
+			if n.index != n.w.diskNode || !full || cmd.ProcessState.ExitCode() != render.ExitPrecondition {
 				n.w.t.Errorf("node %d ended by itself: %v\n%s", n.index, err, n.tail(30))
 				return
 			}
-			time.Sleep(time.Second)
+			select {
+			case <-n.w.diskRoom():
+			case <-time.After(time.Second):
+			case <-dying:
+			}
 		}
 	}()
 	require.NoError(n.w.t, <-started)
@@ -173,7 +180,7 @@ var errDying = errors.New("the node is to be dead")
 func (n *node) launch(cmd *exec.Cmd) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.dying {
+	if closed(n.dying) {
 		return errDying
 	}
 	if err := cmd.Start(); err != nil {
@@ -184,16 +191,19 @@ func (n *node) launch(cmd *exec.Cmd) error {
 	return nil
 }
 
-func (n *node) isDying() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.dying
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 func (n *node) signal(s syscall.Signal) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.proc != nil && !n.dying {
+	if n.proc != nil && !closed(n.dying) {
 		_ = n.proc.Signal(s) // it may be gone
 	}
 }
@@ -201,7 +211,9 @@ func (n *node) signal(s syscall.Signal) {
 // kill ends the process at once, and is done when it is gone.
 func (n *node) kill() {
 	n.mu.Lock()
-	n.dying = true
+	if n.dying != nil && !closed(n.dying) {
+		close(n.dying)
+	}
 	ended := n.ended
 	if n.proc != nil {
 		_ = n.proc.Kill() // it may be gone
@@ -264,17 +276,28 @@ func (w *world) reachable(i int) string {
 // eventually asks until there is no error.
 func (w *world) eventually(patience time.Duration, what string, ask func(context.Context) error) {
 	w.t.Helper()
-	deadline := time.Now().Add(patience)
+	if err := w.await(patience, ask); err != nil {
+		w.t.Fatalf("%s: not within %s: %v", what, patience, err)
+	}
+}
+
+// await asks what other processes do, until there is no error; it returns the last one when time is up or the test is over.
+func (w *world) await(patience time.Duration, ask func(context.Context) error) error {
+	end, stop := context.WithTimeout(w.t.Context(), patience)
+	defer stop()
+	next := time.NewTicker(100 * time.Millisecond)
+	defer next.Stop()
 	for {
-		ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(end, 10*time.Second)
 		err := ask(ctx)
 		cancel()
 		if err == nil {
-			return
+			return nil
 		}
-		if time.Now().After(deadline) || errors.Is(w.t.Context().Err(), context.Canceled) {
-			w.t.Fatalf("%s: not within %s: %v", what, patience, err)
+		select {
+		case <-next.C:
+		case <-end.Done():
+			return err
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -57,6 +58,7 @@ type pair struct {
 	near     net.Conn // the dialler's
 	far      net.Conn // the target's
 	once     sync.Once
+	gone     chan struct{} // closed when it was reset
 }
 
 func newProxy(who func(local, remote *net.TCPAddr) (int, error)) *proxy {
@@ -97,7 +99,7 @@ func (p *proxy) take(node int, c *net.TCPConn, target string) {
 		reset(c)
 		return
 	}
-	x := &pair{from: from, to: node, near: c, far: far}
+	x := &pair{from: from, to: node, near: c, far: far, gone: make(chan struct{})}
 	p.mu.Lock()
 	if p.closed || p.lines[[2]int{from, node}].cut || p.lines[[2]int{node, from}].cut {
 		p.mu.Unlock()
@@ -124,7 +126,7 @@ func reset(c net.Conn) {
 }
 
 func (x *pair) reset() {
-	x.once.Do(func() { reset(x.near); reset(x.far) })
+	x.once.Do(func() { close(x.gone); reset(x.near); reset(x.far) })
 }
 
 // parcel is a chunk on its way.
@@ -165,8 +167,7 @@ func (p *proxy) copy(x *pair, src, dst net.Conn, dir [2]int) {
 	}()
 	defer close(gone)
 	for b := range road {
-		time.Sleep(time.Until(b.due))
-		if !p.passable(x, dir) {
+		if !p.passable(x, dir, b.due) {
 			return
 		}
 		if _, err := dst.Write(b.data); err != nil {
@@ -174,7 +175,7 @@ func (p *proxy) copy(x *pair, src, dst net.Conn, dir [2]int) {
 			return
 		}
 	}
-	if p.passable(x, dir) {
+	if p.passable(x, dir, time.Time{}) {
 		if t, ok := dst.(*net.TCPConn); ok {
 			_ = t.CloseWrite()
 		}
@@ -199,8 +200,8 @@ func (p *proxy) late(dir [2]int, n int) time.Duration {
 	return d
 }
 
-// passable waits while a direction holds everything back; false once the connection is gone.
-func (p *proxy) passable(x *pair, dir [2]int) bool {
+// passable waits until something is due, and while a direction holds everything back; false once the connection is gone.
+func (p *proxy) passable(x *pair, dir [2]int, due time.Time) bool {
 	for {
 		p.mu.Lock()
 		l, changed := p.lines[dir], p.changed
@@ -210,10 +211,19 @@ func (p *proxy) passable(x *pair, dir [2]int) bool {
 		if !alive || closed || l.cut {
 			return false
 		}
+		var arrived <-chan time.Time
 		if !l.hold {
-			return true
+			wait := time.Until(due)
+			if wait <= 0 {
+				return true
+			}
+			arrived = time.After(wait)
 		}
-		<-changed
+		select {
+		case <-arrived:
+		case <-changed:
+		case <-x.gone:
+		}
 	}
 }
 
@@ -344,6 +354,14 @@ func TestProxy(t *testing.T) {
 	dialler.Store(-1)
 	require.Error(t, tried(), "strangers are not let in")
 	dialler.Store(0)
+	p.set(func(_, _ int, l *line) { *l = line{delay: time.Hour} }, 2)
+	c = dial()
+	_, err = c.Write([]byte("ping"))
+	require.NoError(t, err)
+	p.set(func(_, _ int, l *line) { *l = line{cut: true} }, 2)
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(5*time.Second)))
+	_, err = c.Read(make([]byte, 1))
+	require.ErrorIs(t, err, syscall.ECONNRESET, "a cut is felt at once, whatever is under way")
 	p.set(func(_, _ int, l *line) { *l = line{} }, 2)
 	c = dial()
 	_, err = say(c, 5*time.Second)

@@ -3,16 +3,19 @@
 package faultnet
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,9 +24,11 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/stretchr/testify/require"
 
+	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/beacon"
 	"github.com/filecoin-venus/venus/genesis/devnet"
 	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/internal/fsutil"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/proofs/prove"
 	"github.com/filecoin-venus/venus/proofs/seal"
@@ -65,15 +70,17 @@ type world struct {
 	proxy   *proxy
 	nodes   []*node
 	// diskNode lives on a disk of its own, in diskDir; -1 where none could be made.
-	diskNode   int
-	diskDir    string
-	diskIsFull atomic.Bool
+	diskNode int
+	diskDir  string
+	diskMu   sync.Mutex
+	emptied  chan struct{} // closed while there is room on it
 }
 
 func newWorld(t *testing.T, dir string, length time.Duration) *world {
 	t.Helper()
 	address.CurrentNetwork = address.Testnet
-	w := &world{t: t, dir: dir, layout: devnet.Layout{Dir: filepath.Join(dir, "net")}, diskNode: -1}
+	w := &world{t: t, dir: dir, layout: devnet.Layout{Dir: filepath.Join(dir, "net")}, diskNode: -1, emptied: make(chan struct{})}
+	close(w.emptied)
 	w.bin = programs(t, dir)
 	w.beacon = httptest.NewUnstartedServer(nil)
 	w.genesis = time.Unix(time.Now().Add(-2*blockDelay).Unix(), 0)
@@ -166,6 +173,8 @@ func (w *world) minerKey(miner address.Address) types.KeyInfo {
 const (
 	// diskMiB must hold the data of a short run and what a node keeps free, diskMiBEpoch what it writes in an epoch more.
 	diskMiB, diskMiBEpoch = 640, 0.5
+	// diskReserve is what a node keeps free by default, in bytes.
+	diskReserve = 256 << 20
 	// insideEnv marks the process that has mounts of its own.
 	insideEnv = "VENUS_FAULTNET_INSIDE"
 )
@@ -209,22 +218,53 @@ func (w *world) mountDisk(mib int) {
 // ballast is what fills the disk.
 func (w *world) ballast() string { return filepath.Join(w.diskDir, "ballast") }
 
-// fillDisk leaves nothing on the disk, slowly enough for a node to see it coming, as logs and other programs fill disks.
+// diskRoom is closed while there is room on the disk.
+func (w *world) diskRoom() <-chan struct{} {
+	w.diskMu.Lock()
+	defer w.diskMu.Unlock()
+	return w.emptied
+}
+
+// fillDisk leaves nothing on the disk, but lets the node see it coming, as it does when logs and other programs fill disks:
+// below what the node keeps free it waits until the node says so. A node that does not answer has an epoch.
 func (w *world) fillDisk() {
-	w.diskIsFull.Store(true)
+	w.diskMu.Lock()
+	w.emptied = make(chan struct{})
+	w.diskMu.Unlock()
 	f, err := os.Create(w.ballast())
 	require.NoError(w.t, err)
 	defer f.Close()
+	free, seen := fsutil.FreeOn(w.diskDir), false
 	for buf := make([]byte, 4<<20); ; {
 		if _, err := f.Write(buf); err != nil {
 			require.ErrorIs(w.t, err, syscall.ENOSPC)
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
+		left, err := free()
+		require.NoError(w.t, err)
+		if !seen && left < diskReserve {
+			seen = true
+			if err := w.await(blockDelay, w.nodes[w.diskNode].seesFullDisk); err != nil {
+				w.t.Logf("  the disk fills although its node does not say so: %v", err)
+			}
+		}
 	}
+}
+
+// seesFullDisk returns nil when the node says that its disk is full.
+func (n *node) seesFullDisk(ctx context.Context) error {
+	alerts, err := n.rpc.LogAlerts(ctx)
+	if err == nil && !slices.ContainsFunc(alerts, func(a api.Alert) bool {
+		return a.Active && a.Type.Subsystem == "disk"
+	}) {
+		err = errors.New("it has no such alert")
+	}
+	return err
 }
 
 func (w *world) emptyDisk() {
 	require.NoError(w.t, os.RemoveAll(w.ballast()))
-	w.diskIsFull.Store(false)
+	w.diskMu.Lock()
+	defer w.diskMu.Unlock()
+	close(w.emptied)
 }
