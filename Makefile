@@ -47,8 +47,10 @@ check:
 	$(GO) vet ./...
 	$(GO) test -run 'TestRules' .
 
+# bench measures, and beside our machine the one that made the recorded chains (ChainSteps, in a module of its own).
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	cd test/reference && $(GO) test -run '^$$' -bench . -benchmem .
 
 # fuzz tries every fuzz target for FUZZTIME; little of it goes into making inputs small, which would eat the most.
 fuzz:
