@@ -54,8 +54,8 @@ func (v *Validator) checkMessages(ctx context.Context, c *candidate) error {
 	after := v.store.View(res.State)
 	return merge([]error{
 		checkMessageOrder(ctx, after, c.full),
-		checkMessageSignatures(ctx, after, c.full),
-		checkAggregate(ctx, after, c.full),
+		v.checkMessageSignatures(ctx, after, c.full),
+		v.checkAggregate(ctx, after, c.full),
 	})
 }
 
@@ -119,7 +119,7 @@ func keyOf(ctx context.Context, view *state.View, from address.Address) (address
 }
 
 // checkMessageSignatures verifies each secp256k1 message, several at a time. Of several bad ones it names the first.
-func checkMessageSignatures(ctx context.Context, view *state.View, full *types.FullBlock) error {
+func (v *Validator) checkMessageSignatures(ctx context.Context, view *state.View, full *types.FullBlock) error {
 	keys := make([]address.Address, len(full.SecpkMessages))
 	for i, m := range full.SecpkMessages {
 		if m.Signature.Type != gscrypto.SigTypeSecp256k1 {
@@ -136,7 +136,7 @@ func checkMessageSignatures(ctx context.Context, view *state.View, full *types.F
 	for i, m := range full.SecpkMessages {
 		group.Go(func() error {
 			return guarded(func() error {
-				if err := crypto.Verify(&m.Signature, keys[i], m.Message.Cid().Bytes()); err != nil {
+				if err := v.signatures.Verify(&m.Signature, keys[i], m.Message.Cid().Bytes()); err != nil {
 					errs[i] = reject(RuleMessageSignature, "message %s: %v", m.Cid(), err)
 				}
 				return nil
@@ -155,12 +155,15 @@ func checkMessageSignatures(ctx context.Context, view *state.View, full *types.F
 }
 
 // checkAggregate verifies the block's aggregate over all BLS messages. Without such messages only its form counts.
-func checkAggregate(ctx context.Context, view *state.View, full *types.FullBlock) error {
+func (v *Validator) checkAggregate(ctx context.Context, view *state.View, full *types.FullBlock) error {
 	agg := full.Header.BLSAggregate
 	if agg.Type != gscrypto.SigTypeBLS || len(agg.Data) != crypto.BLSSignatureSize {
 		return reject(RuleBLSAggregate, "aggregate of type %d with %d bytes", agg.Type, len(agg.Data))
 	}
-	keys := make([][]byte, len(full.BlsMessages))
+	if len(full.BlsMessages) == 0 {
+		return nil
+	}
+	keys := make([]address.Address, len(full.BlsMessages))
 	bodies := make([][]byte, len(full.BlsMessages))
 	for i, m := range full.BlsMessages {
 		key, err := keyOf(ctx, view, m.From)
@@ -170,9 +173,9 @@ func checkAggregate(ctx context.Context, view *state.View, full *types.FullBlock
 		if key.Protocol() != address.BLS {
 			return reject(RuleMessageSender, "BLS message %s comes from %s, which has no BLS key", m.Cid(), m.From)
 		}
-		keys[i], bodies[i] = key.Payload(), m.Cid().Bytes()
+		keys[i], bodies[i] = key, m.Cid().Bytes()
 	}
-	if err := crypto.VerifyBLSAggregate(agg.Data, keys, bodies); err != nil {
+	if err := v.signatures.VerifyAggregate(agg.Data, keys, bodies); err != nil {
 		return reject(RuleBLSAggregate, "%v", err)
 	}
 	return nil

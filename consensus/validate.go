@@ -53,7 +53,9 @@ type Validator struct {
 	beacon beacon.Schedule
 	proofs WinningVerifier
 	clock  clock.Clock
-	good   *lru.Cache[cid.Cid, struct{}]
+	// signatures remembers those of messages.
+	signatures *crypto.Verifier
+	good       *lru.Cache[cid.Cid, struct{}]
 	// proven are blocks whose signatures and winning proof hold; see Precheck.
 	proven *lru.Cache[cid.Cid, struct{}]
 	// observe is told how long each check took.
@@ -72,8 +74,15 @@ func (v *Validator) timed(check string, run func() error) error {
 	return err
 }
 
+// Signatures judges the signatures of messages and remembers those that held. The pool of messages should ask it too.
+func (v *Validator) Signatures() *crypto.Verifier { return v.signatures }
+
 // New makes a validator over an executor's chain.
 func New(exec *chain.Executor, schedule beacon.Schedule, proofs WinningVerifier, clk clock.Clock) (*Validator, error) {
+	signatures, err := crypto.NewVerifier()
+	if err != nil {
+		return nil, err
+	}
 	good, err := lru.New[cid.Cid, struct{}](goodCache)
 	if err != nil {
 		return nil, err
@@ -83,7 +92,10 @@ func New(exec *chain.Executor, schedule beacon.Schedule, proofs WinningVerifier,
 		return nil, err
 	}
 	s := exec.Store()
-	return &Validator{net: s.Network(), store: s, exec: exec, beacon: schedule, proofs: proofs, clock: clk, good: good, proven: proven, observe: func(string, time.Duration) {}}, nil
+	return &Validator{
+		net: s.Network(), store: s, exec: exec, beacon: schedule, proofs: proofs, clock: clk, signatures: signatures,
+		good: good, proven: proven, observe: func(string, time.Duration) {},
+	}, nil
 }
 
 // candidate is a block under judgement and what its checks share.

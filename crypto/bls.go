@@ -34,5 +34,26 @@ func VerifyVRF(worker address.Address, base, proof []byte) error {
 	if worker.Protocol() != address.BLS {
 		return fmt.Errorf("vrf by an address of protocol %d, want a bls key: %w", worker.Protocol(), ErrBadSignature)
 	}
-	return blsVerify(proof, worker.Payload(), base)
+	_, err := blsVerify(proof, worker.Payload(), base)
+	return err
+}
+
+// VerifyBLSAggregate checks one aggregate over pairs of public key and message.
+// With no pairs anything of the right length passes: consensus does not look at
+// it (node.md 4.6), callers decide.
+func VerifyBLSAggregate(agg []byte, pubs, msgs [][]byte) error {
+	if len(pubs) != len(msgs) {
+		return fmt.Errorf("%d keys for %d messages", len(pubs), len(msgs))
+	}
+	if len(pubs) == 0 {
+		if len(agg) != BLSSignatureSize {
+			return fmt.Errorf("bls aggregate of %d bytes: %w", len(agg), ErrBadSignature)
+		}
+		return nil
+	}
+	s, err := blsSignaturePoint(agg)
+	if err != nil {
+		return err
+	}
+	return blsVerifyAggregate(s, pubs, msgs)
 }

@@ -105,58 +105,67 @@ func blsSignaturePoint(b []byte) (*blst.P2Affine, error) {
 	return p, nil
 }
 
-func blsVerify(sig, pub, msg []byte) error {
+// blsSignature is a decoded signature.
+type blsSignature = blst.P2Affine
+
+// blsVerify returns the signature's point when it holds.
+func blsVerify(sig, pub, msg []byte) (*blsSignature, error) {
 	s, err := blsSignaturePoint(sig)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p, err := blsPublicPoint(pub)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !s.Verify(false, p, false, msg, blsDomain) {
-		return ErrBadSignature
+		return nil, ErrBadSignature
 	}
-	return nil
+	return s, nil
 }
 
-// AggregateBLS adds signatures into one. The aggregate of none is the point at
-// infinity, as blocks without BLS messages carry it.
+// AggregateBLS adds signatures into one. The aggregate of none is the point at infinity, as blocks without BLS messages carry
+// it. Only the sum is checked to be in its group: that is all a verifier sees of it.
 func AggregateBLS(sigs [][]byte) ([]byte, error) {
 	if len(sigs) == 0 {
 		return new(blst.P2Affine).Compress(), nil
 	}
-	points := make([]*blst.P2Affine, len(sigs))
 	for i, b := range sigs {
-		p, err := blsSignaturePoint(b)
-		if err != nil {
-			return nil, fmt.Errorf("signature %d: %w", i, err)
+		if len(b) != BLSSignatureSize {
+			return nil, fmt.Errorf("signature %d: bls signature of %d bytes: %w", i, len(b), ErrBadSignature)
 		}
-		points[i] = p
+	}
+	points := new(blst.P2Affine).BatchUncompress(sigs)
+	if points == nil {
+		return nil, fmt.Errorf("one of %d bls signatures is not a point of the curve: %w", len(sigs), ErrBadSignature)
 	}
 	agg := new(blst.P2Aggregate)
 	if !agg.Aggregate(points, false) {
 		return nil, errors.New("aggregate bls signatures: points do not add up")
 	}
-	return agg.ToAffine().Compress(), nil
+	sum := agg.ToAffine()
+	if !sum.InG2() {
+		return nil, fmt.Errorf("one of %d bls signatures is not a point of its group: %w", len(sigs), ErrBadSignature)
+	}
+	return sum.Compress(), nil
 }
 
-// VerifyBLSAggregate checks one aggregate over pairs of public key and message.
-// With no pairs the aggregate must be the point at infinity or anything of the
-// right length: consensus does not look at it (node.md 4.6), callers decide.
-func VerifyBLSAggregate(agg []byte, pubs, msgs [][]byte) error {
-	if len(pubs) != len(msgs) {
-		return fmt.Errorf("%d keys for %d messages", len(pubs), len(msgs))
-	}
+// blsLess takes signatures out of an aggregate.
+func blsLess(agg *blsSignature, known []*blsSignature) *blsSignature {
+	sum := new(blst.P2Aggregate)
+	sum.Aggregate(known, false)
+	rest := new(blst.P2)
+	rest.FromAffine(agg)
+	return rest.SubAssign(sum.ToAffine()).ToAffine()
+}
+
+// blsVerifyAggregate checks one aggregate over pairs of public key and message; of no pairs it is infinity.
+func blsVerifyAggregate(s *blsSignature, pubs, msgs [][]byte) error {
 	if len(pubs) == 0 {
-		if len(agg) != BLSSignatureSize {
-			return fmt.Errorf("bls aggregate of %d bytes: %w", len(agg), ErrBadSignature)
+		if !s.Equals(new(blst.P2Affine)) {
+			return ErrBadSignature
 		}
 		return nil
-	}
-	s, err := blsSignaturePoint(agg)
-	if err != nil {
-		return err
 	}
 	groups := bySigner(pubs, msgs)
 	workers := min(runtime.GOMAXPROCS(0), len(groups))
@@ -210,17 +219,20 @@ func bySigner(pubs, msgs [][]byte) []signed {
 
 // pairAll is the product of e(key, sum of the hashed messages) over the groups.
 func pairAll(groups []signed) (blst.Pairing, error) {
-	p := blst.PairingCtx(true, blsDomain)
-	for _, g := range groups {
-		key, err := blsPublicPoint(g.pub)
-		if err != nil {
-			return nil, fmt.Errorf("key %d: %w", g.index, err)
-		}
-		sum := blst.HashToG2(g.msgs[0], blsDomain)
+	sums := make([]*blst.P2, len(groups))
+	for i, g := range groups {
+		sums[i] = blst.HashToG2(g.msgs[0], blsDomain)
 		for _, m := range g.msgs[1:] {
-			sum.AddAssign(blst.HashToG2(m, blsDomain))
+			sums[i].AddAssign(blst.HashToG2(m, blsDomain))
 		}
-		blst.PairingRawAggregate(p, sum.ToAffine(), key)
+	}
+	p := blst.PairingCtx(true, blsDomain)
+	for i, sum := range blst.P2sToAffine(sums) { // together they cost one inversion
+		key, err := blsPublicPoint(groups[i].pub)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", groups[i].index, err)
+		}
+		blst.PairingRawAggregate(p, &sum, key)
 	}
 	blst.PairingCommit(p)
 	return p, nil

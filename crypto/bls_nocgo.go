@@ -101,8 +101,16 @@ func blsSignaturePoint(b []byte) (*bls.G2Affine, error) {
 	return p, nil
 }
 
-func blsVerify(sig, pub, msg []byte) error {
-	return VerifyBLSAggregate(sig, [][]byte{pub}, [][]byte{msg})
+// blsSignature is a decoded signature.
+type blsSignature = bls.G2Affine
+
+// blsVerify returns the signature's point when it holds.
+func blsVerify(sig, pub, msg []byte) (*blsSignature, error) {
+	s, err := blsSignaturePoint(sig)
+	if err != nil {
+		return nil, err
+	}
+	return s, blsVerifyAggregate(s, [][]byte{pub}, [][]byte{msg})
 }
 
 // AggregateBLS adds signatures into one. The aggregate of none is the point at
@@ -121,23 +129,18 @@ func AggregateBLS(sigs [][]byte) ([]byte, error) {
 	return out[:], nil
 }
 
-// VerifyBLSAggregate checks one aggregate over pairs of public key and message.
-// With no pairs anything of the right length passes: consensus does not look at
-// it (node.md 4.6), callers decide.
-func VerifyBLSAggregate(agg []byte, pubs, msgs [][]byte) error {
-	if len(pubs) != len(msgs) {
-		return fmt.Errorf("%d keys for %d messages", len(pubs), len(msgs))
+// blsLess takes signatures out of an aggregate.
+func blsLess(agg *blsSignature, known []*blsSignature) *blsSignature {
+	var rest, minus bls.G2Jac
+	rest.FromAffine(agg)
+	for _, p := range known {
+		rest.AddAssign(minus.FromAffine(new(bls.G2Affine).Neg(p)))
 	}
-	if len(pubs) == 0 {
-		if len(agg) != BLSSignatureSize {
-			return fmt.Errorf("bls aggregate of %d bytes: %w", len(agg), ErrBadSignature)
-		}
-		return nil
-	}
-	s, err := blsSignaturePoint(agg)
-	if err != nil {
-		return err
-	}
+	return new(bls.G2Affine).FromJacobian(&rest)
+}
+
+// blsVerifyAggregate checks one aggregate over pairs of public key and message; of no pairs it is infinity.
+func blsVerifyAggregate(s *blsSignature, pubs, msgs [][]byte) error {
 	_, _, base, _ := bls.Generators()
 	var minus bls.G1Affine
 	left, right := []bls.G1Affine{*minus.Neg(&base)}, []bls.G2Affine{*s}
@@ -161,7 +164,7 @@ func VerifyBLSAggregate(agg []byte, pubs, msgs [][]byte) error {
 // blsVerifyBatch verifies one after the other.
 func blsVerifyBatch(sigs, pubs, msgs [][]byte) error {
 	for i := range sigs {
-		if err := blsVerify(sigs[i], pubs[i], msgs[i]); err != nil {
+		if _, err := blsVerify(sigs[i], pubs[i], msgs[i]); err != nil {
 			return err
 		}
 	}

@@ -98,16 +98,22 @@ func Sign(t gscrypto.SigType, priv, msg []byte) (*gscrypto.Signature, error) {
 // Verify checks a signature against the key address of its signer. An address
 // that is not a key (f0, f2) is an error: resolve it first.
 func Verify(sig *gscrypto.Signature, signer address.Address, msg []byte) error {
+	_, err := verify(sig, signer, msg)
+	return err
+}
+
+// verify also returns the point of a BLS signature that holds.
+func verify(sig *gscrypto.Signature, signer address.Address, msg []byte) (*blsSignature, error) {
 	if sig == nil {
-		return fmt.Errorf("no signature: %w", ErrBadSignature)
+		return nil, fmt.Errorf("no signature: %w", ErrBadSignature)
 	}
 	switch {
 	case sig.Type == gscrypto.SigTypeBLS && signer.Protocol() == address.BLS:
 		return blsVerify(sig.Data, signer.Payload(), msg)
 	case sig.Type == gscrypto.SigTypeSecp256k1 && signer.Protocol() == address.SECP256K1:
-		return secpVerify(sig.Data, signer, msg)
+		return nil, secpVerify(sig.Data, signer, msg)
 	}
-	return fmt.Errorf("signature of type %d by address of protocol %d: %w", sig.Type, signer.Protocol(), ErrBadSignature)
+	return nil, fmt.Errorf("signature of type %d by address of protocol %d: %w", sig.Type, signer.Protocol(), ErrBadSignature)
 }
 
 func unknownType(t gscrypto.SigType) error {

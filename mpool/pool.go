@@ -50,7 +50,8 @@ type Options struct {
 	Head *types.TipSet
 	// Publish sends a message to the network; nil keeps everything local.
 	Publish func(context.Context, *types.SignedMessage) error
-	// Verify checks a signature by a key address; nil means crypto.Verify.
+	// Verify checks a signature by a key address and should remember what held, as crypto.Verifier does; nil means one of the
+	// pool's own.
 	Verify func(sig *stcrypto.Signature, key address.Address, msg []byte) error
 	Config Config
 	// Seed makes the pool's random choices repeatable.
@@ -60,8 +61,6 @@ type Options struct {
 // Pool is the message pool. It is safe for concurrent use.
 type Pool struct {
 	o Options
-	// verified remembers (key address, signed message) pairs whose signature held.
-	verified *lru.Cache[string, struct{}]
 	// blsSigs remembers the signature of BLS messages by CID: blocks do not carry
 	// it, and a reverted block's messages want to return.
 	blsSigs *lru.Cache[cid.Cid, stcrypto.Signature]
@@ -85,18 +84,18 @@ func New(ctx context.Context, o Options) (*Pool, error) {
 		return nil, errors.New("message pool needs a head")
 	}
 	if o.Verify == nil {
-		o.Verify = crypto.Verify
-	}
-	verified, err := lru.New[string, struct{}](32000)
-	if err != nil {
-		return nil, fmt.Errorf("make signature cache: %w", err)
+		v, err := crypto.NewVerifier()
+		if err != nil {
+			return nil, err
+		}
+		o.Verify = v.Verify
 	}
 	blsSigs, err := lru.New[cid.Cid, stcrypto.Signature](40000)
 	if err != nil {
 		return nil, fmt.Errorf("make signature cache: %w", err)
 	}
 	p := &Pool{
-		o: o, verified: verified, blsSigs: blsSigs, repub: make(chan struct{}, 1),
+		o: o, blsSigs: blsSigs, repub: make(chan struct{}, 1),
 		core: newCore(), head: o.Head, subs: make(map[*subscriber]struct{}),
 		rng: rand.New(rand.NewSource(o.Seed)),
 	}
@@ -226,20 +225,11 @@ func (p *Pool) resolve(ctx context.Context, addr address.Address, ts *types.TipS
 	return key, nil
 }
 
-// verify checks the signature, remembering success under every input of the check.
+// verify checks the signature.
 func (p *Pool) verify(m *types.SignedMessage, key address.Address) error {
-	raw, err := m.Serialize()
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	name := string(key.Bytes()) + "/" + string(raw)
-	if _, ok := p.verified.Get(name); ok {
-		return nil
-	}
 	if err := p.o.Verify(&m.Signature, key, m.Message.Cid().Bytes()); err != nil {
 		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}
-	p.verified.Add(name, struct{}{})
 	return nil
 }
 

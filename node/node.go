@@ -18,6 +18,7 @@ import (
 	"github.com/filecoin-venus/venus/chain"
 	"github.com/filecoin-venus/venus/chainsync"
 	"github.com/filecoin-venus/venus/consensus"
+	"github.com/filecoin-venus/venus/crypto"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/fsutil"
 	"github.com/filecoin-venus/venus/ipld"
@@ -120,7 +121,7 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	meters := newMeters(o.Version, n.Network.Name)
 	validator.Observe(meters.checked)
 	talk := &gossip{reader: base}
-	pool, err := n.openPool(ctx, r, base, talk, n.clock)
+	pool, err := n.openPool(ctx, r, base, talk, validator.Signatures(), n.clock)
 	if err != nil {
 		return err
 	}
@@ -247,7 +248,7 @@ func (n *Node) warm(v *verify.Verifier) {
 	}
 }
 
-func (n *Node) openPool(ctx context.Context, r *repo.Repo, base reader, talk *gossip, c clock.Clock) (*mpool.Pool, error) {
+func (n *Node) openPool(ctx context.Context, r *repo.Repo, base reader, talk *gossip, signatures *crypto.Verifier, c clock.Clock) (*mpool.Pool, error) {
 	kept, err := mpool.OpenStore(r.Path("mpool"))
 	if err != nil {
 		return nil, err
@@ -256,7 +257,7 @@ func (n *Node) openPool(ctx context.Context, r *repo.Repo, base reader, talk *go
 	kept.Guard(n.disk.Room)
 	pool, err := mpool.New(ctx, mpool.Options{
 		Chain: poolChain{base}, Store: kept, Clock: c, BlockDelay: n.Network.BlockDelay, PropagationDelay: n.Network.PropagationDelay,
-		Head: base.store.Head(), Publish: talk.publishMessage, Config: mpool.DefaultConfig(), Seed: c.Now().UnixNano(),
+		Head: base.store.Head(), Publish: talk.publishMessage, Verify: signatures.Verify, Config: mpool.DefaultConfig(), Seed: c.Now().UnixNano(),
 	})
 	if err != nil {
 		return nil, err

@@ -20,23 +20,29 @@ const (
 
 // BenchmarkFullTipSet judges five blocks with 1,000 payments of as many
 // senders, all signatures included, and executes them: from the blocks' coming
-// to the state that their children name. Winning proofs are the simulation's.
+// to the state that their children name. Winning proofs are the simulation's. Of messages that were heard before, as a node
+// hears them by gossip, it remembers that the signature holds.
 func BenchmarkFullTipSet(b *testing.B) {
 	memory.Relax()
 	for _, kind := range []struct {
 		name string
 		of   func(i int) gscrypto.SigType
+		// hears tells which messages came before their blocks.
+		hears func(i int) bool
 	}{
-		{"bls", func(int) gscrypto.SigType { return gscrypto.SigTypeBLS }},
-		{"secp256k1", func(int) gscrypto.SigType { return gscrypto.SigTypeSecp256k1 }},
-		{"half", func(i int) gscrypto.SigType { return gscrypto.SigType(1 + i%2) }},
+		{"bls", allBLS, none},
+		{"secp256k1", func(int) gscrypto.SigType { return gscrypto.SigTypeSecp256k1 }, none},
+		{"half", mixed, none},
+		{"bls heard", allBLS, all},
+		{"bls nine in ten heard", allBLS, func(i int) bool { return i%10 > 0 }},
+		{"half heard", mixed, all},
 	} {
 		b.Run(kind.name, func(b *testing.B) {
 			w, keys := crowd(b, kind.of)
 			b.ResetTimer()
 			for nonce := 0; b.Loop(); nonce++ {
 				b.StopTimer()
-				blocks := w.fullTipSet(b, keys, uint64(nonce))
+				blocks := w.fullTipSet(b, keys, uint64(nonce), kind.hears)
 				b.StartTimer()
 				w.take(b, blocks)
 				_, err := w.Exec.Execute(b.Context(), w.Store.Head())
@@ -45,6 +51,11 @@ func BenchmarkFullTipSet(b *testing.B) {
 		})
 	}
 }
+
+func allBLS(int) gscrypto.SigType  { return gscrypto.SigTypeBLS }
+func mixed(i int) gscrypto.SigType { return gscrypto.SigType(1 + i%2) }
+func none(int) bool                { return false }
+func all(int) bool                 { return true }
 
 // crowd is a chain on which a thousand keys have money.
 func crowd(b *testing.B, kind func(i int) gscrypto.SigType) (*World, []Key) {
@@ -72,8 +83,8 @@ func crowd(b *testing.B, kind func(i int) gscrypto.SigType) (*World, []Key) {
 	return w, keys
 }
 
-// fullTipSet has five winners of one epoch carry a fifth of the payments each.
-func (w *World) fullTipSet(b *testing.B, keys []Key, nonce uint64) []*types.FullBlock {
+// fullTipSet has five winners of one epoch carry a fifth of the payments each; the validator hears some of them before.
+func (w *World) fullTipSet(b *testing.B, keys []Key, nonce uint64, hears func(i int) bool) []*types.FullBlock {
 	b.Helper()
 	pools := make([]*pool, fullBlocks)
 	for i := range pools {
@@ -81,8 +92,11 @@ func (w *World) fullTipSet(b *testing.B, keys []Key, nonce uint64) []*types.Full
 		for j, k := range keys[i*perBlock : (i+1)*perBlock] {
 			pools[i].next[k.Address] = nonce
 			to := keys[(i*perBlock+j+7)%len(keys)].Address
-			_, err := pools[i].add(k, message(to, big.NewInt(1), 0, nil, 10_000_000))
+			signed, err := pools[i].add(k, message(to, big.NewInt(1), 0, nil, 10_000_000))
 			require.NoError(b, err)
+			if hears(i*perBlock + j) {
+				require.NoError(b, w.Validator.Signatures().Verify(&signed.Signature, k.Address, signed.Message.Cid().Bytes()))
+			}
 		}
 	}
 	base := w.Store.Head()
