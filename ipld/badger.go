@@ -12,6 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 	mh "github.com/multiformats/go-multihash"
 
+	"github.com/filecoin-venus/venus/internal/fsutil"
 	"github.com/filecoin-venus/venus/internal/kv"
 )
 
@@ -34,7 +35,8 @@ func OpenBadger(dir string) (*Badger, error) {
 		WithCompression(options.None). // hashes and proofs do not compress
 		WithDetectConflicts(false).
 		WithNumVersionsToKeep(1).
-		WithBlockCacheSize(64 << 20).
+		WithBlockCacheSize(0). // the tables are mapped: what is not compressed needs no second copy
+		WithMetricsEnabled(false).
 		WithIndexCacheSize(64 << 20).
 		WithMemTableSize(32 << 20).
 		WithValueThreshold(4 << 10)
@@ -130,10 +132,10 @@ func (b *Badger) PutMany(_ context.Context, blks []blocks.Block) error {
 	return nil
 }
 
-// Size is how much of the disk the store takes, in bytes; it may be a minute old.
+// Size is how much of the disk the store takes, in bytes.
 func (b *Badger) Size() int64 {
-	lsm, values := b.db.Size()
-	return lsm + values
+	n, _ := fsutil.Allocated(b.db.Opts().Dir) // a folder that cannot be listed is told of by who reads from it
+	return n
 }
 
 // Check reads every block and compares it with its name. It returns the number

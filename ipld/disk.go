@@ -301,7 +301,7 @@ type Usage struct {
 	Packed int
 }
 
-// Usage tells what the parts take on disk; it may be a minute old.
+// Usage tells what the parts take on disk.
 func (d *Disk) Usage() Usage {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -316,7 +316,7 @@ func (d *Disk) Usage() Usage {
 	return u
 }
 
-// Size is how much of the disk the store takes, in bytes; it may be a minute old.
+// Size is how much of the disk the store takes, in bytes.
 func (d *Disk) Size() int64 {
 	u := d.Usage()
 	return u.Hot + u.Packs
