@@ -29,6 +29,7 @@ const (
 	defaultInFlight   = 256       // calls of one connection at once
 	defaultBehind     = 256       // values waiting for one reader
 	maxBatch          = 100       // calls in one batch
+	trustedLength     = 64 << 10  // bytes of a request that are allotted before they came
 	bodyTimeout       = time.Minute
 	headerTimeout     = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
@@ -375,11 +376,11 @@ func (v *service) refuse(sess *session, f frame) []byte {
 		return nil
 	}
 	caller := sess.get()
-	err := missing(bare(f.Method), need)
-	if caller.May(need) {
-		if err = v.srv.limits.take(caller, v.srv.opts.Service, bare(f.Method)); err == nil {
-			return nil
-		}
+	var err error
+	if !caller.May(need) {
+		err = missing(bare(f.Method), need)
+	} else if err = v.srv.limits.take(caller, v.srv.opts.Service, bare(f.Method)); err == nil {
+		return nil
 	}
 	sess.called(bare(f.Method), string(api.Explain(err).Code), 0)
 	return callError(f.ID, err)
@@ -395,15 +396,17 @@ func (v *service) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	// A recorder in a test has no deadline to set; a real connection does.
 	_ = rc.SetReadDeadline(clock.Real().Now().Add(bodyTimeout))
 	limit := v.srv.opts.MaxRequest
-	b, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	var b bytes.Buffer
+	b.Grow(int(min(max(r.ContentLength, 0), trustedLength)) + bytes.MinRead)
+	_, err := b.ReadFrom(io.LimitReader(r.Body, limit+1))
 	_ = rc.SetReadDeadline(time.Time{})
 	if err != nil {
 		return nil, fmt.Errorf("reading request: %w", err)
 	}
-	if int64(len(b)) > limit {
+	if int64(b.Len()) > limit {
 		return nil, fmt.Errorf("request bigger than maximum %d allowed", limit)
 	}
-	return b, nil
+	return b.Bytes(), nil
 }
 
 // splitBatch returns the calls of a batch; nil when body is no batch.
