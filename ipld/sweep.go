@@ -11,8 +11,8 @@ import (
 	"github.com/ipfs/go-cid"
 )
 
-// Sweep visits every block that some roots reach, each once, parents first. Blocks are read on all processors, visited one
-// after the other, in an order that depends on the content alone.
+// Sweep visits every block that some roots reach, each once, parents first. Blocks are read on all processors, some ahead,
+// and visited one after the other, in an order that depends on the content alone.
 type Sweep struct {
 	From Blockstore
 	// Seen holds what was visited; sweeps of similar graphs share their work through it. Nil starts empty.
@@ -56,35 +56,59 @@ func (s *Sweep) Walk(ctx context.Context, roots ...cid.Cid) error {
 	for i := len(roots) - 1; i >= 0; i-- {
 		stack = append(stack, roots[i])
 	}
-	round := make([]step, 0, sweepRound)
-	for len(stack) > 0 {
+	next := s.round(&stack, nil)
+	s.load(ctx, next)
+	var spare []step
+	for len(next) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		round = round[:0]
-		for len(stack) > 0 && len(round) < sweepRound {
-			c := stack[len(stack)-1]
-			stack = stack[:len(stack)-1]
-			if !walkable(c) {
-				continue
-			}
-			k := KeyOf(c)
-			if _, done := s.Seen[k]; done {
-				continue
-			}
-			s.Seen[k] = struct{}{}
-			round = append(round, step{cid: c})
-		}
-		s.load(ctx, round)
-		for i := range round {
-			if err := s.take(&round[i]); err != nil {
-				return err
-			}
-		}
+		round := next
 		for i := len(round) - 1; i >= 0; i-- {
 			for j := len(round[i].links) - 1; j >= 0; j-- {
 				stack = append(stack, round[i].links[j])
 			}
+		}
+		next = s.round(&stack, spare)
+		var loading sync.WaitGroup // while this round is visited
+		if len(next) > 0 {
+			loading.Go(func() { s.load(ctx, next) })
+		}
+		err := s.visit(round)
+		loading.Wait()
+		if err != nil {
+			return err
+		}
+		spare = round
+	}
+	return nil
+}
+
+// round takes the next blocks from the stack.
+func (s *Sweep) round(stack *[]cid.Cid, into []step) []step {
+	into = into[:0]
+	left := *stack
+	for len(left) > 0 && len(into) < sweepRound {
+		c := left[len(left)-1]
+		left = left[:len(left)-1]
+		if !walkable(c) {
+			continue
+		}
+		k := KeyOf(c)
+		if _, done := s.Seen[k]; done {
+			continue
+		}
+		s.Seen[k] = struct{}{}
+		into = append(into, step{cid: c})
+	}
+	*stack = left
+	return into
+}
+
+func (s *Sweep) visit(round []step) error {
+	for i := range round {
+		if err := s.take(&round[i]); err != nil {
+			return err
 		}
 	}
 	return nil
