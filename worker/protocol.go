@@ -135,10 +135,13 @@ type Welcome struct {
 	// URLs are those of an existing NATS cluster; empty, the sealer's own server
 	// is reached through BusPath.
 	URLs []string `json:",omitempty"`
-	// Token, or Credentials (the content of a .creds file), open the cluster; CA
-	// are its certificate authorities in PEM.
+	// User with Password, or Token, or Credentials (the content of a .creds file),
+	// or NKey (a seed) open the cluster; CA are its certificate authorities in PEM.
+	User        string `json:",omitempty"`
+	Password    string `json:",omitempty"`
 	Token       string `json:",omitempty"`
 	Credentials string `json:",omitempty"`
+	NKey        string `json:",omitempty"`
 	CA          string `json:",omitempty"`
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/filecoin-venus/venus/cli/render"
 	"github.com/filecoin-venus/venus/proofs/machine"
 	"github.com/filecoin-venus/venus/proofs/sdr"
+	"github.com/filecoin-venus/venus/worker/bus"
 )
 
 // DefaultSealer is where a sealer of the same machine listens.
@@ -24,7 +25,15 @@ type RunOptions struct {
 	Limits                                   []string
 	Slots, Cores                             int
 	Memory                                   uint64 // bytes
-	NATSCert, NATSKey                        string
+	NATS                                     bus.Files
+}
+
+// NATSFlag is the flag behind a setting of bus.Files.
+func NATSFlag(setting string) string {
+	return map[string]string{
+		"User": "--nats-user", "PasswordFile": "--nats-password-file", "TokenFile": "--nats-token-file", "CredentialsFile": "--nats-creds",
+		"NKeyFile": "--nats-nkey", "CAFile": "--nats-ca", "CertFile": "--nats-cert", "KeyFile": "--nats-key",
+	}[setting]
 }
 
 // Deps are what the commands do.
@@ -57,8 +66,14 @@ func App(version string, d Deps) *cli.Command {
 				&cli.StringFlag{Name: "memory", Usage: "use `SIZE` of memory, such as 100GiB (default: all, shared with other workers of the machine)", Destination: &memory},
 				&cli.StringFlag{Name: "name", Usage: "`NAME` shown by the sealer (default: the host's)", Destination: &o.Name},
 				&cli.StringFlag{Name: "parent-cache", Usage: "`DIR` of parent caches, for sectors above 8 MiB (default: $" + sdr.CacheEnv + ", or where all Filecoin programs look)", Destination: &o.ParentCache},
-				&cli.StringFlag{Name: "nats-cert", Usage: "client certificate, a `FILE` in PEM, for a NATS cluster that wants one", Destination: &o.NATSCert},
-				&cli.StringFlag{Name: "nats-key", Usage: "its key, a `FILE` in PEM", Destination: &o.NATSKey},
+				&cli.StringFlag{Name: "nats-ca", Usage: "certificate authorities of a NATS cluster, a `FILE` in PEM (default: as the sealer tells)", Destination: &o.NATS.CAFile},
+				&cli.StringFlag{Name: "nats-user", Usage: "`NAME` of a user of its own at the cluster (default: as the sealer tells)", Destination: &o.NATS.User},
+				&cli.StringFlag{Name: "nats-password-file", Usage: "`FILE` with that user's password", Destination: &o.NATS.PasswordFile},
+				&cli.StringFlag{Name: "nats-token-file", Usage: "`FILE` with a token of its own", Destination: &o.NATS.TokenFile},
+				&cli.StringFlag{Name: "nats-creds", Usage: "credentials of its own, a .creds `FILE`", Destination: &o.NATS.CredentialsFile},
+				&cli.StringFlag{Name: "nats-nkey", Usage: "`FILE` with the seed of an nkey of its own", Destination: &o.NATS.NKeyFile},
+				&cli.StringFlag{Name: "nats-cert", Usage: "client certificate, a `FILE` in PEM, for a cluster that wants one", Destination: &o.NATS.CertFile},
+				&cli.StringFlag{Name: "nats-key", Usage: "its key, a `FILE` in PEM", Destination: &o.NATS.KeyFile},
 				&cli.StringFlag{Name: "proofs", Usage: "how proofs are made: `BACKEND` trapdoor, or crs with parameter files (default: trapdoor on private networks, crs elsewhere)", Destination: &o.Proofs},
 			},
 			Action: func(ctx context.Context, cmd *cli.Command) error {

@@ -51,6 +51,10 @@ func run(ctx context.Context, o cliworker.RunOptions) error {
 	if err != nil {
 		return err
 	}
+	own, err := o.NATS.Read(cliworker.NATSFlag)
+	if err != nil {
+		return render.Usage("%w", err)
+	}
 	welcome, err := join(ctx, o.Sealer, token)
 	if err != nil {
 		return err
@@ -62,7 +66,7 @@ func run(ctx context.Context, o cliworker.RunOptions) error {
 	}
 	defer sealer.Close()
 	info := describe(o, kinds, limits)
-	conn, err := bus.Connect(welcome, o.Sealer, token, "venus-worker "+info.Hostname, o.NATSCert, o.NATSKey)
+	conn, err := bus.Connect(welcome, o.Sealer, token, "venus-worker "+info.Hostname, own)
 	if err != nil {
 		return err
 	}

@@ -102,6 +102,9 @@ func (b *Broker) Close() error {
 // Connected tells whether NATS is reached.
 func (b *Broker) Connected() bool { return b.Conn.IsConnected() }
 
+// Trouble tells why NATS is not reached, nil when it is or nothing is known.
+func (b *Broker) Trouble() error { return bus.Trouble(b.Conn) }
+
 // Run serves workers until ctx ends.
 func (b *Broker) Run(ctx context.Context) {
 	b.untilEnd(ctx, "streams", b.makeStreams) // nobody is answered before there is a place for tasks
@@ -121,9 +124,12 @@ func (b *Broker) untilEnd(ctx context.Context, what string, part func(context.Co
 		if err == nil {
 			return
 		}
+		if why := bus.Trouble(b.Conn); why != nil {
+			err = why
+		}
 		if ctx.Err() == nil && err.Error() != said {
 			said = err.Error()
-			log.Warnf("%s of workers stand still until NATS is well again: %v", what, err)
+			log.Errorf("%s of workers stand still until NATS is well again: %v", what, err)
 		}
 		_ = b.clk.Sleep(ctx, worker.RetryPause) // the loop looks at ctx
 	}

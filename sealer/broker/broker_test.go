@@ -8,11 +8,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -26,6 +28,7 @@ import (
 	"github.com/filecoin-venus/venus/sealer/task"
 	"github.com/filecoin-venus/venus/worker"
 	"github.com/filecoin-venus/venus/worker/bus"
+	"github.com/filecoin-venus/venus/worker/bus/bustest"
 )
 
 // rig is a queue with its broker on the sealer's own NATS.
@@ -36,11 +39,14 @@ type rig struct {
 	nats  *Embedded
 	q     *task.Queue
 	url   string
+	login bus.Login // with URLs, a cluster is used instead of nats
 	stop  func()
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, login ...bus.Login) *rig {
 	r := &rig{t: t, dir: t.TempDir()}
+	for _, r.login = range login {
+	}
 	var err error
 	r.store, err = db.Open(t.Context(), db.Config{Path: filepath.Join(r.dir, "db")})
 	require.NoError(t, err)
@@ -60,7 +66,7 @@ func (r *rig) up(l net.Listener) {
 	require.NoError(r.t, err)
 	r.q, err = task.New(r.t.Context(), r.store, clock.Real(), 10*time.Second)
 	require.NoError(r.t, err)
-	b, err := New(Config{Bus: "test", Embedded: r.nats}, r.q, clock.Real())
+	b, err := New(Config{Bus: "test", Embedded: r.nats, Login: r.login}, r.q, clock.Real())
 	require.NoError(r.t, err)
 	srv := rpc.NewServer(rpc.Options{Verify: func(_ context.Context, token string) (rpc.Caller, error) {
 		if token != "right" {
@@ -106,7 +112,7 @@ func (r *rig) ensure(n abi.SectorNumber, kind sector.TaskKind, input []byte) str
 }
 
 func (r *rig) client() *bus.Client {
-	conn, err := bus.Connect(worker.Welcome{Bus: "test"}, r.url, "right", "test", "", "")
+	conn, err := bus.Connect(worker.Welcome{Bus: "test", URLs: r.login.URLs}, r.url, "right", "test", r.login)
 	require.NoError(r.t, err)
 	r.t.Cleanup(conn.Close)
 	c, err := bus.NewClient(conn, "test")
@@ -181,6 +187,44 @@ func TestTasksOverNATS(t *testing.T) {
 	for id, n := range p.runs {
 		require.Equal(t, 1, n, id)
 	}
+}
+
+// TestTasksOverTLS uses a server of somebody else, by user and password over TLS.
+// While the password is wrong the sealer lives, says what to do, and says no
+// secret; once it is right tasks flow.
+func TestTasksOverTLS(t *testing.T) {
+	authority := bustest.NewAuthority(t)
+	serve := func(password string, port int) (int, func()) {
+		return bustest.Serve(t, server.Options{
+			Port: port, JetStream: true, StoreDir: t.TempDir(), TLSConfig: authority.TLS("127.0.0.1", time.Now().Add(time.Hour)),
+			Users: []*server.User{{Username: "venus", Password: password}},
+		})
+	}
+	port, stop := serve("other-canary", 0)
+	ca, err := os.ReadFile(authority.File())
+	require.NoError(t, err)
+	told := make(chan struct{})
+	tell := sync.OnceFunc(func() { close(told) })
+	bustest.Listen(t, func(line string) {
+		if strings.Contains(line, "canary") {
+			t.Errorf("a secret shows: %s", line)
+		}
+		if strings.Contains(line, "refuses these credentials") && strings.Contains(line, "PasswordFile") {
+			tell()
+		}
+	})
+	r := newRig(t, bus.Login{URLs: []string{fmt.Sprintf("tls://127.0.0.1:%d", port)}, User: "venus", Password: "own-canary", CA: string(ca)})
+	select {
+	case <-told:
+	case <-time.After(time.Minute):
+		t.Fatal("nothing is said of the refusal")
+	}
+	stop()
+	serve("own-canary", port)
+	p := &echo{runs: map[string]int{}}
+	r.work("w", p)
+	id := r.ensure(1, sector.TaskPreCommit2, []byte{1})
+	require.Equal(t, []byte{1, 1}, r.done(1)[id])
 }
 
 // TestSealerRestarts ends the sealer while a worker works. The worker goes on,

@@ -65,6 +65,10 @@ func TestWorkers(t *testing.T) {
 	l, err := c.Workers.Login()
 	require.NoError(t, err)
 	require.Equal(t, bus.Login{URLs: []string{"nats://a:4222", "nats://b:4222"}, Token: "secret"}, l)
+	c.Workers.User, c.Workers.TokenFile, c.Workers.PasswordFile = "venus", "", c.Workers.TokenFile
+	l, err = c.Workers.Login()
+	require.NoError(t, err)
+	require.Equal(t, bus.Login{URLs: c.Workers.NATS, User: "venus", Password: "secret"}, l)
 	have, err := c.Workers.Over(2048, false)
 	require.NoError(t, err)
 	require.Equal(t, sched.Need{Cores: 3, Memory: 64 << 30, Disk: 64 << 30}, have[sector.TaskPreCommit1])

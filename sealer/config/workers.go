@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -17,9 +16,12 @@ import (
 // Workers are the settings of tasks across machines.
 type Workers struct {
 	NATS            []string        `toml:"NATS" comment:"URLs of an existing NATS cluster with JetStream; empty = the sealer's own server, which workers reach through the API's address"`
-	TokenFile       string          `toml:"TokenFile" comment:"file with the cluster's token; workers are given it when they join"`
-	CredentialsFile string          `toml:"CredentialsFile" comment:"file with the cluster's credentials (.creds); workers are given them when they join"`
-	CAFile          string          `toml:"CAFile" comment:"certificate authorities of the cluster, PEM"`
+	User            string          `toml:"User" comment:"what opens the cluster, one of: User with PasswordFile, TokenFile, CredentialsFile, NKeyFile. Workers are given it when they join, unless they have their own"`
+	PasswordFile    string          `toml:"PasswordFile" comment:"file with the user's password"`
+	TokenFile       string          `toml:"TokenFile" comment:"file with the cluster's token"`
+	CredentialsFile string          `toml:"CredentialsFile" comment:"file with credentials (.creds)"`
+	NKeyFile        string          `toml:"NKeyFile" comment:"file with the seed of an nkey"`
+	CAFile          string          `toml:"CAFile" comment:"certificate authorities of the cluster, PEM; empty = those of the system"`
 	CertFile        string          `toml:"CertFile" comment:"client certificate, PEM, for clusters that want one; workers have their own (venus-worker run --nats-cert)"`
 	KeyFile         string          `toml:"KeyFile"`
 	Replicas        int             `toml:"Replicas" comment:"servers of the cluster that keep each stream, 0 = 3"`
@@ -69,21 +71,12 @@ func (w Workers) Over(size abi.SectorSize, crs bool) (task.Needs, error) {
 
 // Login reads what opens the cluster.
 func (w Workers) Login() (bus.Login, error) {
-	l := bus.Login{URLs: w.NATS, Cert: w.CertFile, Key: w.KeyFile}
-	for name, x := range map[string]struct {
-		file string
-		into *string
-	}{"TokenFile": {w.TokenFile, &l.Token}, "CredentialsFile": {w.CredentialsFile, &l.Credentials}, "CAFile": {w.CAFile, &l.CA}} {
-		if x.file == "" {
-			continue
-		}
-		b, err := os.ReadFile(x.file)
-		if err != nil {
-			return l, fmt.Errorf("Workers.%s: %w", name, err)
-		}
-		*x.into = strings.TrimSpace(string(b))
-	}
-	return l, nil
+	l, err := bus.Files{
+		User: w.User, PasswordFile: w.PasswordFile, TokenFile: w.TokenFile, CredentialsFile: w.CredentialsFile, NKeyFile: w.NKeyFile,
+		CAFile: w.CAFile, CertFile: w.CertFile, KeyFile: w.KeyFile,
+	}.Read(func(setting string) string { return "Workers." + setting })
+	l.URLs = w.NATS
+	return l, err
 }
 
 // TaskLimits are how many tasks of a kind this process runs at once.

@@ -211,7 +211,7 @@ func checkWorkers(t *testing.T, s *Service, c *sealerapi.SealerProxy, token stri
 	w, err := door.Join(ctx)
 	require.NoError(t, err)
 	require.Equal(t, s.network.ProofSeed, w.Network.ProofSeed)
-	conn, err := bus.Connect(w, s.Address, token, "test", "", "")
+	conn, err := bus.Connect(w, s.Address, token, "test", bus.Login{})
 	require.NoError(t, err)
 	defer conn.Close()
 	remote, err := bus.NewClient(conn, w.Bus)
@@ -262,7 +262,7 @@ func checkWorkers(t *testing.T, s *Service, c *sealerapi.SealerProxy, token stri
 	reader, err := c.AuthNew(ctx, []api.Permission{api.PermRead})
 	require.NoError(t, err)
 	for _, bad := range []string{"", "a.b.c", string(reader)} {
-		conn, err := bus.Connect(w, s.Address, bad, "stranger", "", "")
+		conn, err := bus.Connect(w, s.Address, bad, "stranger", bus.Login{})
 		require.NoError(t, err, "it goes on trying")
 		defer conn.Close()
 		stranger, err := bus.NewClient(conn, w.Bus)

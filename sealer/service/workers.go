@@ -52,7 +52,9 @@ func (s *Service) assembleTasks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.welcome = worker.Welcome{Network: s.network, Bus: name, URLs: login.URLs, Token: login.Token, Credentials: login.Credentials, CA: login.CA}
+	s.welcome = worker.Welcome{
+		Network: s.network, Bus: name, URLs: login.URLs, User: login.User, Password: login.Password, Token: login.Token, Credentials: login.Credentials, NKey: login.NKey, CA: login.CA,
+	}
 	if len(login.URLs) == 0 {
 		if s.nats, err = broker.StartEmbedded(s.repo.Path("nats"), s.opts.Clock); err != nil {
 			return err
@@ -219,9 +221,13 @@ func (s *Service) SealingSchedDiag(ctx context.Context) (any, error) {
 			why[e.Task.ID] = s.obstacles(e.Task.ID)
 		}
 	}
-	return map[string]any{
+	out := map[string]any{
 		"Tasks": s.queue.Entries(), "Workers": stats, "Waiting": why, "Bus": s.welcome.Bus, "NATS": s.broker.Connected(), "WindowPoSt": s.wdpost.Snapshot(),
-	}, nil
+	}
+	if err := s.broker.Trouble(); err != nil {
+		out["NATSTrouble"] = err.Error()
+	}
+	return out, nil
 }
 
 func (s *Service) obstacles(id string) []sealerapi.JobObstacle {

@@ -130,7 +130,7 @@ func (r role) work() error {
 	if refused != nil {
 		return refused
 	}
-	conn, err := bus.Connect(w, r.Sealer, r.Token, r.Name, "", "")
+	conn, err := bus.Connect(w, r.Sealer, r.Token, r.Name, bus.Login{})
 	if err != nil {
 		return err
 	}

@@ -58,6 +58,9 @@ func (c *Client) Beat(ctx context.Context, b worker.Beat) (worker.Orders, error)
 		return worker.Orders{}, fmt.Errorf("the sealer is away: %w", err)
 	}
 	if err != nil {
+		if why := Trouble(c.Conn); why != nil {
+			err = why
+		}
 		return worker.Orders{}, fmt.Errorf("ask the sealer: %w", err)
 	}
 	var a Answer

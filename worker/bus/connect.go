@@ -2,8 +2,6 @@ package bus
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -20,55 +18,36 @@ import (
 	"github.com/filecoin-venus/venus/worker"
 )
 
-// Login is how to reach and open a NATS cluster.
-type Login struct {
-	URLs []string
-	// Token, or Credentials, the content of a .creds file.
-	Token, Credentials string
-	// CA are certificate authorities in PEM; "" are the system's.
-	CA string
-	// Cert and Key are files of a client certificate, for clusters that want one.
-	Cert, Key string
-}
-
 // Options makes the options of every connection of this protocol: it reconnects
-// for ever, and what is asked meanwhile fails at once instead of piling up.
+// for ever, also when credentials are refused, since they may be put right on the
+// other side; what is asked meanwhile fails at once instead of piling up.
 func Options(name string) []nats.Option {
 	return []nats.Option{
 		nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(worker.RetryPause), nats.ReconnectBufSize(-1),
 		nats.PingInterval(10 * time.Second), nats.MaxPingsOutstanding(2), nats.Timeout(5 * time.Second), nats.RetryOnFailedConnect(true),
+		nats.IgnoreAuthErrorAbort(),
 	}
 }
 
-// ConnectCluster connects to a cluster, or goes on trying in the background.
+// ConnectCluster connects to a cluster, or goes on trying in the background:
+// then Trouble tells why.
 func ConnectCluster(l Login, opts ...nats.Option) (*nats.Conn, error) {
-	switch {
-	case l.Credentials != "":
-		opts = append(opts, nats.UserCredentialBytes([]byte(l.Credentials)))
-	case l.Token != "":
-		opts = append(opts, nats.Token(l.Token))
+	opens, err := l.options()
+	if err != nil {
+		return nil, err
 	}
-	if l.CA != "" {
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM([]byte(l.CA)) {
-			return nil, errors.New("the certificate authorities of the NATS cluster are not in PEM form")
-		}
-		opts = append(opts, nats.Secure(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}))
-	}
-	if l.Cert != "" {
-		opts = append(opts, nats.ClientCert(l.Cert, l.Key))
-	}
-	conn, err := nats.Connect(strings.Join(l.URLs, ","), opts...)
+	conn, err := nats.Connect(strings.Join(l.URLs, ","), append(opens, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", strings.Join(l.URLs, ", "), err)
 	}
 	return conn, nil
 }
 
-// Connect connects a worker to the NATS that its sealer told of: a cluster, or
-// the sealer's own server, through the address and under the token by which the
-// worker joined. cert and key are for clusters that want a client certificate.
-func Connect(w worker.Welcome, endpoint, token, name, cert, key string) (*nats.Conn, error) {
+// Connect connects a worker to the NATS that its sealer told of: the sealer's own
+// server, through the address and under the token by which the worker joined, or
+// a cluster, where own replaces what the sealer told. A cluster that refuses the
+// worker is an error; one that is away is tried in the background.
+func Connect(w worker.Welcome, endpoint, token, name string, own Login) (*nats.Conn, error) {
 	opts := append(Options(name),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -77,7 +56,16 @@ func Connect(w worker.Welcome, endpoint, token, name, cert, key string) (*nats.C
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) { log.Info("the connection to NATS is there again") }))
 	if len(w.URLs) > 0 {
-		return ConnectCluster(Login{URLs: w.URLs, Token: w.Token, Credentials: w.Credentials, CA: w.CA, Cert: cert, Key: key}, opts...)
+		l := own.Over(w)
+		first, err := ConnectCluster(l, append(opts, nats.RetryOnFailedConnect(false))...)
+		if err == nil {
+			return first, nil
+		}
+		if err = explain(err); Refused(err) {
+			return nil, err
+		}
+		log.Warnf("NATS is away, it is tried every second: %v", err)
+		return ConnectCluster(l, opts...)
 	}
 	target, err := rpc.ParseEndpoint(endpoint, worker.BusPath)
 	if err != nil {
