@@ -18,5 +18,8 @@
 //     and no state of its own, and may come and go at any time.
 //
 // Sector files are on paths that sealer and worker share; a worker tells which of
-// the sealer's paths it can reach, and only gets tasks in those.
+// the sealer's paths it can reach, and only gets tasks in those. Or they are on the
+// worker's own paths (worker/own): a sector that was begun there is sealed by that
+// worker to its end, and the sealer, which lists, reads and deletes there through
+// it, fetches the finished files (sealer/store, afar.go).
 package worker

@@ -30,6 +30,8 @@ type Executor struct {
 	Prover Prover
 	Info   Info
 	Clock  clock.Clock
+	// Own are the sealing paths that only this machine reaches.
+	Own []Path
 	// OnTask, if set, is told when a task begins (done false) and ends.
 	OnTask func(t Task, done bool, err error)
 
@@ -106,6 +108,7 @@ func (e *Executor) take(ctx, abort context.Context, running *sync.WaitGroup) {
 			continue
 		}
 		said = ""
+		t = t.In(e.Own)
 		work, cancel := context.WithCancelCause(context.WithoutCancel(abort))
 		j := &job{task: t, cancel: cancel}
 		if !e.hold(j) {
@@ -249,6 +252,9 @@ func (e *Executor) info() Info {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	i := e.Info
+	for _, h := range e.Own {
+		i.Own = append(i.Own, h.ID)
+	}
 	i.Reaches = slices.Clone(e.reaches)
 	return i
 }
@@ -294,6 +300,10 @@ func (e *Executor) obey(ctx context.Context, o Orders) {
 func (e *Executor) look(paths []Path) {
 	var found []string
 	for _, p := range paths {
+		if slices.ContainsFunc(e.Own, func(o Path) bool { return p.Dir == OwnPrefix+o.ID }) {
+			found = append(found, p.Dir)
+			continue
+		}
 		if meta, err := os.ReadFile(filepath.Join(p.Dir, PathFile)); err == nil && describes(meta, p.ID) {
 			found = append(found, p.Dir)
 		}

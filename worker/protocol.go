@@ -88,6 +88,9 @@ type Info struct {
 	Memory uint64 // bytes, 0 = not told
 	// Reaches are the folders of the sealer's paths that it can read and write.
 	Reaches []string `json:",omitempty"`
+	// Own are the ids of sealing paths that only it reaches; they are called
+	// OwnPrefix and the id.
+	Own     []string `json:",omitempty"`
 	Version string   `json:",omitempty"`
 }
 

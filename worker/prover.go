@@ -76,7 +76,7 @@ type SealProver struct{ Sealer *seal.Sealer }
 func (p SealProver) Run(ctx context.Context, t Task) (Result, error) {
 	s := seal.Sector{ID: t.Sector, Proof: t.SealProof}
 	paths := seal.Paths(t.Files)
-	if t.writes() {
+	if t.Writes() {
 		if err := t.prepare(); err != nil {
 			return Result{}, err
 		}

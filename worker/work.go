@@ -44,8 +44,8 @@ func (t Task) Path() string {
 	return t.root()
 }
 
-// writes tells whether a task makes sector files.
-func (t Task) writes() bool {
+// Writes tells whether a task makes sector files.
+func (t Task) Writes() bool {
 	switch t.Kind {
 	case sector.TaskAddPiece, sector.TaskPreCommit1, sector.TaskPreCommit2:
 		return t.root() != ""
@@ -138,7 +138,7 @@ func link(from, to string) error {
 // stored first; it may be repeated after a crash at any point, and does nothing
 // for a task that has no folder.
 func Adopt(t Task) error {
-	if !t.writes() {
+	if !t.Writes() {
 		return nil
 	}
 	w := t.Work()
@@ -223,9 +223,7 @@ func SweepWork(root string, wanted func(task string) bool) error {
 		return fmt.Errorf("list task folders: %w", err)
 	}
 	for _, e := range entries {
-		parts := strings.Split(e.Name(), ".") // as Work writes them
-		name, ok := strings.CutPrefix(parts[0], "s-")
-		if !ok || len(parts) != 3 || wanted(name+"-"+parts[1]) {
+		if task, ok := TaskOf(e.Name()); !ok || wanted(task) {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(root, WorkFolder, e.Name())); err != nil {
@@ -233,4 +231,14 @@ func SweepWork(root string, wanted func(task string) bool) error {
 		}
 	}
 	return nil
+}
+
+// TaskOf is the id of the task that a folder is named after, as Work writes it.
+func TaskOf(folder string) (id string, ok bool) {
+	parts := strings.Split(folder, ".")
+	name, ok := strings.CutPrefix(parts[0], "s-")
+	if !ok || len(parts) != 3 {
+		return "", false
+	}
+	return name + "-" + parts[1], true
 }

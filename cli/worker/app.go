@@ -23,6 +23,7 @@ type RunOptions struct {
 	Sealer, Token, Name, ParentCache, Proofs string
 	Tasks                                    []string
 	Limits                                   []string
+	Paths                                    []string // sealing paths of its own
 	Slots, Cores                             int
 	Memory                                   uint64 // bytes
 	NATS                                     bus.Files
@@ -66,6 +67,7 @@ func App(version string, d Deps) *cli.Command {
 				&cli.StringFlag{Name: "memory", Usage: "use `SIZE` of memory, such as 100GiB (default: all, shared with other workers of the machine)", Destination: &memory},
 				&cli.StringFlag{Name: "name", Usage: "`NAME` shown by the sealer (default: the host's)", Destination: &o.Name},
 				&cli.StringFlag{Name: "parent-cache", Usage: "`DIR` of parent caches, for sectors above 8 MiB (default: $" + sdr.CacheEnv + ", or where all Filecoin programs look)", Destination: &o.ParentCache},
+				&cli.StringSliceFlag{Name: "path", Usage: "seal in `DIR`, a folder that only this machine reaches; finished sectors go to the sealer's storage (repeatable)", Destination: &o.Paths},
 				&cli.StringFlag{Name: "nats-ca", Usage: "certificate authorities of a NATS cluster, a `FILE` in PEM (default: as the sealer tells)", Destination: &o.NATS.CAFile},
 				&cli.StringFlag{Name: "nats-user", Usage: "`NAME` of a user of its own at the cluster (default: as the sealer tells)", Destination: &o.NATS.User},
 				&cli.StringFlag{Name: "nats-password-file", Usage: "`FILE` with that user's password", Destination: &o.NATS.PasswordFile},

@@ -50,13 +50,13 @@ func TestRunFlags(t *testing.T) {
 	var got RunOptions
 	d := Deps{Run: func(_ context.Context, o RunOptions) error { got = o; return nil }}
 	code, _, errOut := run(t, d, "run", "--sealer", "s", "--token", "t", "--slots", "2", "--parent-cache", "/p", "--proofs", "crs", "--tasks", "C2",
-		"--cores", "8", "--memory", "100GiB", "--limit", "C2=1", "--nats-cert", "c", "--nats-key", "k",
+		"--cores", "8", "--memory", "100GiB", "--limit", "C2=1", "--nats-cert", "c", "--nats-key", "k", "--path", "/a", "--path", "/b",
 		"--nats-ca", "ca", "--nats-user", "u", "--nats-password-file", "p", "--nats-token-file", "t", "--nats-creds", "cr", "--nats-nkey", "nk")
 	require.Zero(t, code, errOut)
 	require.Equal(t, RunOptions{
 		Sealer: "s", Token: "t", Slots: 2, ParentCache: "/p", Proofs: "crs", Tasks: []string{"C2"}, Cores: 8, Memory: 100 << 30,
-		Limits: []string{"C2=1"},
-		NATS:   bus.Files{CertFile: "c", KeyFile: "k", CAFile: "ca", User: "u", PasswordFile: "p", TokenFile: "t", CredentialsFile: "cr", NKeyFile: "nk"},
+		Limits: []string{"C2=1"}, Paths: []string{"/a", "/b"},
+		NATS: bus.Files{CertFile: "c", KeyFile: "k", CAFile: "ca", User: "u", PasswordFile: "p", TokenFile: "t", CredentialsFile: "cr", NKeyFile: "nk"},
 	}, got)
 	for _, bad := range [][]string{{"--memory", "much"}, {"--memory", "0"}, {"--cores", "-1"}} {
 		code, _, errOut = run(t, d, append([]string{"run"}, bad...)...)

@@ -1,6 +1,6 @@
 // Command venus-worker does proof work for a venus-sealer: it joins through
 // the sealer's API, gets tasks over NATS, and works on sector files that both can
-// reach.
+// reach, or on disks of its own (--path).
 package main
 
 import (
@@ -23,8 +23,10 @@ import (
 	"github.com/filecoin-venus/venus/proofs/prove"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/sealer/sector"
+	"github.com/filecoin-venus/venus/sealer/store"
 	"github.com/filecoin-venus/venus/worker"
 	"github.com/filecoin-venus/venus/worker/bus"
+	"github.com/filecoin-venus/venus/worker/own"
 )
 
 const version = "1.0.0"
@@ -51,9 +53,13 @@ func run(ctx context.Context, o cliworker.RunOptions) error {
 	if err != nil {
 		return err
 	}
-	own, err := o.NATS.Read(cliworker.NATSFlag)
+	login, err := o.NATS.Read(cliworker.NATSFlag)
 	if err != nil {
 		return render.Usage("%w", err)
+	}
+	paths, err := own.Open(o.Paths, store.Options{})
+	if err != nil {
+		return render.Usage("--path: %w", err)
 	}
 	welcome, err := join(ctx, o.Sealer, token)
 	if err != nil {
@@ -66,7 +72,7 @@ func run(ctx context.Context, o cliworker.RunOptions) error {
 	}
 	defer sealer.Close()
 	info := describe(o, kinds, limits)
-	conn, err := bus.Connect(welcome, o.Sealer, token, "venus-worker "+info.Hostname, own)
+	conn, err := bus.Connect(welcome, o.Sealer, token, "venus-worker "+info.Hostname, login)
 	if err != nil {
 		return err
 	}
@@ -74,6 +80,11 @@ func run(ctx context.Context, o cliworker.RunOptions) error {
 	source, err := bus.NewClient(conn, welcome.Bus)
 	if err != nil {
 		return err
+	}
+	for _, h := range paths {
+		if err := source.ServePath(h.ID, h.Answer); err != nil {
+			return err
+		}
 	}
 	log.Infof("venus-worker %s takes %v for the sealer at %s, network %s", info.Hostname, kinds, o.Sealer, network.Name)
 	abort, cancel := signal.NotifyContext(context.Background(), syscall.SIGQUIT)
@@ -87,7 +98,7 @@ func run(ctx context.Context, o cliworker.RunOptions) error {
 		<-again
 		cancel()
 	}()
-	e := &worker.Executor{Source: source, Prover: worker.SealProver{Sealer: sealer}, Info: info, Clock: clock.Real()}
+	e := &worker.Executor{Source: source, Prover: worker.SealProver{Sealer: sealer}, Info: info, Own: own.Places(paths), Clock: clock.Real()}
 	e.Run(ctx, abort)
 	return nil
 }

@@ -105,6 +105,18 @@ func (b *Broker) Connected() bool { return b.Conn.IsConnected() }
 // Trouble tells why NATS is not reached, nil when it is or nothing is known.
 func (b *Broker) Trouble() error { return bus.Trouble(b.Conn) }
 
+// CallPath asks the worker that has a path; it is a store.Caller.
+func (b *Broker) CallPath(ctx context.Context, id string, request []byte) ([]byte, error) {
+	m, err := b.Conn.RequestWithContext(ctx, b.Bus.PathSubject(id), request)
+	if errors.Is(err, nats.ErrNoResponders) {
+		return nil, errors.New("no worker is here that has it")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask its worker: %w", err)
+	}
+	return m.Data, nil
+}
+
 // Run serves workers until ctx ends.
 func (b *Broker) Run(ctx context.Context) {
 	b.untilEnd(ctx, "streams", b.makeStreams) // nobody is answered before there is a place for tasks

@@ -22,11 +22,14 @@ func (p *Pipeline) ensureTask(ctx context.Context, rec sector.Record, x sector.R
 		ID: task.ID(rec.ID(), x.Kind, x.Attempt), Sector: rec.ID(), SealProof: rec.SealProof, Kind: x.Kind, Attempt: x.Attempt,
 		Pieces: rec.Pieces, Ticket: rec.Ticket.Value, Seed: rec.Seed.Value, CommD: rec.CommD, CommR: rec.CommR,
 	}
+	if p.queued(t.ID) { // its files have their place, which may be away just now
+		return p.parts.Queue.Ensure(ctx, t)
+	}
 	var (
 		files store.Files
 		err   error
 	)
-	if rec.Redo && x.Kind == sector.TaskAddPiece && !p.queued(t.ID) {
+	if rec.Redo && x.Kind == sector.TaskAddPiece {
 		// What is left of the old files must not be taken for finished work.
 		if err := p.wipe(rec.ID()); err != nil {
 			return err
@@ -34,10 +37,14 @@ func (p *Pipeline) ensureTask(ctx context.Context, rec sector.Record, x sector.R
 	}
 	switch x.Kind {
 	case sector.TaskCommit1, sector.TaskFinalize:
-		files, err = p.parts.Store.Find(rec.ID(), store.Sealed, store.Cache)
+		if files, err = p.parts.Store.Find(rec.ID(), store.Sealed, store.Cache); err != nil {
+			files, err = p.seat(rec.ID(), err, store.Sealed, store.Cache)
+		}
 	case sector.TaskCommit2:
 	default:
-		files, err = p.parts.Store.Place(rec.ID(), p.cfg.SectorSize)
+		if files, err = p.parts.Store.Place(rec.ID(), p.cfg.SectorSize); err != nil {
+			files, err = p.seat(rec.ID(), err)
+		}
 	}
 	if err != nil {
 		return err
@@ -55,17 +62,50 @@ func (p *Pipeline) ensureTask(ctx context.Context, rec sector.Record, x sector.R
 	return p.parts.Queue.Ensure(ctx, t)
 }
 
+// seat is where a sector lies with a worker that is away: the task waits for it.
+// Otherwise err stays.
+func (p *Pipeline) seat(id abi.SectorID, err error, want ...store.FileType) (store.Files, error) {
+	if files, ok := p.parts.Store.Seat(id, want...); ok {
+		return files, nil
+	}
+	return store.Files{}, err
+}
+
 // wipe deletes a sector's files and what tasks were making of them.
 func (p *Pipeline) wipe(id abi.SectorID) error {
 	if err := p.parts.Store.Remove(id); err != nil {
 		return err
 	}
 	for _, path := range p.parts.Store.Paths() {
+		if afar, err := p.removeAfar(path, id); err != nil {
+			return err
+		} else if afar {
+			continue
+		}
 		if err := worker.RemoveWork(path.Dir, store.SectorName(id)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// removeAfar removes the folders of a sector's tasks from a worker's path, if it is one.
+func (p *Pipeline) removeAfar(path store.Path, id abi.SectorID) (bool, error) {
+	if path.Away != "" {
+		return true, nil // nothing is reached there
+	}
+	return p.parts.Store.Afar(path.Dir, worker.WorkRemove, store.SectorName(id))
+}
+
+// adopt takes over what a task made, where it lies.
+func (p *Pipeline) adopt(t worker.Task) (afar bool, err error) {
+	if !t.Writes() {
+		return false, nil
+	}
+	if afar, err := p.parts.Store.Afar(t.Root(), worker.WorkAdopt, t.Bare()); afar {
+		return true, err
+	}
+	return false, worker.Adopt(t)
 }
 
 // queued tells whether the queue knows a task.
@@ -96,6 +136,15 @@ func (p *Pipeline) takeOutcomes(ctx context.Context, wg *sync.WaitGroup) {
 }
 
 func (p *Pipeline) takeOutcome(ctx context.Context, e task.Entry) error {
+	if e.State == task.Done {
+		afar, err := p.adopt(e.Task)
+		if afar && err != nil && !errors.Is(err, store.ErrDetached) {
+			return err // its worker is away: the task stays until it is back, or its path is detached
+		}
+		if err != nil {
+			e.State, e.Reason = task.Failed, fmt.Sprintf("take over what worker %s made: %v", e.Host, err)
+		}
+	}
 	ev, artifacts := p.outcome(ctx, e)
 	err := p.Apply(ctx, e.Task.Sector.Number, ev, artifacts)
 	if err != nil && !errors.Is(err, sector.ErrIgnored) && !errors.Is(err, db.ErrNotFound) {
@@ -113,9 +162,6 @@ func (p *Pipeline) outcome(ctx context.Context, e task.Entry) (sector.Event, map
 	}
 	if e.State == task.Failed {
 		return fail("%s", e.Reason)
-	}
-	if err := worker.Adopt(t); err != nil {
-		return fail("take over what worker %s made: %v", e.Host, err)
 	}
 	p.parts.Store.Declare(t.Sector, store.Files(t.Files))
 	done := sector.TaskDone{Kind: t.Kind, Attempt: t.Attempt}

@@ -22,6 +22,7 @@ func (s *Service) openStorage() error {
 	if err != nil {
 		return err
 	}
+	o.Call = s.callPath
 	if s.store, err = store.OpenWith(s.repo.Path(store.FileName), o); err != nil {
 		return err
 	}
@@ -33,6 +34,14 @@ func (s *Service) openStorage() error {
 		log.Warn("no storage path is attached: attach one with 'venus-sealer storage attach --init --store --seal PATH'")
 	}
 	return nil
+}
+
+// callPath asks the worker that has a path.
+func (s *Service) callPath(ctx context.Context, id string, request []byte) ([]byte, error) {
+	if s.broker == nil {
+		return nil, errors.New("the sealer is still starting")
+	}
+	return s.broker.CallPath(ctx, id, request)
 }
 
 // backgroundStorage looks after the paths and goes on with moves.

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/filecoin-venus/venus/api"
@@ -14,6 +16,7 @@ import (
 	"github.com/filecoin-venus/venus/sealer/broker"
 	"github.com/filecoin-venus/venus/sealer/config"
 	"github.com/filecoin-venus/venus/sealer/sched"
+	"github.com/filecoin-venus/venus/sealer/store"
 	"github.com/filecoin-venus/venus/sealer/task"
 	"github.com/filecoin-venus/venus/worker"
 	"github.com/filecoin-venus/venus/worker/bus"
@@ -61,12 +64,51 @@ func (s *Service) assembleTasks(ctx context.Context) error {
 		}
 		s.opened.Add(s.nats.Close)
 	}
-	s.broker, err = broker.New(broker.Config{Bus: bus.Bus(name), Login: login, Embedded: s.nats, Replicas: s.cfg.Workers.Replicas}, s.queue, s.opts.Clock)
+	s.broker, err = broker.New(broker.Config{Bus: bus.Bus(name), Login: login, Embedded: s.nats, Replicas: s.cfg.Workers.Replicas}, &hearing{Queue: s.queue, store: s.store, trying: map[string]bool{}}, s.opts.Clock)
 	if err != nil {
 		return invalid(err)
 	}
 	s.opened.Add(s.broker.Close)
 	return nil
+}
+
+// hearing attaches the own paths of workers that are heard of.
+type hearing struct {
+	*task.Queue
+	store *store.Store
+
+	mu     sync.Mutex
+	trying map[string]bool // being attached
+}
+
+// RemoteBeat implements broker.Queue.
+func (h *hearing) RemoteBeat(ctx context.Context, b worker.Beat) (worker.Orders, error) {
+	for _, id := range b.Info.Own {
+		h.attach(id, b.Info.Hostname)
+	}
+	return h.Queue.RemoteBeat(ctx, b)
+}
+
+// attach attaches a path, not holding up the beat: its worker has to be asked.
+func (h *hearing) attach(id, host string) {
+	attached := h.store.Attached(id)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if attached || h.trying[id] {
+		return
+	}
+	h.trying[id] = true
+	go func() {
+		_, err := h.store.Attach(store.Spec{Dir: store.AfarPrefix + id})
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.trying, id) // the next beat may try again
+		if err != nil {
+			log.Warnf("the sealing path %s of worker %s is not attached: %v", id, host, err)
+			return
+		}
+		log.Infof("worker %s seals in a path of its own, %s%s", host, store.AfarPrefix, id)
+	}()
 }
 
 func (s *Service) paths() []worker.Path {
@@ -140,7 +182,7 @@ func (s *Service) measure(ctx context.Context) {
 				if st, err := s.store.Measure(p.ID); err == nil {
 					s.queue.Measured(p.Dir, uint64(max(st.Available, 0)))
 				}
-				if err := worker.SweepWork(p.Dir, s.queue.Knows); err != nil {
+				if err := s.sweep(p.Dir); err != nil {
 					log.Warnf("what workers left in %s stays: %v", p.Dir, err)
 				}
 			}()
@@ -149,6 +191,17 @@ func (s *Service) measure(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// sweep clears away what tasks left in a path that nobody asks for any more.
+func (s *Service) sweep(dir string) error {
+	if !strings.HasPrefix(dir, store.AfarPrefix) {
+		return worker.SweepWork(dir, s.queue.Knows)
+	}
+	return s.store.SweepAfar(dir, func(folder string) bool {
+		id, ok := worker.TaskOf(folder)
+		return !ok || s.queue.Knows(id)
+	})
 }
 
 // WorkerStats returns the workers heard of lately.

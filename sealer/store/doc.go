@@ -8,8 +8,9 @@
 // path carries sectorstore.json with its id and uses, and the folders unsealed/,
 // sealed/ and cache/ with one entry per sector, named s-t0MINER-NUMBER
 // (sealer-miner.md 4.1), so paths made by the field's other sealing programs can
-// be attached as they are. A path is a folder, shared or not (local), or a bucket
-// (bucket), which proofs read by ranges.
+// be attached as they are. A path is a folder, shared or not (local), a bucket
+// (bucket), which proofs read by ranges, or a folder on a worker's machine (afar),
+// which is reached through that worker.
 //
 // Invariants: the index is rebuilt from the disk and is never the only record; a
 // stray name is reported, never fatal and never touched; a file arrives under a

@@ -319,6 +319,14 @@ func (l *local) copyFile(ctx context.Context, in File, p piece, name string, sai
 		if err := errEnded(ctx); err != nil {
 			return err
 		}
+		if far, ok := in.(summed); ok && same {
+			if have, err := l.holds(out, far, at, min(l.chunk, p.size-at)); err != nil {
+				return err
+			} else if have {
+				said(min(l.chunk, p.size-at))
+				continue
+			}
+		}
 		part := make([]byte, min(l.chunk, p.size-at)) // a write that hangs keeps it
 		if n, err := in.ReadAt(part, at); n < len(part) {
 			return fmt.Errorf("read the source at %d: %w", at, err)
@@ -349,6 +357,34 @@ func (l *local) copyFile(ctx context.Context, in File, p piece, name string, sai
 		}
 		return out.Sync()
 	})
+}
+
+// summed is a file that tells checksums of its parts cheaper than their bytes.
+type summed interface {
+	Sum(at, n int64) ([]byte, error)
+}
+
+// holds tells whether an earlier try left a part that need not come again.
+func (l *local) holds(f Writable, far summed, at, n int64) (bool, error) {
+	sum, err := ask(l.gate, writePatience, func() ([]byte, error) {
+		part := make([]byte, n)
+		if k, err := f.ReadAt(part, at); int64(k) < n {
+			if err == nil || errors.Is(err, io.EOF) {
+				return nil, nil
+			}
+			return nil, fmt.Errorf("read the copy back: %w", err)
+		}
+		sum := sha256.Sum256(part)
+		return sum[:], nil
+	})
+	if sum == nil || err != nil {
+		return false, err
+	}
+	want, err := far.Sum(at, n)
+	if err != nil {
+		return false, fmt.Errorf("read the source at %d: %w", at, err)
+	}
+	return bytes.Equal(sum, want), nil
 }
 
 // reads tells whether a file has the given bytes at an offset.

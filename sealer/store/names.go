@@ -61,6 +61,9 @@ type Files struct {
 	Unsealed, Sealed, Cache string
 }
 
+// FilesIn are the places of a sector's files in a folder.
+func FilesIn(dir string, id abi.SectorID) Files { return filesIn(dir, id) }
+
 func filesIn(dir string, id abi.SectorID) Files {
 	n := SectorName(id)
 	return Files{Unsealed: filepath.Join(dir, Unsealed.String(), n), Sealed: filepath.Join(dir, Sealed.String(), n), Cache: filepath.Join(dir, Cache.String(), n)}

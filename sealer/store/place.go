@@ -4,15 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"sort"
 
 	"github.com/filecoin-project/go-state-types/abi"
-
-	"github.com/filecoin-venus/venus/internal/fault"
-	"github.com/filecoin-venus/venus/internal/fsutil"
 )
 
 // sealingTenths is the space a sector takes while it is sealed, in tenths of its
@@ -43,7 +37,7 @@ func (s *Store) Place(id abi.SectorID, size abi.SectorSize) (Files, error) {
 		return Files{}, fmt.Errorf("seal sector %d: %w (attach one with storage attach --seal)", id.Number, err)
 	}
 	f := filesIn(h.root, id)
-	if err := s.makeCache(h, f); err != nil {
+	if err := h.vol.(bench).makeCache(f); err != nil { // buckets cannot seal
 		s.release(h.ID, id)
 		return Files{}, fmt.Errorf("make cache of sector %d: %w", id.Number, err)
 	}
@@ -53,14 +47,14 @@ func (s *Store) Place(id abi.SectorID, size abi.SectorSize) (Files, error) {
 	return f, nil
 }
 
-// placed is the local path that holds files of a sector, nil when none does.
+// placed is the path for sealing that holds files of a sector, nil when none does.
 func (s *Store) placed(id abi.SectorID) (*held, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, t := range []FileType{Cache, Unsealed, Sealed} {
 		d := Decl{id, t}
 		if pid, ok := s.bestCopy(d); ok {
-			if _, local := s.paths[pid].vol.(*local); local {
+			if _, seals := s.paths[pid].vol.(bench); seals {
 				return s.paths[pid], nil
 			}
 		}
@@ -71,24 +65,6 @@ func (s *Store) placed(id abi.SectorID) (*held, error) {
 		}
 	}
 	return nil, nil
-}
-
-func (s *Store) makeCache(h *held, f Files) error {
-	vol := h.vol.(*local) // buckets cannot seal
-	for _, t := range FileTypes() {
-		if err := vol.folder(t); err != nil {
-			return err
-		}
-	}
-	return try(vol.gate, writePatience, func() error {
-		if err := os.Mkdir(f.Cache, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-		if err := fsutil.SyncDir(filepath.Dir(f.Cache)); err != nil {
-			return err
-		}
-		return fault.Point("store/place")
-	})
 }
 
 // Reserve counts the space that a sector under way will still take in the path
@@ -248,7 +224,7 @@ func (s *Store) Declare(id abi.SectorID, f Files) {
 		if err != nil || away != "" {
 			continue
 		}
-		vol, ok := h.vol.(*local)
+		vol, ok := h.vol.(bench)
 		if !ok {
 			continue
 		}

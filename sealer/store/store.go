@@ -45,6 +45,8 @@ type Options struct {
 	Chunk int64
 	Disk  Disk
 	Clock clock.Clock
+	// Call reaches paths on workers' machines; nil where there are none.
+	Call Caller
 }
 
 func (o Options) filled() Options {
@@ -139,6 +141,12 @@ func (s *Store) volume(e entry) (volume, error) {
 	if e.S3 != nil {
 		return newBucket(e, g, s.o.Chunk)
 	}
+	if id, ok := strings.CutPrefix(e.Path, AfarPrefix); ok {
+		if s.o.Call == nil {
+			return nil, fmt.Errorf("storage path %s: only a running sealer reaches it", e.Path)
+		}
+		return &afar{id: id, call: s.o.Call, gate: g}, nil
+	}
 	return &local{dir: e.Path, disk: s.o.Disk, gate: g, chunk: s.o.Chunk}, nil
 }
 
@@ -191,6 +199,11 @@ func (s *Store) Attach(spec Spec) (Path, error) {
 	switch {
 	case strings.HasPrefix(spec.Dir, "s3://"):
 		e = entry{Path: strings.TrimSuffix(spec.Dir, "/"), S3: &spec.S3}
+	case strings.HasPrefix(spec.Dir, AfarPrefix):
+		if spec.Init {
+			return Path{}, fmt.Errorf("storage path %s: its worker makes it one", spec.Dir)
+		}
+		e.Path = spec.Dir
 	case !filepath.IsAbs(spec.Dir):
 		return Path{}, fmt.Errorf("storage path %s: give the absolute path", spec.Dir)
 	}
@@ -379,6 +392,12 @@ func (s *Store) held(id string) (*held, Path, error) {
 		}
 	}
 	return nil, Path{}, fmt.Errorf("%s: %w", id, ErrDetached)
+}
+
+// Attached tells whether a path is, by its id; one that is away is too.
+func (s *Store) Attached(id string) bool {
+	_, _, err := s.held(id)
+	return err == nil
 }
 
 // Measure asks the disk of a path. Capacity and what is available are bounded by

@@ -27,6 +27,14 @@ type machines struct {
 	running []*exec.Cmd
 }
 
+// newMachines builds the program.
+func newMachines(t *testing.T) *machines {
+	m := &machines{t: t, program: filepath.Join(t.TempDir(), "venus-worker")}
+	built, err := exec.Command("go", "build", "-o", m.program, "../../cmd/venus-worker").CombinedOutput()
+	require.NoError(t, err, "%s", built)
+	return m
+}
+
 // run is the command line of venus-worker; `run` goes on in the background.
 func (m *machines) run(args ...string) (string, int) {
 	cmd := exec.Command(m.program, args...)
@@ -37,6 +45,13 @@ func (m *machines) run(args ...string) (string, int) {
 	require.NoError(m.t, cmd.Start())
 	m.running = append(m.running, cmd)
 	return "", 0
+}
+
+// killOne is kill -9 of one worker.
+func (m *machines) killOne(i int) {
+	_ = m.running[i].Process.Kill()
+	_ = m.running[i].Wait() // killed
+	m.running = slices.Delete(m.running, i, i+1)
 }
 
 func (m *machines) kill() {
@@ -51,9 +66,7 @@ func (m *machines) kill() {
 func TestDrillWorker(t *testing.T) {
 	w := newWorld(t, 2<<10, nil)
 	home := filepath.Join(w.dir, "sealer")
-	m := &machines{t: t, program: filepath.Join(w.dir, "venus-worker")}
-	built, err := exec.Command("go", "build", "-o", m.program, "../../cmd/venus-worker").CombinedOutput()
-	require.NoError(t, err, "%s", built)
+	m := newMachines(t)
 	defer m.kill()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

@@ -98,6 +98,11 @@ func serve(t *testing.T, path string, impl, proxy any, namespace string) string 
 const epoch = 200 * time.Millisecond
 
 func newWorld(t *testing.T, size abi.SectorSize, natsURLs []string) *world {
+	return newWorldWith(t, size, natsURLs, true)
+}
+
+// newWorldWith is a world whose sealer has a path for storing, and for sealing if seal.
+func newWorldWith(t *testing.T, size abi.SectorSize, natsURLs []string, seal bool) *world {
 	network, err := params.ByName("local")
 	require.NoError(t, err)
 	w := &world{t: t, dir: t.TempDir(), size: size, chain: sealertest.NewChain(network, 1000, time.Now())}
@@ -133,7 +138,7 @@ func newWorld(t *testing.T, size abi.SectorSize, natsURLs []string) *world {
 	stop, err := rpc.Dial(w.s.Address, w.token, sealerapi.Namespace, w.api, rpc.DialOptions{Service: "venus-sealer"})
 	require.NoError(t, err)
 	t.Cleanup(stop)
-	_, err = w.api.StorageAttach(t.Context(), sealerapi.StorageSpec{Path: filepath.Join(w.dir, "files"), Init: true, CanSeal: true, CanStore: true})
+	_, err = w.api.StorageAttach(t.Context(), sealerapi.StorageSpec{Path: filepath.Join(w.dir, "files"), Init: true, CanSeal: seal, CanStore: true})
 	require.NoError(t, err)
 	return w
 }

@@ -50,6 +50,9 @@ func (b Bus) OutcomeSubject() string { return "venus." + string(b) + ".outcome" 
 // BeatSubject is where beats are asked for an answer.
 func (b Bus) BeatSubject() string { return "venus." + string(b) + ".beat" }
 
+// PathSubject is where the worker that has a path is asked for what is in it.
+func (b Bus) PathSubject(id string) string { return "venus." + string(b) + ".path." + id }
+
 // inline is the most that travels in a message; the default limit of NATS is
 // 1 MiB for everything, and JSON makes bytes a third longer.
 const inline = 256 << 10

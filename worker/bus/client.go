@@ -140,6 +140,32 @@ func (c *Client) receive(ctx context.Context, m jetstream.Msg, out chan<- worker
 	}
 }
 
+// pathCalls is how many calls of a path are answered at once.
+const pathCalls = 16
+
+// ServePath answers what the sealer asks of a path, until the connection ends.
+func (c *Client) ServePath(id string, answer func(request []byte) []byte) error {
+	slots := make(chan struct{}, pathCalls)
+	_, err := c.Conn.QueueSubscribe(c.Bus.PathSubject(id), "path", func(m *nats.Msg) {
+		slots <- struct{}{}
+		go func() {
+			defer func() {
+				<-slots
+				if r := recover(); r != nil {
+					log.Errorf("a call of path %s panicked: %v", id, r)
+				}
+			}()
+			if err := m.Respond(answer(m.Data)); err != nil {
+				log.Debugf("a call of path %s was not answered: %v", id, err) // the sealer asks again
+			}
+		}()
+	})
+	if err != nil {
+		return fmt.Errorf("serve path %s: %w", id, err)
+	}
+	return nil
+}
+
 // HandIn implements worker.Source: nil says that NATS has the outcome on disk.
 func (c *Client) HandIn(ctx context.Context, o worker.Outcome) error {
 	id := fmt.Sprintf("%s.%d.%s", o.Lease.Task, o.Lease.Fence, o.Worker)

@@ -1,0 +1,81 @@
+package sealing
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
+	"github.com/stretchr/testify/require"
+
+	"github.com/filecoin-venus/venus/sealer/store"
+)
+
+// TestOwnPaths seals on two machines that share nothing with the sealer, which
+// itself can only store. One is killed in the middle and comes back with what it
+// had; every sector rests with the sealer at last, and nothing is left behind.
+func TestOwnPaths(t *testing.T) {
+	w := newWorldWith(t, 2<<10, nil, false)
+	m := newMachines(t)
+	defer m.kill()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	var around sync.WaitGroup
+	defer around.Wait()
+	stop, end := context.WithCancel(ctx)
+	defer end()
+	around.Go(func() { w.live(stop) })
+	var own []string
+	join := func(i int) {
+		m.run("run", "--name", fmt.Sprint("machine-", i), "--cores", "1", "--sealer", w.s.Address, "--token", "@"+filepath.Join(w.dir, "sealer", "token"), "--path", own[i])
+	}
+	for i := range 2 {
+		own = append(own, t.TempDir())
+		join(i)
+	}
+	attached := func() (n int) {
+		paths, err := w.api.StorageLocal(ctx)
+		require.NoError(t, err)
+		for _, dir := range paths {
+			if len(dir) > len(store.AfarPrefix) && dir[:len(store.AfarPrefix)] == store.AfarPrefix {
+				n++
+			}
+		}
+		return n
+	}
+	require.Eventually(t, func() bool { return attached() == 2 }, time.Minute, epoch, "workers' paths are attached by themselves")
+	pledged := w.pledge(4)
+	used := func(i int) bool {
+		list, err := os.ReadDir(filepath.Join(own[i], "unsealed"))
+		return err == nil && len(list) > 0
+	}
+	require.Eventually(t, func() bool { return used(0) && used(1) }, time.Minute, epoch, "sectors are begun on both machines")
+	m.killOne(0)
+	join(0)
+	w.proven(ctx, len(pledged))
+	end()
+	around.Wait()
+	require.Equal(t, len(pledged), w.chain.Messager().Landed(builtin.MethodsMiner.ProveCommitSector))
+	bad, err := w.api.CheckProvable(t.Context(), nil, true)
+	require.NoError(t, err)
+	require.Empty(t, bad, "what was fetched is what was proven")
+	for _, kind := range []string{"sealed", "cache"} {
+		list, err := os.ReadDir(filepath.Join(w.dir, "files", kind))
+		require.NoError(t, err)
+		require.Len(t, list, len(pledged), kind)
+	}
+	require.Eventually(t, func() bool {
+		for _, dir := range own {
+			for _, kind := range []string{"unsealed", "sealed", "cache", "work"} {
+				if list, err := os.ReadDir(filepath.Join(dir, kind)); err == nil && len(list) > 0 {
+					return false
+				}
+			}
+		}
+		return true
+	}, time.Minute, epoch, "something stays on the workers' disks")
+}
