@@ -45,7 +45,9 @@ func (v *View) offeredPower(ctx context.Context, maddr address.Address, o Sector
 	return miner.QAPowerForWeight(size, o.Expiration-now, deals, verified), nil
 }
 
-// estimates are the power of an offer and the states that its costs follow from.
+// estimates are the power of an offer and the states that its costs follow from. The estimate of the network's power
+// begins at 732 TiB everywhere and swings: on a network that is far smaller it falls below zero for thousands of epochs, and what
+// the actors make of it then is a deposit of one attoFIL at some epochs and of many FIL at others, never less than one.
 func (v *View) estimates(ctx context.Context, maddr address.Address, o SectorOffer, now abi.ChainEpoch) (abi.StoragePower, *reward.State, *power.State, error) {
 	qa, err := v.offeredPower(ctx, maddr, o, now)
 	if err != nil {

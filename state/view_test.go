@@ -13,6 +13,9 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin/miner"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin/power"
+	"github.com/filecoin-project/specs-actors/v7/actors/util/smoothing"
 	"github.com/ipfs/go-cid"
 	"github.com/stretchr/testify/require"
 
@@ -199,4 +202,71 @@ func TestViewNamesWhatIsMissing(t *testing.T) {
 	empty := NewView(ipld.NewStore(ctx, ipld.NewMemory()), v.Root())
 	_, err = empty.Actor(ctx, nobody)
 	require.ErrorIs(t, err, ipld.ErrNotFound, "a state that is not at hand is no fact about actors")
+}
+
+// withEstimate is a state with another estimate of the network's power.
+func withEstimate(t *testing.T, v *View, e smoothing.FilterEstimate) *View {
+	t.Helper()
+	pow, err := v.PowerState(t.Context())
+	require.NoError(t, err)
+	pow.ThisEpochQAPowerSmoothed = e
+	tree, err := Load(t.Context(), v.store, v.Root())
+	require.NoError(t, err)
+	act, err := tree.GetActor(t.Context(), builtin.StoragePowerActorAddr)
+	require.NoError(t, err)
+	changed := *act
+	changed.Head, err = v.store.Put(t.Context(), pow)
+	require.NoError(t, err)
+	require.NoError(t, tree.SetActor(t.Context(), builtin.StoragePowerActorAddr, &changed))
+	root, err := tree.Flush(t.Context())
+	require.NoError(t, err)
+	return NewView(v.store, root)
+}
+
+// Whatever the actors' filter makes of the power of a network that is far smaller than it begins with, also below zero and on its
+// way through it, an offer has a deposit of at least one attoFIL, and a pledge between that and the cap.
+func TestPledgeOfAnyEstimate(t *testing.T) {
+	v := recorded(t, "actors-v7/chain/scenario-TestCommitPoStFlow.json.gz")[0]
+	miners, err := v.Miners(t.Context())
+	require.NoError(t, err)
+	const now, size = 100, 32 << 30
+	offer := SectorOffer{Proof: abi.RegisteredSealProof_StackedDrg32GiBV1_1, Expiration: now + 540*builtin.EpochsInDay}
+	atto, most := big.NewInt(1), big.Mul(miner.InitialPledgeMaxPerByte, big.NewInt(size))
+	low, high := 0, 0
+	holds := func(e smoothing.FilterEstimate) {
+		t.Helper()
+		view := withEstimate(t, v, e)
+		deposit, err := view.PreCommitDeposit(t.Context(), miners[0], offer, now)
+		require.NoError(t, err)
+		require.True(t, deposit.GreaterThanEqual(atto), "deposit %s of %v", deposit, e)
+		if deposit.Equals(atto) {
+			low++
+		} else {
+			high++
+		}
+		for _, supply := range []big.Int{big.Zero(), builtin.TotalFilecoin} {
+			pledge, err := view.InitialPledge(t.Context(), miners[0], offer, now, supply)
+			require.NoError(t, err)
+			require.True(t, pledge.GreaterThanEqual(atto) && pledge.LessThanEqual(most), "pledge %s of %v", pledge, e)
+		}
+	}
+	e := smoothing.NewEstimate(power.InitialQAPowerEstimatePosition, power.InitialQAPowerEstimateVelocity)
+	negative := false
+	for epoch := range 50_000 {
+		before := e.PositionEstimate.Sign()
+		e = smoothing.LoadFilter(e, smoothing.DefaultAlpha, smoothing.DefaultBeta).NextEstimate(big.NewInt(40<<10), 1)
+		negative = negative || e.PositionEstimate.Sign() < 0
+		if epoch%500 == 0 || e.PositionEstimate.Sign() != before {
+			holds(e)
+		}
+	}
+	require.True(t, negative && low > 10 && high > 10, "the sweep passes through zero: %d low, %d high", low, high)
+
+	unit := big.Lsh(big.NewInt(1), 128) // one byte
+	period := int64(miner.PreCommitDepositProjectionPeriod)
+	for _, position := range []big.Int{big.Zero(), atto, atto.Neg(), unit, unit.Neg(), big.Mul(unit, big.NewInt(-size)), big.Mul(unit, big.NewInt(period))} {
+		for _, velocity := range []big.Int{big.Zero(), atto, atto.Neg(), unit, unit.Neg(), big.Mul(unit, big.NewInt(size))} {
+			holds(smoothing.FilterEstimate{PositionEstimate: position, VelocityEstimate: velocity})
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/filecoin-project/go-address"
@@ -94,6 +95,36 @@ func TestStateCall(t *testing.T) {
 	for _, bad := range [][]string{{"nobody"}, {"t0100", "x"}, {"t0100", "2", "{"}, {"--value", "much", "t0100"}, {"--from", "x", "t0100"}} {
 		_, err := run(t, c, callCommands(), "call", stateCall, bad...)
 		require.Error(t, err, bad)
+	}
+}
+
+// The estimate of a network's power may be anything; a page about power says what it is and when it strayed.
+func TestPowerTellsTheEstimate(t *testing.T) {
+	c := new(client)
+	c.Internal.StateMinerPower = func(context.Context, address.Address, types.TipSetKey) (*apinode.MinerPower, error) {
+		total := apinode.Claim{RawBytePower: big.NewInt(8 << 10), QualityAdjPower: big.NewInt(8 << 10)}
+		return &apinode.MinerPower{MinerPower: total, TotalPower: total}, nil
+	}
+	var state any
+	c.Internal.StateReadState = func(_ context.Context, a address.Address, _ types.TipSetKey) (*apinode.ActorState, error) {
+		require.Equal(t, idAddress(t, 4), a)
+		return &apinode.ActorState{State: state}, nil
+	}
+	for _, x := range []struct {
+		bytes   int64
+		text    string
+		strayed bool
+	}{{8 << 10, "8 KiB", false}, {5 << 10, "5 KiB", false}, {0, "0 B", true}, {3 << 10, "3 KiB", true}, {13 << 10, "13 KiB", true}, {-5 << 40, "-5 TiB", true}, {732 << 40, "732 TiB", true}} {
+		state = map[string]any{"ThisEpochQAPowerSmoothed": map[string]string{"PositionEstimate": big.Lsh(big.NewInt(x.bytes), 128).String()}}
+		out, err := run(t, c, stateCommands().Commands, "power", power)
+		require.NoError(t, err)
+		require.Contains(t, out, "quality-adjusted 8 KiB\nthe actors' estimate of it: "+x.text+"\n")
+		require.Equal(t, x.strayed, strings.Contains(out, "one attoFIL"), x.text)
+	}
+	for _, odd := range []any{nil, "text", map[string]any{}, map[string]any{"ThisEpochQAPowerSmoothed": map[string]string{"PositionEstimate": "much"}}} {
+		state = odd
+		_, err := run(t, c, stateCommands().Commands, "power", power)
+		require.ErrorContains(t, err, "power actor's state", "%v", odd)
 	}
 }
 

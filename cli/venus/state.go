@@ -2,11 +2,16 @@ package venus
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	"github.com/filecoin-project/go-state-types/builtin"
 	"github.com/ipfs/go-cid"
 	"github.com/urfave/cli/v3"
 
@@ -168,13 +173,54 @@ func power(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) 
 	if pw, err = c.StateMinerPower(ctx, miner, key); err != nil {
 		return err
 	}
+	estimate := big.Zero()
+	if !p.JSON() {
+		if estimate, err = powerEstimate(ctx, c, key); err != nil {
+			return err
+		}
+	}
 	return p.Result(pw, func() {
 		if miner != address.Undef {
-			p.Line("%s: raw %s, quality-adjusted %s (%s of the network)", miner, render.Size(pw.MinerPower.RawBytePower),
-				render.Size(pw.MinerPower.QualityAdjPower), render.Percent(pw.MinerPower.QualityAdjPower, pw.TotalPower.QualityAdjPower, 4))
+			p.Line("%s: raw %s, quality-adjusted %s (%s of the network)", miner, p.Size(pw.MinerPower.RawBytePower),
+				p.Size(pw.MinerPower.QualityAdjPower), render.Percent(pw.MinerPower.QualityAdjPower, pw.TotalPower.QualityAdjPower, 4))
 		}
-		p.Line("network: raw %s, quality-adjusted %s", render.Size(pw.TotalPower.RawBytePower), render.Size(pw.TotalPower.QualityAdjPower))
+		p.Line("network: raw %s, quality-adjusted %s", p.Size(pw.TotalPower.RawBytePower), p.Size(pw.TotalPower.QualityAdjPower))
+		p.Line("the actors' estimate of it: %s", p.Size(estimate))
+		if strayed(estimate, pw.TotalPower.QualityAdjPower) {
+			p.Note("Deposits, pledges and penalties follow from that estimate. It begins at 732.4 TiB and takes tens of thousands of epochs to reach a far smaller network, " +
+				"below zero at times: meanwhile a pre-commit deposit can be one attoFIL at one epoch and many FIL at another. Every node computes the same.")
+		}
 	})
+}
+
+// powerEstimate is the smoothed quality-adjusted power of the network in the power actor's state, in bytes. It can be negative.
+func powerEstimate(ctx context.Context, c *client, key types.TipSetKey) (big.Int, error) {
+	st, err := c.StateReadState(ctx, builtin.StoragePowerActorAddr, key)
+	if err != nil {
+		return big.Zero(), err
+	}
+	raw, err := json.Marshal(st.State)
+	var read struct {
+		ThisEpochQAPowerSmoothed struct {
+			PositionEstimate big.Int // with 128 binary places
+		}
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &read)
+	}
+	position := read.ThisEpochQAPowerSmoothed.PositionEstimate
+	if err == nil && position.Int == nil {
+		err = errors.New("it has no estimate of the network's power")
+	}
+	if err != nil {
+		return big.Zero(), fmt.Errorf("read the power actor's state: %w", err)
+	}
+	return big.Rsh(position, 128), nil
+}
+
+// strayed tells whether an estimate is off by more than a half.
+func strayed(estimate, power big.Int) bool {
+	return big.Mul(big.NewInt(2), big.Sub(estimate, power).Abs()).GreaterThan(power)
 }
 
 func sectors(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
