@@ -14,11 +14,16 @@ import (
 
 // tokenFlags take a secret from a flag, a file or the environment: a flag can be read
 // by everyone on the machine while the command runs.
-func tokenFlags() []cli.Flag {
+func tokenFlags(usage string) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "token", Usage: "the token, or the whole output of `venus-wallet auth api-info`", Sources: cli.EnvVars("VENUS_TOKEN")},
+		&cli.StringFlag{Name: "token", Usage: usage, Sources: cli.EnvVars("VENUS_TOKEN")},
 		&cli.StringFlag{Name: "token-file", Usage: "read the token from this `FILE` (- is standard input)"},
 	}
+}
+
+// overestimation is the flag of a limit that several commands set.
+func overestimation(name string) cli.Flag {
+	return &cli.Float64Flag{Name: name, Usage: "gas limit in multiples of what a simulation used; 0 leaves it open"}
 }
 
 func wallets() *cli.Command {
@@ -69,7 +74,7 @@ func wallets() *cli.Command {
 
 // saveWallet is a command that stores what it is told of a wallet and asks the wallet for its keys.
 func saveWallet(name, usage, done string, all bool, save func(*client, context.Context, msgapi.WalletSpec) error) *cli.Command {
-	return call(&cli.Command{Name: name, Usage: usage, Flags: append(tokenFlags(),
+	return call(&cli.Command{Name: name, Usage: usage, Flags: append(tokenFlags("the wallet's token, or all that 'venus-wallet auth api-info' prints"),
 		&cli.StringFlag{Name: "name", Usage: "the `NAME` that messages are pushed with", Required: true},
 		&cli.StringFlag{Name: "url", Usage: "where the wallet listens, /ip4/1.2.3.4/tcp/5678/http", Required: all},
 	)}, nil, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
@@ -141,7 +146,7 @@ func addresses() *cli.Command {
 		onAddress("set-fee-params", "limit what the messages of a sender may cost", "limits set",
 			func(ctx context.Context, cmd *cli.Command, c *client, a address.Address) error {
 				return c.SetFeeParams(ctx, a, cmd.Float64("gas-overestimation"), cmd.String("max-fee"), cmd.String("max-feecap"))
-			}, &cli.Float64Flag{Name: "gas-overestimation"}, &cli.StringFlag{Name: "max-fee", Usage: "attoFIL"}, &cli.StringFlag{Name: "max-feecap", Usage: "attoFIL per gas"}),
+			}, overestimation("gas-overestimation"), &cli.StringFlag{Name: "max-fee", Usage: "attoFIL"}, &cli.StringFlag{Name: "max-feecap", Usage: "attoFIL per gas"}),
 	}, valves()...)}
 }
 
@@ -217,7 +222,7 @@ func sharedParams() *cli.Command {
 			return p.Value(sp)
 		}),
 		call(&cli.Command{Name: "set", Usage: "change those that are given", Flags: []cli.Flag{
-			&cli.Float64Flag{Name: "gas-over-estimation"}, &cli.StringFlag{Name: "max-fee", Usage: "attoFIL"},
+			overestimation("gas-over-estimation"), &cli.StringFlag{Name: "max-fee", Usage: "attoFIL"},
 			&cli.StringFlag{Name: "max-feecap", Usage: "attoFIL per gas, 0 for none"}, &cli.Uint64Flag{Name: "sel-msg-num"},
 			&cli.Uint64Flag{Name: "global-msg-num", Usage: "messages under way of all senders together, 0 for no limit"},
 			&cli.StringFlag{Name: "replace-budget", Usage: "what automatic replacements of a sender may add in a day, attoFIL, 0 for no limit"},
@@ -257,8 +262,8 @@ func sharedParams() *cli.Command {
 
 func nodes() *cli.Command {
 	return &cli.Command{Name: "node", Usage: "nodes that messages are also published through", Commands: []*cli.Command{
-		call(&cli.Command{Name: "add", Usage: "add a node", Flags: append(tokenFlags(),
-			&cli.StringFlag{Name: "name", Required: true}, &cli.StringFlag{Name: "url", Required: true, Usage: "where the node listens, /ip4/1.2.3.4/tcp/3453"},
+		call(&cli.Command{Name: "add", Usage: "add a node", Flags: append(tokenFlags("the node's token"),
+			&cli.StringFlag{Name: "name", Required: true, Usage: "what it is called here"}, &cli.StringFlag{Name: "url", Required: true, Usage: "where the node listens, /ip4/1.2.3.4/tcp/3453"},
 			&cli.BoolFlag{Name: "gossip", Usage: "it only passes messages on to its peers and keeps none in its pool"},
 		)}, nil, func(ctx context.Context, cmd *cli.Command, c *client, _ *render.Printer) error {
 			token, err := connect.Given(cmd, "token")

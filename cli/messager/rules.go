@@ -49,7 +49,7 @@ func feeRules() *cli.Command {
 		Description: "Each limit of a message comes from the first that names it: the message itself; the rules that match it,\n" +
 			"those that name the sender before those that name the actor before those that name only the method, the\n" +
 			"fuller ones first (a sender's own settings are the rule that names nothing else); the shared limits.",
-		Flags: append(aboutFlags(), &cli.Float64Flag{Name: "gas-overestimation"}, &cli.StringFlag{Name: "max-fee", Usage: "attoFIL"}, &cli.StringFlag{Name: "max-feecap", Usage: "attoFIL per gas"}),
+		Flags: append(aboutFlags(), overestimation("gas-overestimation"), &cli.StringFlag{Name: "max-fee", Usage: "attoFIL"}, &cli.StringFlag{Name: "max-feecap", Usage: "attoFIL per gas"}),
 	}, nil, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 		r, err := about(cmd)
 		if err != nil {

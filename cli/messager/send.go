@@ -25,7 +25,7 @@ func send() *cli.Command {
 			&cli.Uint64Flag{Name: "method", Usage: "method number, 0 only moves FIL"},
 			&cli.StringFlag{Name: "params-hex", Usage: "parameters in hex, as the actor reads them"},
 			&cli.StringFlag{Name: "id", Usage: "an id of your own: the same message is not sent twice under it"},
-			&cli.Float64Flag{Name: "gas-overestimation"}, &cli.StringFlag{Name: "max-fee", Usage: "attoFIL"}, &cli.StringFlag{Name: "max-feecap", Usage: "attoFIL per gas"},
+			overestimation("gas-overestimation"), &cli.StringFlag{Name: "max-fee", Usage: "attoFIL"}, &cli.StringFlag{Name: "max-feecap", Usage: "attoFIL per gas"},
 			&cli.Int64Flag{Name: "expire", Usage: "epoch after which it is given up while it is queued"},
 		},
 	}, []string{"TO", "FIL"}, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {

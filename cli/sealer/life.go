@@ -278,7 +278,7 @@ func printBatching(p *render.Printer, pools []sealerapi.Batching, last []sealera
 		case !b.On:
 			p.Line("%s: every sector has a message of its own", b.Kind)
 		case b.BaseFee.LessThan(b.Above):
-			p.Line("%s: the base fee of %s is below %s per unit of gas: messages of their own are cheaper, nobody waits", b.Kind, types.FIL(b.BaseFee), types.FIL(b.Above))
+			p.Line("%s: the base fee of %s is below %s per unit of gas: messages of their own are cheaper, nobody waits", b.Kind, p.FIL(b.BaseFee), p.FIL(b.Above))
 		default:
 			p.Line("%s: %d to %d sectors share a message; one waits at most %s, or until %d epochs before its time is over", b.Kind, b.Min, b.Max, b.MaxWait, b.Slack)
 		}

@@ -169,7 +169,7 @@ func options(r Record) []Option {
 		add("send what waits now", "venus-sealer sectors batching --flush %s", kind)
 	}
 	if m := r.underWay(); m != "" {
-		add("see how the message fares", "venus-messager msg search --id %s", m)
+		add("see how the message fares", "venus-messager msg why %s", m)
 	}
 	switch r.State {
 	case Proving:

@@ -151,7 +151,7 @@ func deliver(ctx context.Context, req Request, p Parts, l *ledger, what, title s
 	}
 	if fate.Landed {
 		return nil, api.Errorf(api.CodePrecondition, "message %s landed in epoch %d with exit code %d", id, fate.Height, fate.Exit).
-			WithHint("look at it with 'venus-messager msg search --id %s', mend the cause, run the same command again", id)
+			WithHint("look at it with 'venus-messager msg why %s', mend the cause, run the same command again", id)
 	}
 	return nil, api.Errorf(api.CodePrecondition, "message %s was not sent: %s", id, fate.Why).
 		WithHint("mend the cause and run the same command again")
