@@ -34,23 +34,23 @@ func portFlag() cli.Flag {
 
 // App is the command tree of venus-cluster.
 func App() *cli.Command {
-	flags := []cli.Flag{dataFlag(), portFlag()}
 	return &cli.Command{
 		Name: "venus-cluster", Usage: "a whole Filecoin cluster on this machine", Version: "1.0.0",
+		Flags: []cli.Flag{dataFlag(), portFlag()}, // before the command or after it, as with all programs
 		Commands: []*cli.Command{
-			{Name: "up", Usage: "make the cluster if need be and start it", Flags: append(flags,
+			{Name: "up", Usage: "make the cluster if need be and start it", Flags: []cli.Flag{
 				&cli.BoolFlag{Name: "attach", Usage: "then show the programs' logs until interrupted; they go on running"},
 				&cli.StringFlag{Name: "network", Usage: "whose parameters a new network gets: local, 2k, or nerpa (then private, with sectors of 512 MiB)", Value: "local"},
 				&cli.DurationFlag{Name: "block-delay", Usage: "length of an epoch of a new network, whole seconds"},
-			), Action: up,
+			}, Action: up,
 				Description: "Makes a private network, starts every program of the deployment guide as a process of its own,\n" +
 					"creates a miner, seals a sector and proves it. Run it again after an interruption: it goes on where\n" +
 					"it stopped. The programs go on running when it returns; `venus-cluster down` stops them."},
-			{Name: "down", Usage: "stop all programs of the cluster; nothing is deleted", Flags: flags, Action: down},
-			{Name: "status", Usage: "programs, chain and miners", Flags: flags, Action: status},
-			{Name: "logs", Usage: "follow a program's log, or all", ArgsUsage: "[PROGRAM]", Flags: append(flags, &cli.BoolFlag{Name: "no-follow", Usage: "print the last lines and return"}), Action: logs},
-			{Name: "faucet", Usage: "send FIL from the network's faucet", ArgsUsage: "ADDRESS AMOUNT", Flags: flags, Action: faucet},
-			{Name: "supervise", Usage: "keep the programs alive", Hidden: true, Flags: flags, Action: supervise},
+			{Name: "down", Usage: "stop all programs of the cluster; nothing is deleted", Action: down},
+			{Name: "status", Usage: "programs, chain and miners", Action: status},
+			{Name: "logs", Usage: "follow a program's log, or all", ArgsUsage: "[PROGRAM]", Flags: []cli.Flag{&cli.BoolFlag{Name: "no-follow", Usage: "print the last lines and return"}}, Action: logs},
+			{Name: "faucet", Usage: "send FIL from the network's faucet", ArgsUsage: "ADDRESS AMOUNT", Action: faucet},
+			{Name: "supervise", Usage: "keep the programs alive", Hidden: true, Action: supervise},
 		},
 	}
 }
