@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 
@@ -25,6 +26,8 @@ type Options struct {
 	Proofs prove.Backend
 	// Open opens the files of sectors at rest; nil opens them on the file system (proofs/seal).
 	Open func(name string) (seal.File, error)
+	// SectorTimeout is how long one sector may take to be opened for a proof of spacetime; 0 is for ever.
+	SectorTimeout time.Duration
 	// Clock is nil for the machine's.
 	Clock clock.Clock
 }
@@ -47,7 +50,7 @@ func NewSealer(network params.Network, o Options) (s *seal.Sealer, refused error
 	if o.Clock == nil {
 		o.Clock = clock.Real()
 	}
-	cfg := seal.Config{ParentCache: o.ParentCache, Open: o.Open, Clock: o.Clock, Progress: (&progressLog{clock: o.Clock, say: log.Infof}).take}
+	cfg := seal.Config{ParentCache: o.ParentCache, Open: o.Open, SectorTimeout: o.SectorTimeout, Clock: o.Clock, Progress: (&progressLog{clock: o.Clock, say: log.Infof}).take}
 	backend := BackendOf(network, o.Proofs)
 	p, err := prove.New(network, backend)
 	if err == nil {

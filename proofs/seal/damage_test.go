@@ -2,14 +2,19 @@ package seal
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/stretchr/testify/require"
 
+	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/fault"
 	"github.com/filecoin-venus/venus/proofs/commp"
 	"github.com/filecoin-venus/venus/proofs/fr32"
@@ -289,5 +294,66 @@ func FuzzCommit1(f *testing.F) {
 			require.NoError(t, v.Check())
 			require.Equal(t, commp.CID(v.CommD), l.cids.Unsealed)
 		}
+	})
+}
+
+// slowFile answers each read after a while, or never.
+type slowFile struct {
+	File
+	wait func()
+}
+
+func (f slowFile) ReadAt(b []byte, at int64) (int, error) {
+	f.wait()
+	return f.File.ReadAt(b, at)
+}
+
+// TestSlowSectorsAreSkipped: a sector that hangs, or whose every read comes just in time, costs itself and one time-out,
+// whatever else is proven; a winning proof fails at the time-out, or when nobody waits for it any more.
+func TestSlowSectorsAreSkipped(t *testing.T) {
+	root, plain := t.TempDir(), New(Config{})
+	var refs []SectorRef
+	for n := range abi.SectorNumber(5) {
+		refs = append(refs, sealed(t, plain, root, n, 5, false).ref())
+	}
+	synctest.Test(t, func(t *testing.T) {
+		never := make(chan struct{})
+		release := sync.OnceFunc(func() {
+			close(never)
+			_ = clock.Real().Sleep(ctx, time.Hour) // whatever was left behind ends
+		})
+		defer release()
+		waits := map[string]func(){refs[1].Paths.Sealed: func() { <-never }}
+		for _, path := range []string{refs[3].Paths.Sealed, refs[3].Paths.cache(pAuxName), refs[3].Paths.cache("sc-02-data-tree-r-last.dat")} {
+			waits[path] = func() { _ = clock.Real().Sleep(ctx, 29*time.Second) }
+		}
+		prover := &checkingProver{}
+		s := New(Config{Prover: prover, SectorTimeout: time.Minute, Open: func(path string) (File, error) {
+			f, err := openDisk(path)
+			if wait := waits[path]; wait != nil && err == nil {
+				f = slowFile{f, wait}
+			}
+			return f, err
+		}})
+		began := clock.Real().Now()
+		_, faulty, err := s.WindowPoSt(ctx, 1000, refs, make([]byte, 32))
+		require.NoError(t, err)
+		require.Equal(t, []abi.SectorID{refs[1].ID, refs[3].ID}, faulty)
+		require.Equal(t, time.Minute, clock.Real().Now().Sub(began), "they wait side by side")
+		require.Len(t, prover.windows, 1, "one proof, of the others")
+
+		for _, bad := range []int{1, 3} {
+			began = clock.Real().Now()
+			_, err = s.WinningPoSt(ctx, 1000, refs[bad:bad+1], make([]byte, 32))
+			require.ErrorIs(t, err, ErrSlow)
+			require.Equal(t, time.Minute, clock.Real().Now().Sub(began))
+			short, cancel := context.WithTimeout(ctx, time.Second)
+			_, err = s.WinningPoSt(short, 1000, refs[bad:bad+1], make([]byte, 32))
+			cancel()
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}
+		release()
+		_, err = s.WinningPoSt(ctx, 1000, refs[1:2], make([]byte, 32))
+		require.NoError(t, err)
 	})
 }

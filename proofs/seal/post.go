@@ -9,6 +9,7 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/proof"
@@ -37,8 +38,9 @@ type SectorRef struct {
 }
 
 // WindowPoSt proves all sectors that can be proven, in ascending order of their numbers, each once however often it is
-// given, and returns one proof that holds all partitions. Sectors whose files are missing or damaged are left out and
-// returned as faulty; the proof then is for the others. If all are faulty the error is ErrNothingProvable.
+// given, and returns one proof that holds all partitions. Sectors whose files are missing, damaged or not read in time
+// are left out and returned as faulty; the proof then is for the others. If all are faulty the error is
+// ErrNothingProvable.
 func (s *Sealer) WindowPoSt(ctx context.Context, miner abi.ActorID, sectors []SectorRef, randomness abi.PoStRandomness) ([]proof.PoStProof, []abi.SectorID, error) {
 	fail := func(faulty []abi.SectorID, err error) ([]proof.PoStProof, []abi.SectorID, error) {
 		return nil, faulty, fmt.Errorf("window PoSt of miner %d: %w", miner, err)
@@ -195,12 +197,16 @@ type placed struct {
 	err      error
 }
 
-// windowRound proves all sectors at their places on all cores; outcomes in done that still fit are taken over. Its error
-// is only that of the context.
+// openings is how many sectors are opened at once where there are fewer cores: most of it is waiting for disks, and those
+// that answer slowly should wait side by side.
+const openings = 32
+
+// windowRound opens all sectors at their places; outcomes in done that still fit are taken over. Its error is only that of
+// the context.
 func (s *Sealer) windowRound(ctx context.Context, sh shape.PoSt, r fr32.Node, good []SectorRef, done map[abi.SectorID]placed) ([]placed, error) {
 	out := make([]placed, len(good))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
+	group.SetLimit(max(runtime.GOMAXPROCS(0), openings))
 	for i, ref := range good {
 		if p, ok := done[ref.ID]; ok && (p.position == i || sh.Version == shape.V1_2) {
 			out[i] = p
@@ -215,7 +221,35 @@ func (s *Sealer) windowRound(ctx context.Context, sh shape.PoSt, r fr32.Node, go
 	return out, group.Wait()
 }
 
-func (s *Sealer) proveSector(ctx context.Context, sh shape.PoSt, r fr32.Node, position int, ref SectorRef) (sp post.SectorProof, err error) {
+// ErrSlow is returned for a sector that could not be opened within Config.SectorTimeout.
+var ErrSlow = errors.New("could not be read")
+
+// proveSector opens a sector for a proof. It returns at the time-out and when ctx ends, whatever its reads do.
+func (s *Sealer) proveSector(ctx context.Context, sh shape.PoSt, r fr32.Node, position int, ref SectorRef) (post.SectorProof, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan placed, 1)
+	go func() {
+		sp, err := s.openSector(ctx, sh, r, position, ref)
+		done <- placed{proof: sp, err: err}
+	}()
+	var late <-chan time.Time
+	if s.cfg.SectorTimeout > 0 {
+		t := s.cfg.Clock.NewTimer(s.cfg.SectorTimeout)
+		defer t.Stop()
+		late = t.C()
+	}
+	select {
+	case p := <-done:
+		return p.proof, p.err
+	case <-late:
+		return post.SectorProof{}, fileError(ref.Paths.Sealed, "%w within %s, with its cache", ErrSlow, s.cfg.SectorTimeout)
+	case <-ctx.Done():
+		return post.SectorProof{}, ctx.Err()
+	}
+}
+
+func (s *Sealer) openSector(ctx context.Context, sh shape.PoSt, r fr32.Node, position int, ref SectorRef) (sp post.SectorProof, err error) {
 	// Files of a sector come from disks and other programs: whatever is in them must not end the sealer.
 	defer func() {
 		if p := recover(); p != nil {

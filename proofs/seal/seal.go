@@ -99,6 +99,9 @@ type Config struct {
 	// take the place of a file elsewhere, and should give up on one that does not answer: a failed read costs one sector, a
 	// read that hangs costs all that are proven with it.
 	Open func(path string) (File, error)
+	// SectorTimeout is how long one sector may take to be opened for a proof of spacetime; 0 is for ever. One that takes
+	// longer is left out like one that is damaged, and its reads are left behind.
+	SectorTimeout time.Duration
 	// Clock measures the time that is left; nil means the machine's.
 	Clock clock.Clock
 }

@@ -112,6 +112,7 @@ type Proving struct {
 	ParallelProofs          int    `toml:"ParallelProofs" comment:"window proofs made at once, 0 = no limit; each takes the memory of one, see 'venus-worker proofs bench'"`
 	DeclareFaults           bool   `toml:"DeclareFaults" comment:"declare bad sectors before the cutoff; else they are skipped in the proof, at the same cost"`
 	CheckTimeout            string `toml:"CheckTimeout" comment:"a sector whose files cannot be read for so long is skipped"`
+	OpenTimeout             string `toml:"OpenTimeout" comment:"a sector whose openings for a proof take so long is skipped; one read that hangs is given up after Storage.ReadTimeout"`
 	ParallelChecks          int    `toml:"ParallelChecks"`
 }
 
@@ -142,7 +143,7 @@ func Default() Config {
 			AggregateCommits: true, MinCommitBatch: 4, MaxCommitBatch: 819, CommitBatchWait: "24h", CommitBatchSlack: "1h", AggregateAboveBaseFee: "0.25 nFIL",
 			TerminateBatchMax: 100, TerminateBatchWait: "5m",
 		}},
-		Proving:   Proving{MaxPartitionsPerMessage: 10, ParallelProofs: 2, CheckTimeout: "30s", ParallelChecks: 32},
+		Proving:   Proving{MaxPartitionsPerMessage: 10, ParallelProofs: 2, CheckTimeout: "30s", OpenTimeout: "5m", ParallelChecks: 32},
 		Fees:      Fees{MaxPreCommitGasFee: "0.025", MaxCommitGasFee: "0.05", MaxWindowPoStGasFee: "5", MaxTerminateGasFee: "0.5", MaxActorGasFee: "0.05"},
 		Addresses: Addresses{PreCommitControl: []string{}, CommitControl: []string{}, TerminateControl: []string{}},
 		Storage:   Storage{StopAtPercent: 95, ReadOnlyAtPercent: 98, ReadTimeout: "30s", LookEvery: "10s"},

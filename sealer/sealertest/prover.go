@@ -3,6 +3,7 @@ package sealertest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -46,6 +47,8 @@ type Prover struct {
 	mu sync.Mutex
 	// Bad names sectors whose files are damaged.
 	Bad map[abi.SectorNumber]bool
+	// Hidden names sectors whose damage shows only while they are proven: window proofs leave them out.
+	Hidden map[abi.SectorNumber]bool
 	// Fail, if set, makes runs fail.
 	Fail func(t worker.Task) error
 	// Runs counts tasks by kind, Proofs window proofs.
@@ -122,11 +125,20 @@ func (p *Prover) Check(_ context.Context, list []proof.SectorInfo) (map[abi.Sect
 }
 
 // WindowPoSt implements wdpost.Prover.
-func (p *Prover) WindowPoSt(ctx context.Context, _ []proof.SectorInfo, r abi.PoStRandomness) ([]proof.PoStProof, []abi.SectorNumber, error) {
+func (p *Prover) WindowPoSt(ctx context.Context, list []proof.SectorInfo, r abi.PoStRandomness) ([]proof.PoStProof, []abi.SectorNumber, error) {
 	p.mu.Lock()
 	gate := p.Gate
 	p.Proofs++
+	var faulty []abi.SectorNumber
+	for _, s := range list {
+		if p.Hidden[s.SectorNumber] {
+			faulty = append(faulty, s.SectorNumber)
+		}
+	}
 	p.mu.Unlock()
+	if len(list) > 0 && len(faulty) == len(list) {
+		return nil, faulty, errors.New("no sector could be proven")
+	}
 	if gate != nil {
 		select {
 		case <-gate:
@@ -134,7 +146,7 @@ func (p *Prover) WindowPoSt(ctx context.Context, _ []proof.SectorInfo, r abi.PoS
 			return nil, nil, ctx.Err()
 		}
 	}
-	return []proof.PoStProof{{PoStProof: abi.RegisteredPoStProof_StackedDrgWindow2KiBV1, ProofBytes: WindowProof(r)}}, nil, nil
+	return []proof.PoStProof{{PoStProof: abi.RegisteredPoStProof_StackedDrgWindow2KiBV1, ProofBytes: WindowProof(r)}}, faulty, nil
 }
 
 // VerifySeal implements pipeline.Verifier.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
 	"github.com/ipfs/go-cid"
 	"github.com/stretchr/testify/require"
@@ -288,4 +289,53 @@ func (f *farm) damage() (release func()) {
 		f.disk.mu.Unlock()
 		close(hang)
 	})
+}
+
+// TestHangingFiles proves what can be proven when the opening of one sector's file never returns, as on a network file
+// system whose server is gone.
+func TestHangingFiles(t *testing.T) {
+	dir := t.TempDir()
+	st, err := store.OpenWith(filepath.Join(dir, "storage.json"), store.Options{Timeout: 300 * time.Millisecond})
+	require.NoError(t, err)
+	_, err = st.Attach(store.Spec{Dir: filepath.Join(dir, "a"), Init: true, CanStore: true})
+	require.NoError(t, err)
+	var list []proof.SectorInfo
+	for n := range abi.SectorNumber(3) {
+		list = append(list, proof.SectorInfo{SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, SectorNumber: n, SealedCID: sealHere(t, filepath.Join(dir, "a"), n)})
+	}
+	hung := seal.PathsIn(filepath.Join(dir, "a"), abi.SectorID{Miner: sealertest.MinerID, Number: 1}).Sealed
+	require.NoError(t, os.Remove(hung))
+	require.NoError(t, syscall.Mkfifo(hung, 0o600))
+	t.Cleanup(func() { // lets the opening that hangs end
+		f, err := os.OpenFile(hung, os.O_RDWR, 0)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+	})
+	_, err = st.Attach(store.Spec{Dir: filepath.Join(dir, "a")})
+	require.NoError(t, err)
+	net, err := params.ByName("local")
+	require.NoError(t, err)
+	s, refused := worker.NewSealer(net, worker.Options{Proofs: prove.Trapdoor, Open: st.OpenFile, SectorTimeout: time.Minute})
+	require.NoError(t, refused)
+	defer s.Close()
+	p := &fileProver{
+		miner: sealertest.MinerID, store: st, sealer: s, clk: clock.Real(), timeout: time.Minute, parallel: 4,
+		reserve: func(sector.TaskKind, abi.RegisteredSealProof) func() { return func() {} },
+	}
+	r := make(abi.PoStRandomness, 32)
+	proofs, faulty, err := p.WindowPoSt(t.Context(), list, r)
+	require.NoError(t, err)
+	require.Equal(t, []abi.SectorNumber{1}, faulty)
+	stand := []proof.SectorInfo{list[0], list[0], list[2]} // as the actor has it: the first good one stands in
+	ok, err := verify.New(net, t.TempDir()).VerifyWindowPoSt(t.Context(), proof.WindowPoStVerifyInfo{Randomness: r, Proofs: proofs, ChallengedSectors: stand, Prover: sealertest.MinerID})
+	require.NoError(t, err)
+	require.True(t, ok, "the proof that left it out is the proof of the statement without it")
+	bad, err := p.Check(t.Context(), list)
+	require.NoError(t, err)
+	require.Len(t, bad, 1)
+	require.Contains(t, bad[1], "the disk does not answer since", "it is not waited for twice")
+	_, err = p.WinningPoSt(t.Context(), list[1:2], r)
+	require.ErrorIs(t, err, store.ErrSlow)
+	_, err = p.WinningPoSt(t.Context(), list[2:], r)
+	require.NoError(t, err)
 }

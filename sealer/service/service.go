@@ -251,7 +251,11 @@ func (s *Service) assemble(ctx context.Context) error {
 		return err
 	}
 	var refused error
-	options := worker.Options{ParentCache: s.cfg.Sealing.ParentCache, Proofs: prove.Backend(s.cfg.Sealing.Proofs), Open: s.store.OpenFile, Clock: s.opts.Clock}
+	openTimeout, err := config.Span("Proving.OpenTimeout", s.cfg.Proving.OpenTimeout, 5*time.Minute)
+	if err != nil {
+		return err
+	}
+	options := worker.Options{ParentCache: s.cfg.Sealing.ParentCache, Proofs: prove.Backend(s.cfg.Sealing.Proofs), Open: s.store.OpenFile, SectorTimeout: openTimeout, Clock: s.opts.Clock}
 	if s.sealer, refused = worker.NewSealer(s.network, options); refused != nil {
 		log.Warnf("this program can seal but not prove here: %v", refused)
 	}

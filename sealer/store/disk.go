@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,50 +97,114 @@ func (machine) Measure(dir string) (Stat, error) {
 // ErrSlow is returned for what a disk did not answer in time.
 var ErrSlow = errors.New("the disk does not answer")
 
-// maxHung is how many operations may hang in one path before the others are
-// refused at once instead of waiting one after another.
+// maxHung is how many files and other operations may hang in one path before the
+// rest are refused at once instead of waiting one after another.
 const maxHung = 4
 
 // writePatience is how much longer than a read a write may take: what is synced
 // may have to wait for much else.
 const writePatience = 10
 
-// gate is the way to one path's disk. An operation that hangs is left behind;
-// whoever asked is told after the limit, and when several hang the whole path
-// counts as hanging until one of them returns.
+// tryAgain is after how many time-outs something that hangs is asked again: an
+// operation on a mount that was replaced, or on a file that was, never returns.
+const tryAgain = 10
+
+// gate is the way to one path's disk. An operation that hangs is left behind and
+// whoever asked is told after the limit. A file that hangs is not waited for again
+// meanwhile, so that it hangs alone; when several do, the whole path counts as
+// hanging until one of them returns, or answers when it is asked again.
 type gate struct {
 	path  string
 	clk   clock.Clock
 	limit time.Duration
 
 	mu    sync.Mutex // guards what follows
-	hung  int
+	files map[string]*hang
+	other int // operations that hang and are no single file's reads
 	since time.Time
+	again time.Time // a hanging path is asked again then
+	life  int       // what hung in an earlier one does not count
 }
 
-func (g *gate) shut() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.hung < maxHung {
-		return nil
-	}
-	return fmt.Errorf("%s: %w since %s (%d operations hang)", g.path, ErrSlow, g.since.UTC().Format(time.RFC3339), g.hung)
+// hang is a file that does not answer.
+type hang struct {
+	ops          int
+	since, again time.Time
 }
 
-// late counts an operation that hangs, or that came back after all.
-func (g *gate) late(n int) {
+// enter refuses what would hang; life is that of the operation.
+func (g *gate) enter(file string) (life int, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.hung == 0 {
-		g.since = g.clk.Now().Add(-g.limit)
+	now := g.clk.Now()
+	if h := g.files[file]; h != nil {
+		if now.Before(h.again) {
+			return 0, fmt.Errorf("%s: %w since %s", file, ErrSlow, h.since.UTC().Format(time.RFC3339))
+		}
+		h.again = now.Add(tryAgain * g.limit)
 	}
-	g.hung += n
+	if g.hung() >= maxHung {
+		if now.Before(g.again) {
+			return 0, fmt.Errorf("%s: %w since %s (%d operations hang)", g.path, ErrSlow, g.since.UTC().Format(time.RFC3339), g.hung())
+		}
+		g.again = now.Add(tryAgain * g.limit)
+	}
+	return g.life, nil
+}
+
+// hung needs mu held.
+func (g *gate) hung() int { return g.other + len(g.files) }
+
+// late counts an operation that hangs (1), or that came back after all (-1).
+func (g *gate) late(file string, life, n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if life != g.life {
+		return
+	}
+	now := g.clk.Now()
+	if g.hung() == 0 {
+		g.since = now.Add(-g.limit)
+	}
+	switch h := g.files[file]; {
+	case file == "":
+		g.other += n
+	case h == nil && n > 0:
+		if g.files == nil {
+			g.files = map[string]*hang{}
+		}
+		g.files[file] = &hang{ops: n, since: now.Add(-g.limit), again: now.Add(tryAgain * g.limit)}
+	case h != nil: // else it answered meanwhile
+		if h.ops += n; h.ops == 0 {
+			delete(g.files, file)
+		}
+	}
+	if g.hung() == maxHung && n > 0 {
+		g.again = now.Add(tryAgain * g.limit)
+	}
+}
+
+// answered forgets what hung when it is answered again: the file, and in a path that
+// counts as hanging everything.
+func (g *gate) answered(file string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.hung() >= maxHung {
+		g.files, g.other, g.life = nil, 0, g.life+1
+	}
+	delete(g.files, file)
 }
 
 // ask runs f, which must not touch anything of the caller's after it was given up.
 func ask[T any](g *gate, patience int, f func() (T, error)) (T, error) {
+	return askFile(g, "", patience, f)
+}
+
+// askFile is ask for an operation on one file.
+func askFile[T any](g *gate, file string, patience int, f func() (T, error)) (T, error) {
 	var none T
-	if err := g.shut(); err != nil {
+	life, err := g.enter(file)
+	if err != nil {
 		return none, err
 	}
 	type answer struct {
@@ -155,7 +220,7 @@ func ask[T any](g *gate, patience int, f func() (T, error)) (T, error) {
 				a.err = fmt.Errorf("%s: panic: %v", g.path, r)
 			}
 			if ended.Swap(true) {
-				g.late(-1)
+				g.late(file, life, -1)
 			}
 			done <- a
 		}()
@@ -166,16 +231,17 @@ func ask[T any](g *gate, patience int, f func() (T, error)) (T, error) {
 	defer t.Stop()
 	select {
 	case a := <-done:
+		g.answered(file)
 		return a.v, a.err
 	case <-t.C():
 	}
-	g.late(1)
+	g.late(file, life, 1)
 	if ended.Swap(true) { // it came back at the last moment
-		g.late(-1)
+		g.late(file, life, -1)
 		a := <-done
 		return a.v, a.err
 	}
-	return none, fmt.Errorf("%s: %w within %s", g.path, ErrSlow, limit)
+	return none, fmt.Errorf("%s: %w within %s", cmp.Or(file, g.path), ErrSlow, limit)
 }
 
 // try is ask for what returns nothing.
@@ -186,12 +252,13 @@ func try(g *gate, patience int, f func() error) error {
 
 // gated is a file behind its path's gate.
 type gated struct {
-	f File
-	g *gate
+	f    File
+	g    *gate
+	name string
 }
 
 func (x *gated) ReadAt(b []byte, at int64) (int, error) {
-	own, err := ask(x.g, 1, func() ([]byte, error) {
+	own, err := askFile(x.g, x.name, 1, func() ([]byte, error) {
 		own := make([]byte, len(b))
 		n, err := x.f.ReadAt(own, at)
 		return own[:n], err
@@ -199,8 +266,9 @@ func (x *gated) ReadAt(b []byte, at int64) (int, error) {
 	return copy(b, own), err
 }
 
-func (x *gated) Size() (int64, error) { return ask(x.g, 1, x.f.Size) }
-func (x *gated) Close() error         { return try(x.g, 1, x.f.Close) }
+func (x *gated) Size() (int64, error) { return askFile(x.g, x.name, 1, x.f.Size) }
+
+func (x *gated) Close() error { return try(x.g, 1, x.f.Close) }
 
 // errEnded turns the end of a context into a text.
 func errEnded(ctx context.Context) error {

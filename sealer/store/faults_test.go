@@ -15,6 +15,7 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/stretchr/testify/require"
 
+	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/fault"
 )
 
@@ -551,4 +552,75 @@ func TestMovesCalledOff(t *testing.T) {
 		require.Len(t, list, 1)
 		require.Equal(t, filepath.Join(dir, "two", "sealed", ".s-t01000-7.moving"), list[0].Name)
 	}
+}
+
+// TestOneFileHangs: a file that does not answer hangs alone, is waited for once and
+// asked again from time to time; one put in its place serves. A path whose
+// operations never return, as those of a mount that was replaced, serves when it
+// answers again.
+func TestOneFileHangs(t *testing.T) {
+	dir := memory(t)
+	synctest.Test(t, func(t *testing.T) {
+		d := &badDisk{}
+		makePath(t, dir, Meta{ID: "x", Weight: 1, CanStore: true})
+		for n := range uint64(8) {
+			fill(t, filesIn(dir, abi.SectorID{Miner: 1000, Number: abi.SectorNumber(n)}), n)
+		}
+		s, err := OpenWith(filepath.Join(dir, "storage.json"), options(d))
+		require.NoError(t, err)
+		_, err = s.Attach(Spec{Dir: dir})
+		require.NoError(t, err)
+		open := func(n abi.SectorNumber) error {
+			f, err := s.Find(abi.SectorID{Miner: 1000, Number: n}, Sealed)
+			require.NoError(t, err)
+			r, err := s.OpenFile(f.Sealed)
+			if err == nil {
+				require.NoError(t, r.Close())
+			}
+			return err
+		}
+		never := make(chan struct{})
+		defer close(never)
+		hangs := func(upTo abi.SectorNumber) func(string) error {
+			return func(name string) error {
+				if id, err := ParseSectorName(filepath.Base(name)); err == nil && id.Number < upTo {
+					<-never
+				}
+				return nil
+			}
+		}
+		d.change(func() { d.open = hangs(1) })
+		start := time.Now()
+		for range 3 * maxHung {
+			require.ErrorIs(t, open(0), ErrSlow)
+			require.NoError(t, open(1), "the path serves")
+		}
+		require.Equal(t, time.Minute, time.Since(start), "it is waited for once")
+		require.False(t, s.Look())
+
+		_ = clock.Real().Sleep(t.Context(), tryAgain*time.Minute)
+		start = time.Now()
+		require.ErrorIs(t, open(0), ErrSlow)
+		require.Equal(t, time.Minute, time.Since(start), "it is asked again")
+		d.change(func() { d.open = nil }) // another file under that name; the operations that hang never return
+		require.ErrorIs(t, open(0), ErrSlow)
+		_ = clock.Real().Sleep(t.Context(), tryAgain*time.Minute)
+		require.NoError(t, open(0))
+		require.NoError(t, open(0))
+
+		d.change(func() { d.open = hangs(maxHung) })
+		for n := range abi.SectorNumber(maxHung) {
+			require.ErrorIs(t, open(n), ErrSlow)
+		}
+		start = time.Now()
+		require.ErrorIs(t, open(7), ErrSlow, "the whole path counts as hanging")
+		require.Zero(t, time.Since(start))
+		d.change(func() { d.open = nil }) // mounted anew
+		require.True(t, s.Look())
+		_ = clock.Real().Sleep(t.Context(), tryAgain*time.Minute)
+		require.True(t, s.Look(), "it is back")
+		for n := range abi.SectorNumber(8) {
+			intact(t, s, abi.SectorID{Miner: 1000, Number: n}, uint64(n))
+		}
+	})
 }

@@ -178,11 +178,12 @@ func (l *local) size(name string) (int64, error) {
 }
 
 func (l *local) open(d Decl, name string) (File, error) {
-	f, err := ask(l.gate, 1, func() (File, error) { return l.disk.Open(filepath.Join(l.place(d), name)) })
+	name = filepath.Join(l.place(d), name)
+	f, err := askFile(l.gate, name, 1, func() (File, error) { return l.disk.Open(name) })
 	if err != nil {
 		return nil, err
 	}
-	return &gated{f: f, g: l.gate}, nil
+	return &gated{f: f, g: l.gate, name: name}, nil
 }
 
 // has tells whether a file lies under its own name: whole, then.

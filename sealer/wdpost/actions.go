@@ -161,19 +161,12 @@ func (s *Shell) prepare(ctx context.Context, deadline uint64, partitions []uint6
 }
 
 // compute makes the proof of a job and checks it; nil without an error means that
-// no sector can be proven.
+// no sector can be proven. A proof that left sectors out on its way counts: what
+// stands in for them in the statement proves nothing new.
 func (s *Shell) compute(ctx context.Context, j job, r abi.PoStRandomness) (*Proof, error) {
 	for range maxRounds {
-		bad := bitfield.New()
-		for n := range j.why {
-			bad.Set(uint64(n))
-		}
-		order, good, skipped, err := statement(j.parts, bad)
-		if err != nil || len(order) == 0 {
-			return nil, err
-		}
-		list, err := pick(order, j.infos)
-		if err != nil {
+		list, p, err := j.statement(r)
+		if err != nil || p == nil {
 			return nil, err
 		}
 		proofs, faulty, err := s.parts.Prover.WindowPoSt(ctx, list, r)
@@ -182,25 +175,52 @@ func (s *Shell) compute(ctx context.Context, j job, r abi.PoStRandomness) (*Proo
 			for _, n := range faulty {
 				j.why[n] = "its data could not be opened for the proof"
 			}
-			continue // the statement changed with what is left out
+			if err != nil || len(proofs) == 0 {
+				continue
+			}
+			if list, p, err = j.statement(r); err != nil || p == nil {
+				return nil, err
+			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("prove deadline %d: %w", j.deadline, err)
 		}
 		ok, err := s.parts.Verifier.VerifyWindowPoSt(ctx, proof.WindowPoStVerifyInfo{Randomness: slices.Clone(r), Proofs: proofs, ChallengedSectors: list, Prover: s.set.Config.Miner})
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, fmt.Errorf("check the proof of deadline %d: %w", j.deadline, err)
-		}
-		if !ok {
+		case !ok && len(faulty) > 0:
+			continue // made anew of the others
+		case !ok:
 			return nil, fmt.Errorf("our own check refused the proof of deadline %d; it was not sent", j.deadline)
 		}
-		n, err := good.Count()
-		if err != nil {
-			return nil, fmt.Errorf("count sectors: %w", err)
-		}
-		return &Proof{Randomness: r, Proofs: proofs, Skipped: skipped, Sectors: n}, nil
+		p.Proofs = proofs
+		return p, nil
 	}
 	return nil, fmt.Errorf("deadline %d: every try found more sectors that cannot be proven", j.deadline)
+}
+
+// statement is what is to be proven of a job, without those that are known to be
+// bad: the list for the prover, and the proof but for its bytes, nil when nothing
+// is left.
+func (j job) statement(r abi.PoStRandomness) ([]proof.SectorInfo, *Proof, error) {
+	bad := bitfield.New()
+	for n := range j.why {
+		bad.Set(uint64(n))
+	}
+	order, good, skipped, err := statement(j.parts, bad)
+	if err != nil || len(order) == 0 {
+		return nil, nil, err
+	}
+	list, err := pick(order, j.infos)
+	if err != nil {
+		return nil, nil, err
+	}
+	n, err := good.Count()
+	if err != nil {
+		return nil, nil, fmt.Errorf("count sectors: %w", err)
+	}
+	return list, &Proof{Randomness: r, Skipped: skipped, Sectors: n}, nil
 }
 
 // sectorInfos reads the statements of all sectors that are to be proven.

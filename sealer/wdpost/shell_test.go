@@ -131,6 +131,18 @@ func TestTwoProvingPeriods(t *testing.T) {
 	})
 }
 
+// Sectors found bad while a proof is made are left out of it, and the proof counts: none is made again without them.
+func TestProofsThatLeaveSectorsOutCount(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		n := r.sectors()
+		r.prover.Change(func() { r.prover.Hidden = map[abi.SectorNumber]bool{1: true} })
+		r.tick(960 - 3)
+		require.Equal(t, n-1, r.chain.Active())
+		require.Equal(t, partitions, r.chain.Messager().Landed(submit.SubmitWindowedPoSt))
+		require.Equal(t, partitions, r.prover.Proofs)
+	})
+}
+
 func TestRestartsNeverProveTwice(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		n := r.sectors()
