@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	logging "github.com/ipfs/go-log/v2"
@@ -165,7 +166,7 @@ func (e *Executor) work(ctx, abort context.Context, j *job) {
 		o.Result, o.Released = Result{}, true
 	case err != nil:
 		log.Warnw("task failed", "task", j.task.Kind, "sector", j.task.Sector.Number, "err", err)
-		o.Result, o.Reason = Result{}, err.Error()
+		o.Result, o.Reason, o.Full = Result{}, err.Error(), NoRoom(err)
 	default:
 		log.Infow("task done", "task", j.task.Kind, "sector", j.task.Sector.Number, "took", e.Clock.Now().Sub(start))
 	}
@@ -175,6 +176,9 @@ func (e *Executor) work(ctx, abort context.Context, j *job) {
 	e.handIn(ctx, abort, j)
 	e.Kick()
 }
+
+// NoRoom tells whether an error says that a disk, or somebody's share of it, is full.
+func NoRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // run turns a panic of the prover into an error of the task.
 func (e *Executor) run(ctx context.Context, t Task) (res Result, err error) {

@@ -71,6 +71,8 @@ type Outcome struct {
 	Result   Result
 	Reason   string `json:",omitempty"`
 	Released bool   `json:",omitempty"`
+	// Full tells that it failed because there was no room to write.
+	Full bool `json:",omitempty"`
 }
 
 // Info is what a worker tells of itself. ID is new in every process, Hostname is

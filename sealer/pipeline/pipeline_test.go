@@ -44,6 +44,8 @@ type rig struct {
 	file   string // of the database, in dir
 	idle   bool   // start without a worker
 	batch  map[sector.Kind]sector.BatchRule
+	disk   store.Disk   // nil is the machine's
+	more   []store.Spec // paths beside one for sealing and one for storing
 
 	db   *db.DB
 	p    *pipeline.Pipeline
@@ -51,10 +53,13 @@ type rig struct {
 	stop func()
 }
 
-func newRig(t *testing.T, dir string) *rig {
+func newRig(t *testing.T, dir string) *rig { return newRigOn(t, dir, func(*rig) {}) }
+
+func newRigOn(t *testing.T, dir string, change func(*rig)) *rig {
 	net, err := params.ByName("local")
 	require.NoError(t, err)
 	r := &rig{t: t, dir: dir, file: "sealer.db", net: net, prover: sealertest.NewProver(), chain: sealertest.NewChain(net, 1000, time.Now())}
+	change(r)
 	require.NoError(t, r.up())
 	return r
 }
@@ -64,9 +69,9 @@ func (r *rig) up() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	d, err := db.Open(ctx, db.Config{Path: filepath.Join(r.dir, r.file), NoSync: true})
 	require.NoError(r.t, err)
-	st, err := store.Open(filepath.Join(r.dir, store.FileName))
+	st, err := store.OpenWith(filepath.Join(r.dir, store.FileName), store.Options{Disk: r.disk})
 	require.NoError(r.t, err)
-	for _, spec := range []store.Spec{{Dir: filepath.Join(r.dir, "seal"), CanSeal: true}, {Dir: filepath.Join(r.dir, "store"), CanStore: true}} {
+	for _, spec := range append([]store.Spec{{Dir: filepath.Join(r.dir, "seal"), CanSeal: true}, {Dir: filepath.Join(r.dir, "store"), CanStore: true}}, r.more...) {
 		_, err := os.Stat(spec.Dir)
 		spec.Init = err != nil
 		_, err = st.Attach(spec)

@@ -42,7 +42,11 @@ func (p *Pipeline) ensureTask(ctx context.Context, rec sector.Record, x sector.R
 		}
 	case sector.TaskCommit2:
 	default:
-		if files, err = p.parts.Store.Place(rec.ID(), p.cfg.SectorSize); err != nil {
+		place := p.parts.Store.Place
+		if x.Kind == sector.TaskAddPiece {
+			place = p.parts.Store.PlaceAnew
+		}
+		if files, err = place(rec.ID(), p.cfg.SectorSize); err != nil {
 			files, err = p.seat(rec.ID(), err)
 		}
 	}
@@ -160,7 +164,14 @@ func (p *Pipeline) outcome(ctx context.Context, e task.Entry) (sector.Event, map
 	fail := func(format string, args ...any) (sector.Event, map[string][]byte) {
 		return sector.TaskFailed{Kind: t.Kind, Attempt: t.Attempt, Err: fmt.Sprintf(format, args...)}, nil
 	}
-	if e.State == task.Failed {
+	full := func(path, why string) (sector.Event, map[string][]byte) {
+		why = fmt.Sprintf("there is no room for what task %s writes%s: %s; free some, or attach another path ('venus-sealer storage attach')", t.Kind, path, why)
+		return sector.TaskFailed{Kind: t.Kind, Attempt: t.Attempt, Err: why, Full: true}, nil
+	}
+	switch {
+	case e.State == task.Failed && e.Full:
+		return full(fmt.Sprintf(" to %s (worker on %s)", t.Path(), e.Host), e.Reason)
+	case e.State == task.Failed:
 		return fail("%s", e.Reason)
 	}
 	p.parts.Store.Declare(t.Sector, store.Files(t.Files))
@@ -189,7 +200,10 @@ func (p *Pipeline) outcome(ctx context.Context, e task.Entry) (sector.Event, map
 		}
 		done.Proof = res.Proof
 	case sector.TaskFinalize:
-		if err := p.rest(ctx, t.Sector); err != nil {
+		switch err := p.rest(ctx, t.Sector); {
+		case err != nil && (worker.NoRoom(err) || errors.Is(err, store.ErrNoSpace)):
+			return full("", err.Error())
+		case err != nil:
 			return fail("%v", err)
 		}
 		keep[string(sector.TaskCommit1)] = nil

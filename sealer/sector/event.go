@@ -46,11 +46,12 @@ type (
 		CommR   cid.Cid         // PC2
 		Proof   []byte          // C2
 	}
-	// TaskFailed tells that the awaited run of a task gave an error.
+	// TaskFailed tells that the awaited run of a task gave an error; Full that there was no room to write.
 	TaskFailed struct {
 		Kind    TaskKind
 		Attempt int
 		Err     string
+		Full    bool
 	}
 	// TicketRead brings the ticket.
 	TicketRead struct{ Ticket Randomness }

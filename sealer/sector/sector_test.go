@@ -255,7 +255,8 @@ func allEvents(r Record) []Event {
 		Due{}, Retry{}, Force{To: PreCommit1}, Force{To: State("Nonsense")},
 	}
 	for _, k := range TaskKinds() {
-		evs = append(evs, TaskDone{Kind: k, Attempt: r.TaskAttempt, CommD: testCid("d"), CommR: testCid("r"), Proof: []byte("p")}, TaskDone{Kind: k, Attempt: r.TaskAttempt - 1}, TaskFailed{Kind: k, Attempt: r.TaskAttempt, Err: "x"})
+		evs = append(evs, TaskDone{Kind: k, Attempt: r.TaskAttempt, CommD: testCid("d"), CommR: testCid("r"), Proof: []byte("p")}, TaskDone{Kind: k, Attempt: r.TaskAttempt - 1}, TaskFailed{Kind: k, Attempt: r.TaskAttempt, Err: "x"},
+			TaskFailed{Kind: k, Attempt: r.TaskAttempt, Err: "no room", Full: true})
 	}
 	return evs
 }

@@ -220,10 +220,19 @@ func (s *step) taskFailed(e TaskFailed) bool {
 	if !ok || kind != e.Kind || e.Attempt != s.r.TaskAttempt {
 		return false
 	}
+	s.newTask()
+	if e.Full {
+		// Nothing is wrong with the sector: it waits for room however long that takes.
+		s.trouble(failedState[e.Kind], Operator, e.Err)
+		s.r.Parked = e.Err
+		return true
+	}
+	if s.r.LastClass == Operator {
+		s.r.Tries = 0 // those were waits for room
+	}
 	if e.Kind == TaskPreCommit2 {
 		s.r.PC2Fails++
 	}
-	s.newTask()
 	s.trouble(failedState[e.Kind], Transient, e.Err)
 	if s.r.Tries >= s.p.TaskBudget {
 		return s.park(fmt.Sprintf("%s failed %d times in a row; mend the cause, then retry the sector", e.Kind, s.r.Tries))

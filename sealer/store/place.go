@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sort"
 
 	"github.com/filecoin-project/go-state-types/abi"
@@ -32,7 +33,32 @@ func (s *Store) Place(id abi.SectorID, size abi.SectorSize) (Files, error) {
 		s.Reserve(id, size)
 		return filesIn(h.root, id), s.writable(h)
 	}
-	h, err := s.best(id, need, func(p Path) bool { return p.CanSeal })
+	return s.placeNew(id, need, "")
+}
+
+// PlaceAnew is Place for a sector that nobody works on: a path that was chosen, has
+// no room any more and holds nothing but the empty cache folder is given up for
+// another.
+func (s *Store) PlaceAnew(id abi.SectorID, size abi.SectorSize) (Files, error) {
+	need := int64(size) * sealingTenths / 10
+	h, err := s.placed(id)
+	if h == nil || err != nil || s.begun(h, id) {
+		return s.Place(id, size)
+	}
+	if _, err := s.room(h, id, need); err == nil {
+		return s.Place(id, size)
+	}
+	f, err := s.placeNew(id, need, h.ID)
+	if err != nil {
+		return s.Place(id, size)
+	}
+	s.unplace(h, id)
+	return f, nil
+}
+
+// placeNew chooses a path for a sector, other than one, and makes its cache folder there.
+func (s *Store) placeNew(id abi.SectorID, need int64, but string) (Files, error) {
+	h, err := s.best(id, need, func(p Path) bool { return p.CanSeal && p.ID != but })
 	if err != nil {
 		return Files{}, fmt.Errorf("seal sector %d: %w (attach one with storage attach --seal)", id.Number, err)
 	}
@@ -45,6 +71,33 @@ func (s *Store) Place(id abi.SectorID, size abi.SectorSize) (Files, error) {
 	defer s.mu.Unlock()
 	s.declare(Decl{id, Cache}, h.ID)
 	return f, nil
+}
+
+// begun tells whether more than an empty cache folder lies in the path that a sector was given.
+func (s *Store) begun(h *held, id abi.SectorID) bool {
+	if _, ok := h.vol.(*local); !ok {
+		return true // its worker knows
+	}
+	s.mu.RLock()
+	more := len(s.index[Decl{id, Unsealed}])+len(s.index[Decl{id, Sealed}]) > 0 || len(s.index[Decl{id, Cache}]) > 1
+	s.mu.RUnlock()
+	if more {
+		return true
+	}
+	list, err := h.vol.files(Decl{id, Cache})
+	return err != nil || len(list) > 0
+}
+
+// unplace takes the empty cache folder of a sector away that was given another path.
+func (s *Store) unplace(h *held, id abi.SectorID) {
+	vol := h.vol.(*local) // not begun
+	err := try(vol.gate, writePatience, func() error { return os.Remove(vol.place(Decl{id, Cache})) })
+	if err != nil { // it holds something after all, or it stays empty
+		log.Warnf("the cache folder of sector %d on %s stays: %v", id.Number, h.Dir, err)
+		return
+	}
+	s.release(h.ID, id)
+	s.forget(Decl{id, Cache}, h.ID)
 }
 
 // placed is the path for sealing that holds files of a sector, nil when none does.

@@ -70,6 +70,7 @@ type Fate struct {
 	Started time.Time
 	Result  worker.Result
 	Reason  string
+	Full    bool `json:",omitempty"` // it failed for want of room
 }
 
 // Store keeps tasks; the sealer's database does.
@@ -312,11 +313,11 @@ func (q *Queue) Abort(ctx context.Context, id, reason string) error {
 	if !ok || e.State == Done || e.State == Failed {
 		return fmt.Errorf("task %s is not queued or running", id)
 	}
-	return q.fail(ctx, e, reason)
+	return q.fail(ctx, e, reason, false)
 }
 
-func (q *Queue) fail(ctx context.Context, e *Entry, reason string) error {
-	return q.end(ctx, e, func(n *Entry) { n.State, n.Reason = Failed, reason })
+func (q *Queue) fail(ctx context.Context, e *Entry, reason string, full bool) error {
+	return q.end(ctx, e, func(n *Entry) { n.State, n.Reason, n.Full = Failed, reason, full })
 }
 
 // How a lease ends.

@@ -190,7 +190,7 @@ func (q *Queue) HandIn(ctx context.Context, o worker.Outcome) error {
 		q.place(ctx)
 		return nil
 	case o.Reason != "":
-		return q.fail(ctx, e, o.Reason)
+		return q.fail(ctx, e, o.Reason, o.Full)
 	}
 	if m := q.workers[e.Worker]; m != nil {
 		q.near[e.Task.Sector] = machineOf(m.info)
@@ -252,7 +252,7 @@ func (q *Queue) Sweep(ctx context.Context) error {
 		}
 		var err error
 		if losses >= maxLosses {
-			err = q.fail(ctx, e, "several workers in a row fell silent while they did this task, the last on "+e.Host)
+			err = q.fail(ctx, e, "several workers in a row fell silent while they did this task, the last on "+e.Host, false)
 		} else {
 			err = q.requeue(ctx, e, losses)
 		}
