@@ -14,6 +14,7 @@ import (
 
 	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/api/node"
+	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/types"
 )
@@ -49,6 +50,12 @@ type Chain interface {
 // Verifier checks a seal proof before it is sent.
 type Verifier interface {
 	VerifySeal(ctx context.Context, info proof.SealVerifyInfo) (bool, error)
+}
+
+// Replicas looks into the files of a sector that was just sealed.
+type Replicas interface {
+	// CheckProvable tells why sectors' files are not those of their commitments; slow opens some leaves.
+	CheckProvable(ctx context.Context, sectors []seal.SectorRef, slow bool) (map[abi.SectorID]string, error)
 }
 
 // entropy is the miner's address as draws of randomness take it.

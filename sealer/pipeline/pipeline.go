@@ -62,6 +62,8 @@ type Parts struct {
 	Messages *messages.Sender
 	Chain    Chain
 	Verifier Verifier
+	// Replicas looks into what PC2 made; nil takes every worker at its word.
+	Replicas Replicas
 	// Aggregator may be nil; then Policy.AggregateCommits must be false.
 	Aggregator Aggregator
 	Heads      *heads.Follower

@@ -87,7 +87,7 @@ func (r *rig) up() error {
 	p, err := pipeline.New(ctx, pipeline.Config{
 		Miner: sealertest.Miner(), ActorID: sealertest.MinerID, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, SectorSize: 2048,
 		Policy: policy, Batch: maps.Clone(r.batch), TicketLookback: r.net.SealRandomnessLookback, Lifetime: 1549440, WatchEvery: r.net.ChallengeWindow,
-	}, pipeline.Parts{DB: d, Queue: q, Store: st, Messages: sender, Chain: r.chain, Verifier: r.prover, Aggregator: r.prover, Heads: h, Clock: clk})
+	}, pipeline.Parts{DB: d, Queue: q, Store: st, Messages: sender, Chain: r.chain, Verifier: r.prover, Replicas: r.prover, Aggregator: r.prover, Heads: h, Clock: clk})
 	require.NoError(r.t, err)
 	if _, err := p.AfterRestore(ctx, 0); err != nil {
 		cancel()

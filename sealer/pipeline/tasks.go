@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/filecoin-project/go-state-types/abi"
 
+	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/sealer/db"
 	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/sealer/store"
@@ -140,6 +143,8 @@ func (p *Pipeline) takeOutcomes(ctx context.Context, wg *sync.WaitGroup) {
 }
 
 func (p *Pipeline) takeOutcome(ctx context.Context, e task.Entry) error {
+	afar := strings.HasPrefix(e.Task.Root(), worker.OwnPrefix) // it is read only once it is taken over
+	refused := !afar && p.judge(ctx, &e)
 	if e.State == task.Done {
 		afar, err := p.adopt(e.Task)
 		if afar && err != nil && !errors.Is(err, store.ErrDetached) {
@@ -149,7 +154,14 @@ func (p *Pipeline) takeOutcome(ctx context.Context, e task.Entry) error {
 			e.State, e.Reason = task.Failed, fmt.Sprintf("take over what worker %s made: %v", e.Host, err)
 		}
 	}
+	if afar {
+		refused = p.judge(ctx, &e)
+	}
 	ev, artifacts := p.outcome(ctx, e)
+	if failed, ok := ev.(sector.TaskFailed); ok {
+		failed.Refused = refused
+		ev = failed
+	}
 	err := p.Apply(ctx, e.Task.Sector.Number, ev, artifacts)
 	if err != nil && !errors.Is(err, sector.ErrIgnored) && !errors.Is(err, db.ErrNotFound) {
 		return err // the task stays; it is taken again at the next look
@@ -209,6 +221,57 @@ func (p *Pipeline) outcome(ctx context.Context, e task.Entry) (sector.Event, map
 		keep[string(sector.TaskCommit1)] = nil
 	}
 	return done, keep
+}
+
+// judge turns what a worker made into a failure when it is wrong.
+func (p *Pipeline) judge(ctx context.Context, e *task.Entry) (refused bool) {
+	if e.State != task.Done {
+		return false
+	}
+	why, err := p.refuse(ctx, *e)
+	switch {
+	case err != nil:
+		e.State, e.Reason = task.Failed, fmt.Sprintf("look into what worker %s made: %v", e.Host, err)
+	case why != "":
+		log.Errorw("what a worker made is refused", "task", e.Task.ID, "host", e.Host, "worker", e.Worker, "why", why)
+		p.parts.Queue.Refuse(*e, why)
+		e.State, e.Reason = task.Failed, fmt.Sprintf("what the worker on %s made is refused: %s", e.Host, why)
+	}
+	return why != ""
+}
+
+// refuse looks into what a worker made before anything is done with it: whether a
+// replica's files are those of its commitment, whether a proof holds. It tells why
+// not; an error means that this could not be found out.
+func (p *Pipeline) refuse(ctx context.Context, e task.Entry) (string, error) {
+	t, res := e.Task, e.Result
+	switch {
+	case t.Kind == sector.TaskPreCommit2 && res.CommR != nil && p.parts.Replicas != nil:
+		files := t.Work()
+		if _, err := os.Stat(files.Sealed); err != nil {
+			files = t.Files // it is taken over
+		}
+		ref := seal.SectorRef{Sector: seal.Sector{ID: t.Sector, Proof: t.SealProof}, SealedCID: *res.CommR, Paths: seal.Paths(files)}
+		bad, err := p.parts.Replicas.CheckProvable(ctx, []seal.SectorRef{ref}, true)
+		if why, ok := bad[t.Sector]; ok && err == nil {
+			return "its files are not those of the CommR that it told: " + why, nil
+		}
+		return "", err
+	case t.Kind == sector.TaskCommit2 && len(res.Proof) > 0:
+		rec, err := p.Get(t.Sector.Number)
+		if err != nil || rec.TaskAttempt != t.Attempt || rec.CommR == nil || rec.CommD == nil {
+			return "", nil // nobody awaits it
+		}
+		rec.Proof = res.Proof
+		ev, err := p.checkProof(ctx, rec)
+		if err != nil {
+			return "", nil // it is checked again before it is sent
+		}
+		if ev != nil {
+			return "its proof does not hold", nil
+		}
+	}
+	return "", nil
 }
 
 // rest brings a finalized sector to its storage path. A sector without deals

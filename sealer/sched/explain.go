@@ -55,6 +55,8 @@ func (s *state) say(o obstacle, w *worker, t *waiting) string {
 		return fmt.Sprintf("the task needs %s of memory, the machine has %s", size(t.Need.Memory), size(m.memory))
 	case away:
 		return w.Away
+	case refused:
+		return "another worker does it: what this host made was refused: " + t.Refused[w.Host]
 	case noRoom:
 		return fmt.Sprintf("the task writes %s to %s, where %s are free", size(t.Need.Disk), t.Path, size(s.free[t.Path]))
 	case kindFull:

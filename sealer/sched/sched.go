@@ -43,12 +43,15 @@ type Task struct {
 	Path string
 	// Near is the machine that did the sector's task before: its caches are warm.
 	Near string
+	// Refused are the hosts whose outcome of this work was refused, and why: others do it, if there are any that could.
+	Refused map[string]string
 }
 
 // Worker takes tasks. Workers of one Machine share its cores and memory; the
 // machine has as much as the largest of their claims, 0 being no limit.
 type Worker struct {
 	ID      string
+	Host    string // the name that people know it by
 	Machine string
 	Cores   int
 	Memory  uint64
@@ -144,7 +147,8 @@ type state struct {
 
 type waiting struct {
 	Task
-	kind int
+	kind      int
+	elsewhere bool // another host than those refused could do it
 }
 
 type worker struct {
@@ -172,7 +176,7 @@ func newState(w World) *state {
 	Order(ordered, w.Now)
 	s.waiting = make([]waiting, len(ordered))
 	for i, t := range ordered {
-		s.waiting[i] = waiting{t, s.number(t.Kind)}
+		s.waiting[i] = waiting{Task: t, kind: s.number(t.Kind)}
 	}
 	for p, n := range w.Free {
 		s.free[p] = n
@@ -198,6 +202,11 @@ func newState(w World) *state {
 		s.load(&s.workers[i])
 	}
 	slices.SortFunc(s.workers, func(a, b worker) int { return cmp.Compare(a.ID, b.ID) })
+	for i := range s.waiting {
+		if t := &s.waiting[i]; len(t.Refused) > 0 {
+			t.elsewhere = slices.ContainsFunc(s.workers, func(w worker) bool { return t.Refused[w.Host] == "" && s.check(&w, t) >= noRoom })
+		}
+	}
 	return s
 }
 
@@ -218,7 +227,7 @@ func (s *state) load(w *worker) {
 		w.kinds[s.kinds[k]] = taking{takes: true, limit: limit}
 	}
 	for _, t := range w.Running {
-		s.start(w, &waiting{t, s.kinds[t.Kind]})
+		s.start(w, &waiting{Task: t, kind: s.kinds[t.Kind]})
 	}
 }
 
@@ -251,12 +260,12 @@ func (s *state) start(w *worker, t *waiting) {
 type obstacle int
 
 const (
-	none obstacle = iota
 	// Never: only another worker, or another setting, helps.
-	otherKind
+	otherKind obstacle = iota
 	unreachable
 	tooSmall
 	away
+	refused
 	// For now: when something ends it goes on.
 	noRoom
 	kindFull
@@ -264,10 +273,11 @@ const (
 	coresBusy
 	memoryBusy
 	kept
+	none
 )
 
 // forNow tells an obstacle that goes away by itself.
-func (o obstacle) forNow() bool { return o >= kindFull }
+func (o obstacle) forNow() bool { return o >= kindFull && o < none }
 
 // check finds the first obstacle between a task and a worker.
 func (s *state) check(w *worker, t *waiting) obstacle {
@@ -281,6 +291,8 @@ func (s *state) check(w *worker, t *waiting) obstacle {
 		return tooSmall
 	case w.Away != "":
 		return away
+	case t.elsewhere && t.Refused[w.Host] != "":
+		return refused
 	}
 	if left, ok := s.free[t.Path]; ok && t.Need.Disk > left {
 		return noRoom

@@ -14,6 +14,7 @@ import (
 	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/ipfs/go-cid"
 
+	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/worker"
 )
@@ -102,13 +103,31 @@ func (p *Prover) Run(_ context.Context, t worker.Task) (worker.Result, error) {
 		if err := write(filepath.Join(work.Cache, "p_aux")); err != nil {
 			return worker.Result{}, err
 		}
-		return worker.Result{CommD: &commD, CommR: &commR}, write(work.Sealed)
+		if err := write(work.Sealed); err != nil {
+			return worker.Result{}, err
+		}
+		return worker.Result{CommD: &commD, CommR: &commR}, os.WriteFile(work.Sealed, []byte(commR.String()), 0o644)
 	case sector.TaskCommit1:
 		return worker.Result{Output: append([]byte("vanilla"), t.Seed...)}, nil
 	case sector.TaskCommit2:
 		return worker.Result{Proof: SealProof(*t.CommR, bytes.TrimPrefix(t.Input, []byte("vanilla")))}, nil
 	}
 	return worker.Result{}, nil
+}
+
+// CheckProvable implements pipeline.Replicas: the model's sealed files hold their commitment.
+func (p *Prover) CheckProvable(_ context.Context, sectors []seal.SectorRef, _ bool) (map[abi.SectorID]string, error) {
+	bad := map[abi.SectorID]string{}
+	for _, ref := range sectors {
+		b, err := os.ReadFile(ref.Paths.Sealed)
+		switch {
+		case err != nil:
+			bad[ref.ID] = err.Error()
+		case string(b) != ref.SealedCID.String():
+			bad[ref.ID] = "the tree's root is " + string(b)
+		}
+	}
+	return bad, nil
 }
 
 // Check implements wdpost.Prover.

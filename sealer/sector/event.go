@@ -46,12 +46,14 @@ type (
 		CommR   cid.Cid         // PC2
 		Proof   []byte          // C2
 	}
-	// TaskFailed tells that the awaited run of a task gave an error; Full that there was no room to write.
+	// TaskFailed tells that the awaited run of a task gave an error; Full that there was no room to write, Refused that
+	// what it gave was wrong.
 	TaskFailed struct {
 		Kind    TaskKind
 		Attempt int
 		Err     string
 		Full    bool
+		Refused bool
 	}
 	// TicketRead brings the ticket.
 	TicketRead struct{ Ticket Randomness }

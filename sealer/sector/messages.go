@@ -215,9 +215,13 @@ func (s *step) proofInvalid(e ProofInvalid) bool {
 	if s.r.State != SubmitCommit && s.r.State != SubmitCommitAggregate {
 		return false
 	}
+	return s.invalid(e.Err)
+}
+
+func (s *step) invalid(err string) bool {
 	s.r.InvalidProofs++
 	s.r.HasC1, s.r.Proof = false, nil
-	s.trouble(ComputeProofFailed, Transient, e.Err)
+	s.trouble(ComputeProofFailed, Transient, err)
 	if s.r.InvalidProofs >= s.p.TaskBudget {
 		return s.park(fmt.Sprintf("%d proofs in a row were invalid: the sector's files are damaged or the prover is broken", s.r.InvalidProofs))
 	}

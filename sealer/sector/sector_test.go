@@ -256,7 +256,8 @@ func allEvents(r Record) []Event {
 	}
 	for _, k := range TaskKinds() {
 		evs = append(evs, TaskDone{Kind: k, Attempt: r.TaskAttempt, CommD: testCid("d"), CommR: testCid("r"), Proof: []byte("p")}, TaskDone{Kind: k, Attempt: r.TaskAttempt - 1}, TaskFailed{Kind: k, Attempt: r.TaskAttempt, Err: "x"},
-			TaskFailed{Kind: k, Attempt: r.TaskAttempt, Err: "no room", Full: true})
+			TaskFailed{Kind: k, Attempt: r.TaskAttempt, Err: "no room", Full: true},
+			TaskFailed{Kind: k, Attempt: r.TaskAttempt, Err: "refused", Refused: true})
 	}
 	return evs
 }

@@ -230,6 +230,9 @@ func (s *step) taskFailed(e TaskFailed) bool {
 	if s.r.LastClass == Operator {
 		s.r.Tries = 0 // those were waits for room
 	}
+	if e.Kind == TaskCommit2 && e.Refused {
+		return s.invalid(e.Err)
+	}
 	if e.Kind == TaskPreCommit2 {
 		s.r.PC2Fails++
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -296,6 +297,7 @@ func (s *Service) assemble(ctx context.Context) error {
 		WatchEvery: s.network.ChallengeWindow,
 	}, pipeline.Parts{
 		DB: s.db, Queue: s.queue, Store: s.store, Messages: s.sender, Chain: s.node, Verifier: s.verifier, Aggregator: aggregator, Heads: s.heads, Clock: s.opts.Clock,
+		Replicas: seal.New(seal.Config{Open: s.openMade, Clock: s.opts.Clock}),
 	})
 	if err != nil {
 		return err
@@ -310,6 +312,15 @@ func (s *Service) assemble(ctx context.Context) error {
 		Alert: s.windows.alerted, Lost: s.windows.lostPartitions,
 	})
 	return err
+}
+
+// openMade opens what a task made: in its own folder, which is no storage path, or on the machine of a worker that keeps its
+// sectors to itself.
+func (s *Service) openMade(name string) (seal.File, error) {
+	if strings.HasPrefix(name, store.AfarPrefix) {
+		return s.store.OpenFile(name)
+	}
+	return store.Machine().Open(name)
 }
 
 // partitionLimit is how many partitions go into one message: what is configured,

@@ -85,7 +85,8 @@ func (q *Queue) world() sched.World {
 		w.Workers = append(w.Workers, q.workerOf(m))
 	}
 	for _, e := range q.tasks {
-		t := sched.Task{ID: e.Task.ID, Kind: e.Task.Kind, Need: q.needOf(e.Task), Created: e.Created, Path: e.Task.Path(), Near: q.near[e.Task.Sector]}
+		t := sched.Task{ID: e.Task.ID, Kind: e.Task.Kind, Need: q.needOf(e.Task), Created: e.Created, Path: e.Task.Path(), Near: q.near[e.Task.Sector],
+			Refused: q.refused[e.Task.Sector][e.Task.Kind]}
 		switch e.State {
 		case Queued:
 			w.Waiting = append(w.Waiting, t)
@@ -110,7 +111,7 @@ func (q *Queue) world() sched.World {
 
 func (q *Queue) workerOf(m *member) sched.Worker {
 	s := q.settings[m.info.Hostname]
-	w := sched.Worker{ID: m.info.ID, Machine: machineOf(m.info), Cores: m.info.CPUs, Memory: m.info.Memory, Slots: m.info.Slots, Kinds: map[sector.TaskKind]int{}}
+	w := sched.Worker{ID: m.info.ID, Host: m.info.Hostname, Machine: machineOf(m.info), Cores: m.info.CPUs, Memory: m.info.Memory, Slots: m.info.Slots, Kinds: map[sector.TaskKind]int{}}
 	for _, k := range m.info.Kinds {
 		if !slices.Contains(s.Without, k) {
 			w.Kinds[k] = m.info.Limits[k]

@@ -19,6 +19,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"sort"
 	"sync"
 	"time"
@@ -104,18 +105,19 @@ type Queue struct {
 	settings map[string]Settings // by the name of a worker
 	reserved map[int]sched.Task  // proofs that this process makes now
 	serial   int
-	near     map[abi.SectorID]string // the machine that worked on a sector last
-	free     map[string]uint64       // room on paths
-	deaf     bool                    // remote workers cannot be heard
-	offers   chan struct{}           // closed and renewed when a lease waits for its worker
-	ended    chan struct{}           // holds one signal when a task ended
+	near     map[abi.SectorID]string                                // the machine that worked on a sector last
+	refused  map[abi.SectorID]map[sector.TaskKind]map[string]string // why what a host made counts for nothing
+	free     map[string]uint64                                      // room on paths
+	deaf     bool                                                   // remote workers cannot be heard
+	offers   chan struct{}                                          // closed and renewed when a lease waits for its worker
+	ended    chan struct{}                                          // holds one signal when a task ended
 }
 
 // New loads the queue. ttl is the term of a lease.
 func New(ctx context.Context, s Store, clk clock.Clock, ttl time.Duration) (*Queue, error) {
 	q := &Queue{
 		store: s, clk: clk, ttl: ttl, tasks: map[string]*Entry{}, workers: map[string]*member{}, settings: map[string]Settings{},
-		reserved: map[int]sched.Task{}, near: map[abi.SectorID]string{}, free: map[string]uint64{},
+		reserved: map[int]sched.Task{}, near: map[abi.SectorID]string{}, refused: map[abi.SectorID]map[sector.TaskKind]map[string]string{}, free: map[string]uint64{},
 		offers: make(chan struct{}), ended: make(chan struct{}, 1),
 	}
 	if err := s.LoadJSON(ctx, settingsName, &q.settings); err != nil {
@@ -228,6 +230,9 @@ func (q *Queue) Ensure(ctx context.Context, t worker.Task) error {
 		}
 		return nil
 	}
+	if t.Kind == sector.TaskFinalize {
+		delete(q.refused, t.Sector)
+	}
 	e := &Entry{Task: t, State: Queued, Created: q.clk.Now()}
 	r, err := row(e)
 	if err != nil {
@@ -263,6 +268,26 @@ func (q *Queue) drop(ctx context.Context, id string) error {
 	}
 	delete(q.tasks, id)
 	return nil
+}
+
+// Refuse tells that the outcome of an ended task was refused: until the sector is
+// finalized, its work of that kind goes to other hosts, if there are any that
+// could do it. A restart forgets it.
+func (q *Queue) Refuse(e Entry, why string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	kinds := q.refused[e.Task.Sector]
+	if kinds == nil {
+		kinds = map[sector.TaskKind]map[string]string{}
+		q.refused[e.Task.Sector] = kinds
+	}
+	hosts := maps.Clone(kinds[e.Task.Kind]) // decisions may hold the other
+	if hosts == nil {
+		hosts = map[string]string{}
+	}
+	hosts[e.Host] = why
+	kinds[e.Task.Kind] = hosts
+	delete(q.near, e.Task.Sector)
 }
 
 // Wake returns a channel that holds a signal after tasks ended.

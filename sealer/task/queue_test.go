@@ -647,3 +647,54 @@ func TestEveryFailpointIsTested(t *testing.T) {
 		require.Contains(t, found, name, "it is gone")
 	}
 }
+
+// TestRefusedWorkGoesToAnotherHost: the host whose outcome was refused is passed over as long as another could do the work,
+// busy or not, and the reason is told; it is asked again when there is no other.
+func TestRefusedWorkGoesToAnotherHost(t *testing.T) {
+	r := newRig(t)
+	r.beat("a")
+	r.ensure(1, sector.TaskPreCommit2, 1)
+	l := r.take("a")
+	require.NoError(t, r.handIn("a", l, 1))
+	ended := r.q.Ended()
+	require.Len(t, ended, 1)
+	r.q.Refuse(ended[0], "its files are damaged")
+	require.NoError(t, r.q.Forget(t.Context(), l.Task))
+
+	busy := info("b")
+	busy.Slots = 1
+	b := func(holds ...worker.Lease) {
+		_, err := r.q.Beat(t.Context(), worker.Beat{Info: busy, Holds: holds})
+		require.NoError(t, err)
+	}
+	b()
+	r.ensure(2, sector.TaskPreCommit1, 1)
+	other := "a"
+	if x := r.given("b"); x != nil {
+		other = "b"
+		require.Nil(t, r.given("a"))
+	} else {
+		require.NotNil(t, r.given("a"))
+	}
+	if other == "a" { // make b busy as well
+		r.ensure(3, sector.TaskPreCommit1, 1)
+		require.NotNil(t, r.given("b"))
+	}
+	again := r.ensure(1, sector.TaskPreCommit2, 2)
+	require.Nil(t, r.given("a"))
+	require.Nil(t, r.given("b"))
+	reasons := map[string]string{}
+	for _, x := range r.q.Why(again) {
+		reasons[x.Worker] = x.Reason
+	}
+	require.Equal(t, "another worker does it: what this host made was refused: its files are damaged", reasons["a"])
+	require.Equal(t, "it runs 1 tasks, its limit", reasons["b"])
+
+	_, err := r.q.Beat(t.Context(), worker.Beat{Info: busy, Leaving: true})
+	require.NoError(t, err)
+	var got []string
+	for x := r.given("a"); x != nil; x = r.given("a") {
+		got = append(got, x.ID)
+	}
+	require.Contains(t, got, again, "nobody else is left")
+}
