@@ -177,8 +177,31 @@ func decodeSector(raw []byte) (sector.Record, error) {
 	return r, nil
 }
 
+// loadedEvery is after how many records Load tells how far it is.
+const loadedEvery = 500
+
+// Load is Sectors for all records; said, unless it is nil, is told how far it is.
+func (d *DB) Load(ctx context.Context, said func(done, total int)) ([]sector.Record, error) {
+	if said == nil {
+		return d.Sectors(ctx)
+	}
+	total := 0
+	if err := d.sql.R.QueryRowContext(ctx, "SELECT COUNT(*) FROM sectors").Scan(&total); err != nil {
+		return nil, fmt.Errorf("count sectors: %w", err)
+	}
+	return d.sectors(ctx, nil, func(done int) {
+		if done%loadedEvery == 0 {
+			said(done, total)
+		}
+	})
+}
+
 // Sectors loads all records in the named states, or all, by number.
 func (d *DB) Sectors(ctx context.Context, states ...sector.State) ([]sector.Record, error) {
+	return d.sectors(ctx, states, func(int) {})
+}
+
+func (d *DB) sectors(ctx context.Context, states []sector.State, said func(done int)) ([]sector.Record, error) {
 	q, args := "SELECT record FROM sectors", []any{}
 	for i, s := range states {
 		if i == 0 {
@@ -207,6 +230,7 @@ func (d *DB) Sectors(ctx context.Context, states ...sector.State) ([]sector.Reco
 			return nil, err
 		}
 		out = append(out, r)
+		said(len(out))
 	}
 	return out, rows.Err()
 }

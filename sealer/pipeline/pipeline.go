@@ -62,6 +62,8 @@ type Parts struct {
 	Messages *messages.Sender
 	Chain    Chain
 	Verifier Verifier
+	// Loaded, if set, is told how many of all sectors are read.
+	Loaded func(done, total int)
 	// Replicas looks into what PC2 made; nil takes every worker at its word.
 	Replicas Replicas
 	// Aggregator may be nil; then Policy.AggregateCommits must be false.
@@ -123,7 +125,7 @@ func New(ctx context.Context, cfg Config, parts Parts) (*Pipeline, error) {
 		sectors: map[abi.SectorNumber]*entry{}, taking: map[string]bool{},
 		outbox: map[string]*parcel{}, flush: map[abi.SectorNumber]bool{},
 	}
-	recs, err := parts.DB.Sectors(ctx)
+	recs, err := parts.DB.Load(ctx, parts.Loaded)
 	if err != nil {
 		return nil, err
 	}

@@ -93,6 +93,8 @@ type Service struct {
 	ends   map[abi.SectorNumber]abi.ChainEpoch
 	endsAt abi.ChainEpoch
 
+	starting *starting
+
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
 	opened daemon.Closers
@@ -116,18 +118,24 @@ func (s *Service) start(ctx context.Context) error {
 	if err := s.openDir(); err != nil {
 		return err
 	}
+	s.starting = newStarting(s.opts.Clock, s.address())
+	s.opened.Add(s.starting.end)
+	s.starting.does("opening its database and storage paths")
 	if err := s.openStores(ctx); err != nil {
 		return err
 	}
 	if err := s.dial(); err != nil {
 		return err
 	}
+	s.starting.does("waiting for the node at %s", s.cfg.Node.URL)
 	if err := s.meetChain(ctx); err != nil {
 		return err
 	}
+	s.starting.does("loading sectors")
 	if err := s.assemble(ctx); err != nil {
 		return err
 	}
+	s.starting.does("comparing sectors with the chain")
 	if err := s.settle(ctx); err != nil {
 		return err
 	}
@@ -229,6 +237,7 @@ func (s *Service) meetChain(ctx context.Context) error {
 		}
 		if err.Error() != said {
 			said = err.Error()
+			s.starting.does("waiting for the node: %v", err)
 			log.Warnf("waiting for the node: %v", err)
 		}
 		if err := s.opts.Clock.Sleep(ctx, meetPause); err != nil {
@@ -298,6 +307,7 @@ func (s *Service) assemble(ctx context.Context) error {
 	}, pipeline.Parts{
 		DB: s.db, Queue: s.queue, Store: s.store, Messages: s.sender, Chain: s.node, Verifier: s.verifier, Aggregator: aggregator, Heads: s.heads, Clock: s.opts.Clock,
 		Replicas: seal.New(seal.Config{Open: s.openMade, Clock: s.opts.Clock}),
+		Loaded:   s.starting.loaded,
 	})
 	if err != nil {
 		return err
@@ -343,10 +353,17 @@ func windowMargins(n params.Network, id abi.ActorID) wdpost.Config {
 	return c
 }
 
-func (s *Service) listen() error {
-	addr := s.cfg.API.ListenAddress
+// address is where it shall listen.
+func (s *Service) address() string {
 	if s.opts.API != "" {
-		addr = daemon.PortAlone(s.opts.API)
+		return daemon.PortAlone(s.opts.API)
+	}
+	return s.cfg.API.ListenAddress
+}
+
+func (s *Service) listen() error {
+	if err := s.starting.end(); err != nil {
+		return err
 	}
 	s.Base = daemon.New(daemon.Options{
 		Program: "venus-sealer", Version: s.opts.Version, APIVersion: sealerapi.Version, BlockDelaySecs: s.network.BlockDelaySecs(),
@@ -362,7 +379,7 @@ func (s *Service) listen() error {
 		return err
 	}
 	server, err := daemon.Serve(s.repo, s.Base, srv, daemon.Listening{
-		Address: addr, Suffix: "/http", Choose: "with --miner-api or API.ListenAddress in " + s.repo.Path(config.FileName),
+		Address: s.address(), Suffix: "/http", Choose: "with --miner-api or API.ListenAddress in " + s.repo.Path(config.FileName),
 	})
 	if err != nil {
 		return err
