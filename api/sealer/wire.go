@@ -84,7 +84,8 @@ type SectorWhy struct {
 	LimitEpoch abi.ChainEpoch
 	Retries    int
 	LastErr    string
-	ErrClass   string // transient, operator, chain: who can mend LastErr
+	ErrClass   string    // transient, operator, chain: who can mend LastErr
+	Overcome   time.Time // when LastErr was over, zero while it is not
 	Options    []SectorOption
 
 	Epoch      abi.ChainEpoch // the head's, for comparison

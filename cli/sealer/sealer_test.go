@@ -180,6 +180,12 @@ func TestWhyText(t *testing.T) {
 	} {
 		require.Contains(t, out.String(), want)
 	}
+	out.Reset()
+	printWhy(render.New(&out, &out), sealerapi.SectorWhy{
+		State: "PreCommit2", Since: now(), LastErr: "disk full", ErrClass: "operator", Overcome: time.Date(2022, 3, 1, 12, 0, 0, 0, time.UTC),
+	})
+	require.Contains(t, out.String(), "Overcome:   at 2022-03-01 12:00:00 UTC: disk full\n")
+	require.NotContains(t, out.String(), "Last error")
 }
 
 func TestDeedsWantConfirmation(t *testing.T) {

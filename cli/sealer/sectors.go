@@ -179,8 +179,12 @@ func printWhy(p *render.Printer, w sealerapi.SectorWhy) {
 	if w.Limit != "" {
 		p.Line("Limit:      from epoch %s on, %s", render.Epoch(w.LimitEpoch, w.Epoch, w.BlockDelay), w.Limit)
 	}
-	if w.LastErr != "" {
+	switch {
+	case w.LastErr == "":
+	case w.Overcome.IsZero():
 		p.Line("Last error: %s (%s; %d in a row)", w.LastErr, whoMends(w.ErrClass), w.Retries)
+	default:
+		p.Line("Overcome:   at %s UTC: %s", w.Overcome.UTC().Format(time.DateTime), w.LastErr)
 	}
 	if len(w.Options) == 0 {
 		return

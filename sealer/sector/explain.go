@@ -23,6 +23,7 @@ type Why struct {
 	Tries      int
 	LastErr    string
 	Class      Class
+	Overcome   time.Time // when LastErr was over, zero while it is not
 	// Options are what the operator can do.
 	Options []Option
 }
@@ -75,7 +76,10 @@ func Explain(p Policy, r Record) Why {
 	m := meanings[r.State]
 	w := Why{
 		State: r.State, Means: m[0], Waits: m[1], Since: r.Since, Tries: r.Tries,
-		LastErr: r.LastErr, Class: r.LastClass,
+		LastErr: r.LastErr, Class: r.LastClass, Overcome: r.Overcome,
+	}
+	if r.Overcome.IsZero() && !r.troubled() {
+		w.LastErr, w.Class = "", "" // a record of an earlier release: over, nobody knows when
 	}
 	if w.Since.IsZero() {
 		w.Since = r.UpdatedAt // a record of an earlier release

@@ -83,11 +83,18 @@ type Record struct {
 	LastErr   string
 	LastClass Class
 	Parked    string
+	// Overcome is when the trouble of LastErr was over, zero while it is not.
+	Overcome time.Time `json:",omitzero"`
 
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	// Since is when the present state was entered.
 	Since time.Time
+}
+
+// troubled tells whether the latest error is what keeps the sector, or what is tried again.
+func (r Record) troubled() bool {
+	return r.State.Failed() || r.Tries > 0 || !r.RetryAt.IsZero() || r.Parked != ""
 }
 
 // Proven tells whether the chain counts the sector among the miner's, so that it

@@ -463,3 +463,36 @@ func TestMessageIDs(t *testing.T) {
 		seen[id] = true
 	}
 }
+
+// TestOvercome: an error is the sector's present trouble while it waits or tries again, and history from the moment on at
+// which the step succeeded; another trouble is another error.
+func TestOvercome(t *testing.T) {
+	p, now := testPolicy(), Now{Time: t0, Epoch: 1000}
+	r := New(1000, 7, abi.RegisteredSealProof_StackedDrg2KiBV1_1, t0)
+	apply := func(ev Event) Why {
+		t.Helper()
+		now.Time = now.Time.Add(time.Hour)
+		var err error
+		r, err = Step(p, r, now, ev)
+		require.NoError(t, err)
+		return Explain(p, r)
+	}
+	require.Empty(t, Explain(p, r).LastErr)
+	w := apply(TaskFailed{Kind: TaskAddPiece, Attempt: r.TaskAttempt, Err: "first"})
+	require.Equal(t, []any{"first", true}, []any{w.LastErr, w.Overcome.IsZero()})
+	w = apply(Due{})
+	require.Equal(t, []any{"first", true}, []any{w.LastErr, w.Overcome.IsZero()}, "it is tried again")
+	w = apply(TaskDone{Kind: TaskAddPiece, Attempt: r.TaskAttempt})
+	over := now.Time
+	require.Equal(t, []any{"first", over}, []any{w.LastErr, w.Overcome})
+	w = apply(TicketRead{Ticket: Randomness{[]byte("t"), 940}})
+	require.Equal(t, over, w.Overcome, "that was when")
+	w = apply(TaskFailed{Kind: TaskPreCommit1, Attempt: r.TaskAttempt, Err: "second", Full: true})
+	require.Equal(t, []any{"second", true}, []any{w.LastErr, w.Overcome.IsZero()})
+	apply(Due{})
+	w = apply(TaskDone{Kind: TaskPreCommit1, Attempt: r.TaskAttempt})
+	require.Equal(t, []any{"second", now.Time}, []any{w.LastErr, w.Overcome})
+
+	r.Overcome = time.Time{} // as an earlier release stored it
+	require.Empty(t, Explain(p, r).LastErr)
+}

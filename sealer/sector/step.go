@@ -35,6 +35,12 @@ func Step(p Policy, r Record, now Now, ev Event) (Record, error) {
 	if !s.apply(ev) {
 		return r, fmt.Errorf("sector %d in %s: %s: %w", r.Number, r.State, ev, ErrIgnored)
 	}
+	switch {
+	case s.r.LastErr == "" || s.r.troubled():
+		s.r.Overcome = time.Time{}
+	case s.r.Overcome.IsZero() || s.r.LastErr != r.LastErr:
+		s.r.Overcome = now.Time
+	}
 	s.r.UpdatedAt = now.Time
 	if s.r.State != r.State {
 		s.r.Since = now.Time

@@ -77,9 +77,12 @@ func (s *Service) SectorsStatus(ctx context.Context, n abi.SectorNumber, onChain
 		SectorID: r.Number, State: string(r.State), CommD: r.CommD, CommR: r.CommR, Proof: r.Proof, Deals: []abi.DealID{},
 		Ticket:       sealerapi.SealTicket{Value: r.Ticket.Value, Epoch: r.Ticket.Epoch},
 		Seed:         sealerapi.SealSeed{Value: r.Seed.Value, Epoch: r.Seed.Epoch},
-		PreCommitMsg: r.PreCommit.ID, CommitMsg: r.Commit.ID, Retries: uint64(r.Tries), LastErr: r.LastErr,
+		PreCommitMsg: r.PreCommit.ID, CommitMsg: r.Commit.ID, Retries: uint64(r.Tries),
 		CreatedAt: r.CreatedAt, NextAction: s.pipeline.Why(r).Next, SealProof: r.SealProof,
 		DealWeight: big.Zero(), VerifiedDealWeight: big.Zero(), InitialPledge: big.Zero(),
+	}
+	if w := s.pipeline.Why(r); w.Overcome.IsZero() {
+		out.LastErr = w.LastErr
 	}
 	for _, l := range log {
 		out.Log = append(out.Log, sealerapi.SectorLog{Kind: l.Kind, Timestamp: uint64(l.At.Unix()), Message: l.Text})
@@ -121,7 +124,7 @@ func (s *Service) SectorWhy(_ context.Context, n abi.SectorNumber) (sealerapi.Se
 	w := s.pipeline.Why(r)
 	out := sealerapi.SectorWhy{
 		SectorID: n, State: string(w.State), Means: w.Means, Waits: w.Waits, Since: w.Since, Next: w.Next, NextAt: w.NextAt, NextEpoch: w.NextEpoch,
-		Limit: w.Limit, LimitEpoch: w.LimitEpoch, Retries: w.Tries, LastErr: w.LastErr, ErrClass: string(w.Class), Options: []sealerapi.SectorOption{},
+		Limit: w.Limit, LimitEpoch: w.LimitEpoch, Retries: w.Tries, LastErr: w.LastErr, ErrClass: string(w.Class), Overcome: w.Overcome, Options: []sealerapi.SectorOption{},
 		Epoch: s.heads.Latest().Epoch, BlockDelay: s.network.BlockDelay,
 	}
 	for _, o := range w.Options {
