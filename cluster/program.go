@@ -60,6 +60,7 @@ func (p Ports) AuthURL() string { return httpURL(p.Auth) }
 func Programs(l Layout, p Ports, bin string) map[string]Program {
 	net := devnet.Layout{Dir: l.Net()}
 	health := func(port int) string { return httpURL(port) + "/livez" }
+	ready := func(port int) string { return httpURL(port) + "/readyz" } // they live before they answer calls
 	list := []Program{
 		{Name: Auth, Binary: "venus-auth", Args: []string{"--repo", l.Home(Auth), "--listen", fmt.Sprintf("127.0.0.1:%d", p.Auth), "run"}, Health: httpURL(p.Auth) + "/healthz"},
 		{Name: Beacon, Binary: "venus", Args: []string{"beacon", "run", "--dir", l.Net(), "--listen", fmt.Sprintf("127.0.0.1:%d", p.Beacon)}, Health: httpURL(p.Beacon) + "/info"},
@@ -73,8 +74,8 @@ func Programs(l Layout, p Ports, bin string) map[string]Program {
 		{Name: Messager, Binary: "venus-messager", Args: []string{
 			"--repo", l.Home(Messager), "run", "--auth-url", p.AuthURL(), "--node-url", p.NodeURL(), "--node-token-file", l.Secret("messager.token"), "--listen", tcp(p.Messager),
 		}, Health: health(p.Messager)},
-		{Name: GenesisSealer, Binary: "venus-sealer", Args: []string{"--repo", l.Home(GenesisSealer), "run", "--miner-api", tcp(p.GenesisSealer)}, Health: health(p.GenesisSealer)},
-		{Name: Sealer, Binary: "venus-sealer", Args: []string{"--repo", l.Home(Sealer), "run", "--miner-api", tcp(p.Sealer)}, Health: health(p.Sealer)},
+		{Name: GenesisSealer, Binary: "venus-sealer", Args: []string{"--repo", l.Home(GenesisSealer), "run", "--miner-api", tcp(p.GenesisSealer)}, Health: ready(p.GenesisSealer)},
+		{Name: Sealer, Binary: "venus-sealer", Args: []string{"--repo", l.Home(Sealer), "run", "--miner-api", tcp(p.Sealer)}, Health: ready(p.Sealer)},
 		{Name: Worker, Binary: "venus-worker", Args: []string{
 			"run", "--sealer", SealerURL(p.Sealer), "--token", "@" + filepath.Join(l.Home(Sealer), "token"), "--name", "local",
 		}},

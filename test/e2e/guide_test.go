@@ -309,7 +309,7 @@ func (g *guideWalk) runSealer(t *testing.T) {
 	got := g.shell(attachTo)
 	require.Zero(t, got.code, got.all())
 	g.sealer = g.starts(startSealer)
-	g.sealer.answers(fmt.Sprintf("http://127.0.0.1:%d/livez", g.ports.Sealer))
+	g.sealer.answers(fmt.Sprintf("http://127.0.0.1:%d/readyz", g.ports.Sealer))
 	require.Regexp(t, `^Created CC sector:  \d+\n$`, g.gets(pledge))
 	// Active once its first WindowPoSt has given it power.
 	row := regexp.MustCompile(`(?m)^\d+\s+Proving\s+YES\s+(?:YES|NO)\s+\d+ \(in .+\)\s+CC$`)
