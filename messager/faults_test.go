@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +18,7 @@ import (
 	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/api/node"
 	"github.com/filecoin-venus/venus/internal/fault"
+	"github.com/filecoin-venus/venus/internal/fault/faulttest"
 	"github.com/filecoin-venus/venus/internal/mariadb"
 	"github.com/filecoin-venus/venus/messager/machine"
 	"github.com/filecoin-venus/venus/messager/store"
@@ -42,31 +41,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// failpoints are all marks of the messager's durable steps, read from its source, so
-// that none is forgotten.
-func failpoints(t *testing.T) []string {
-	var out []string
-	mark := regexp.MustCompile(`fault\.Point\("(messager/[a-z]+)"\)`)
-	for _, dir := range []string{".", "store"} {
-		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-		require.NoError(t, err)
-		for _, name := range files {
-			if strings.HasSuffix(name, "_test.go") {
-				continue
-			}
-			raw, err := os.ReadFile(name)
-			require.NoError(t, err)
-			for _, m := range mark.FindAllSubmatch(raw, -1) {
-				if !slices.Contains(out, string(m[1])) {
-					out = append(out, string(m[1]))
-				}
-			}
-		}
-	}
-	slices.Sort(out)
-	require.GreaterOrEqual(t, len(out), 10)
-	return out
-}
+// failpoints are all marks of the messager's durable steps.
+func failpoints(t *testing.T) []string { return faulttest.Marks(t, 10, "*.go", "store/*.go") }
 
 // killFaults kill the process at its first and fifth passage of each mark.
 func killFaults(t *testing.T) []faultCase {

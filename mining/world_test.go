@@ -43,13 +43,7 @@ func idAddr(n uint64) address.Address {
 	return a
 }
 
-func someCid(s string) cid.Cid {
-	c, err := types.CidPrefix.Sum([]byte(s))
-	if err != nil {
-		panic(err)
-	}
-	return c
-}
+func someCid(s string) cid.Cid { return types.Sum([]byte(s)) }
 
 // chain is a fake node: it keeps tipsets, takes every block at its word and feeds the head to heads at once.
 type chain struct {

@@ -2,11 +2,8 @@ package main
 
 import (
 	"encoding/json"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,30 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/cli/render"
+	"github.com/filecoin-venus/venus/internal/fault/faulttest"
 )
 
-// failpoints are all marks of the wallet's durable steps, read from its source, so that none is forgotten.
-func failpoints(t *testing.T) (out []string) {
-	mark := regexp.MustCompile(`fault\.Point\("(wallet/\w+)"\)`)
-	for _, pattern := range []string{"*.go", "*/*.go"} {
-		files, err := filepath.Glob(filepath.Join("..", "..", "wallet", pattern))
-		require.NoError(t, err)
-		for _, name := range files {
-			if strings.HasSuffix(name, "_test.go") {
-				continue
-			}
-			raw, err := os.ReadFile(name)
-			require.NoError(t, err)
-			for _, m := range mark.FindAllSubmatch(raw, -1) {
-				if !slices.Contains(out, string(m[1])) {
-					out = append(out, string(m[1]))
-				}
-			}
-		}
-	}
-	require.GreaterOrEqual(t, len(out), 15)
-	slices.Sort(out)
-	return out
+// failpoints are all marks of the wallet's durable steps.
+func failpoints(t *testing.T) []string {
+	return faulttest.Marks(t, 15, filepath.Join("..", "..", "wallet", "*.go"), filepath.Join("..", "..", "wallet", "*", "*.go"))
 }
 
 // elsewhere are the marks that other tests die at, and why.

@@ -17,13 +17,7 @@ import (
 	"github.com/filecoin-venus/venus/types"
 )
 
-func name(s string) cid.Cid {
-	c, err := types.CidPrefix.Sum([]byte(s))
-	if err != nil {
-		panic(err)
-	}
-	return c
-}
+func name(s string) cid.Cid { return types.Sum([]byte(s)) }
 
 func key(names ...string) types.TipSetKey {
 	cids := make([]cid.Cid, len(names))

@@ -33,13 +33,7 @@ func TestMain(m *testing.M) {
 	os.Exit(mariadb.Run(m))
 }
 
-func name(s string) cid.Cid {
-	c, err := types.CidPrefix.Sum([]byte(s))
-	if err != nil {
-		panic(err)
-	}
-	return c
-}
+func name(s string) cid.Cid { return types.Sum([]byte(s)) }
 
 func key(names ...string) types.TipSetKey {
 	cids := make([]cid.Cid, len(names))

@@ -2,9 +2,7 @@ package pipeline_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -17,33 +15,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/internal/fault"
+	"github.com/filecoin-venus/venus/internal/fault/faulttest"
 	"github.com/filecoin-venus/venus/sealer/sector"
 )
 
-// failpoints are all marks of durable steps on a sector's way, read from the
-// source, so that none is forgotten.
+// failpoints are all marks of durable steps on a sector's way.
 func failpoints(t *testing.T) []string {
-	mark := regexp.MustCompile(`fault\.Point\("([^"]+)"\)`)
-	var out []string
-	for _, dir := range []string{".", "../store", "../task", "../../worker"} {
-		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-		require.NoError(t, err)
-		for _, name := range files {
-			if strings.HasSuffix(name, "_test.go") {
-				continue
-			}
-			raw, err := os.ReadFile(name)
-			require.NoError(t, err)
-			for _, m := range mark.FindAllSubmatch(raw, -1) {
-				if p := string(m[1]); !slices.Contains(out, p) && offTheWay[p] == "" {
-					out = append(out, p)
-				}
-			}
-		}
-	}
-	slices.Sort(out)
-	require.GreaterOrEqual(t, len(out), 10)
-	return out
+	all := faulttest.Marks(t, 10, "*.go", "../store/*.go", "../task/*.go", "../../worker/*.go")
+	return slices.DeleteFunc(all, func(mark string) bool { return offTheWay[mark] != "" })
 }
 
 // offTheWay are marks that no sector passes in its life, and who breaks them.

@@ -83,6 +83,8 @@ func (s state) clone() state {
 // Change.
 type Chain struct {
 	Network params.Network
+	// SectorSize is that of the miner, 2 KiB unless it is set to another of the network's before anybody asks.
+	SectorSize abi.SectorSize
 	// Balance is what the worker has.
 	Balance abi.TokenAmount
 	// Down makes every call fail.
@@ -109,7 +111,7 @@ type Chain struct {
 
 // NewChain starts a chain at a height.
 func NewChain(n params.Network, height abi.ChainEpoch, at time.Time) *Chain {
-	c := &Chain{Network: n, Balance: types.NewFIL(100).Atto(), now: state{
+	c := &Chain{Network: n, SectorSize: 2 << 10, Balance: types.NewFIL(100).Atto(), now: state{
 		pre: map[abi.SectorNumber]node.SectorPreCommitOnChainInfo{}, sectors: map[abi.SectorNumber]node.SectorOnChainInfo{}, place: map[abi.SectorNumber]node.SectorLocation{},
 		allocated: map[abi.SectorNumber]bool{}, faulty: map[abi.SectorNumber]bool{}, recover: map[abi.SectorNumber]bool{}, active: map[abi.SectorNumber]bool{}, ended: map[abi.SectorNumber]bool{},
 		posted: map[uint64]map[uint64]bool{}, landed: map[string]receipt{},
@@ -305,8 +307,8 @@ func (c *Chain) StateMinerInfo(context.Context, address.Address, types.TipSetKey
 	done, err := c.enter()
 	defer done()
 	return node.MinerInfo{
-		Owner: must(address.NewIDAddress(OwnerID)), Worker: must(address.NewIDAddress(WorkerID)), SectorSize: 2048, WindowPoStPartitionSectors: 2,
-		WindowPoStProofType: abi.RegisteredPoStProof_StackedDrgWindow2KiBV1,
+		Owner: must(address.NewIDAddress(OwnerID)), Worker: must(address.NewIDAddress(WorkerID)), SectorSize: c.SectorSize, WindowPoStPartitionSectors: 2,
+		WindowPoStProofType: must(must(c.Network.SealProof(c.SectorSize)).RegisteredWindowPoStProof()),
 	}, err
 }
 

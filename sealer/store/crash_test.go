@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -15,29 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/internal/fault"
+	"github.com/filecoin-venus/venus/internal/fault/faulttest"
 )
 
-// failpoints reads the marks of this package from its source.
-func failpoints(t *testing.T) []string {
-	files, err := filepath.Glob("*.go")
-	require.NoError(t, err)
-	mark := regexp.MustCompile(`fault\.Point\("(store/\w+)"\)`)
-	var out []string
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		b, err := os.ReadFile(name)
-		require.NoError(t, err)
-		for _, m := range mark.FindAllSubmatch(b, -1) {
-			out = append(out, string(m[1]))
-		}
-	}
-	slices.Sort(out)
-	out = slices.Compact(out)
-	require.GreaterOrEqual(t, len(out), 9)
-	return out
-}
+// failpoints are all marks of this package.
+func failpoints(t *testing.T) []string { return faulttest.Marks(t, 9, "*.go") }
 
 // drill is everything that a store does durably, as steps that may be repeated.
 type drill struct {

@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/crypto"
 	"github.com/filecoin-project/go-state-types/proof"
@@ -18,9 +16,6 @@ import (
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin/miner"
 	"github.com/stretchr/testify/require"
 
-	"github.com/filecoin-venus/venus/api"
-	"github.com/filecoin-venus/venus/api/messager"
-	"github.com/filecoin-venus/venus/api/node"
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/params"
@@ -35,40 +30,6 @@ import (
 	"github.com/filecoin-venus/venus/types"
 )
 
-// Methods that the model lacks come from empty proxies, one level deeper so that
-// the model's win.
-type (
-	restOfNode     struct{ *node.FullNodeProxy }
-	restOfMessager struct{ *messager.MessagerProxy }
-	modelNode      struct {
-		*sealertest.Chain
-		restOfNode
-		size abi.SectorSize
-	}
-	modelMessager struct {
-		*sealertest.Messager
-		restOfMessager
-	}
-)
-
-func (m modelNode) StateNetworkName(context.Context) (string, error) {
-	return m.Network.GenesisName, nil
-}
-
-func (m modelNode) StateMinerActiveSectors(context.Context, address.Address, types.TipSetKey) ([]*node.SectorOnChainInfo, error) {
-	return nil, nil
-}
-
-// StateMinerInfo gives the model's miner the size of the world.
-func (m modelNode) StateMinerInfo(ctx context.Context, a address.Address, k types.TipSetKey) (node.MinerInfo, error) {
-	i, err := m.Chain.StateMinerInfo(ctx, a, k)
-	i.SectorSize = m.size
-	if m.size == 8<<20 {
-		i.WindowPoStProofType = abi.RegisteredPoStProof_StackedDrgWindow8MiBV1
-	}
-	return i, err
-}
-
 // world is a sealer without executors of its own, and everything around it.
 type world struct {
 	t     *testing.T
@@ -78,20 +39,6 @@ type world struct {
 	s     *service.Service
 	api   *sealerapi.SealerProxy
 	token string
-}
-
-func serve(t *testing.T, path string, impl, proxy any, namespace string) string {
-	s := rpc.NewServer(rpc.Options{Anonymous: api.AllPermissions()})
-	require.NoError(t, s.Register(path, impl, proxy, namespace))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	go func() { _ = s.Serve(l) }() // ends with Shutdown
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = s.Shutdown(ctx) // the test is over
-	})
-	return "http://" + l.Addr().String()
 }
 
 // epoch is how long an epoch lasts here.
@@ -107,12 +54,13 @@ func newWorldWith(t *testing.T, size abi.SectorSize, natsURLs []string, seal boo
 	require.NoError(t, err)
 	w := &world{t: t, dir: t.TempDir(), size: size, chain: sealertest.NewChain(network, 1000, time.Now())}
 	// New sectors are due late: here it is about sealing.
-	w.chain.AnyProof, w.chain.FirstDeadline = true, 30
+	w.chain.AnyProof, w.chain.FirstDeadline, w.chain.SectorSize = true, 30, size
 	cfg := config.Default()
 	cfg.API.ListenAddress = "/ip4/127.0.0.1/tcp/0"
 	cfg.Network = config.NetworkOf("local")
-	cfg.Node.URL = serve(t, "/rpc/v1", modelNode{w.chain, restOfNode{new(node.FullNodeProxy)}, size}, new(node.FullNodeProxy), node.Namespace)
-	cfg.Messager.URL = serve(t, rpc.DefaultPath, modelMessager{w.chain.Messager(), restOfMessager{new(messager.MessagerProxy)}}, new(messager.MessagerProxy), messager.Namespace)
+	var stopServing func()
+	cfg.Node.URL, cfg.Messager.URL, stopServing = w.chain.Serve()
+	t.Cleanup(stopServing)
 	cfg.Messager.Wallet = "w"
 	cfg.Sealing.Tasks, cfg.Sealing.LeaseTerm = []string{}, "3s"
 	cfg.DB.Path = filepath.Join(w.dir, "sealer.db")
