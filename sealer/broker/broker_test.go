@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/api"
@@ -158,18 +159,14 @@ func (r *rig) work(id string, p worker.Prover) (stop func()) {
 // done waits until n tasks ended well and returns their outputs.
 func (r *rig) done(n int) map[string][]byte {
 	out := map[string][]byte{}
-	deadline, cancel := context.WithTimeout(r.t.Context(), time.Minute)
-	defer cancel()
-	for {
-		for _, e := range r.q.Ended() {
-			require.Equal(r.t, task.Done, e.State, e.Reason)
-			out[e.Task.ID] = e.Result.Output
-		}
-		if len(out) >= n {
-			return out
-		}
-		require.NoError(r.t, clock.Real().Sleep(deadline, 10*time.Millisecond), "%d of %d are done: %+v", len(out), n, r.q.Entries())
+	if !assert.Eventually(r.t, func() bool { return len(r.q.Ended()) >= n }, 2*time.Minute, 10*time.Millisecond) {
+		r.t.Fatalf("not all of %d are done: %+v", n, r.q.Entries())
 	}
+	for _, e := range r.q.Ended() {
+		require.Equal(r.t, task.Done, e.State, e.Reason)
+		out[e.Task.ID] = e.Result.Output
+	}
+	return out
 }
 
 func TestTasksOverNATS(t *testing.T) {
@@ -242,15 +239,11 @@ func TestSealerRestarts(t *testing.T) {
 }
 
 func (r *rig) running(p *echo, id string) {
-	for ctx := r.t.Context(); ; {
+	require.Eventually(r.t, func() bool {
 		p.mu.Lock()
-		n := p.runs[id]
-		p.mu.Unlock()
-		if n > 0 {
-			return
-		}
-		require.NoError(r.t, clock.Real().Sleep(ctx, 5*time.Millisecond))
-	}
+		defer p.mu.Unlock()
+		return p.runs[id] > 0
+	}, time.Minute, 5*time.Millisecond)
 }
 
 // TestLostStreams takes every stream away, and then the server's whole folder.
@@ -305,15 +298,11 @@ func TestOutcomesAreStoredBeforeTheyLeaveTheStream(t *testing.T) {
 	r.work("w", p)
 	id := r.ensure(1, sector.TaskPreCommit2, []byte{1})
 	require.Equal(t, []byte{1, 1}, r.done(1)[id])
-	for ctx := t.Context(); ; {
+	require.Eventually(t, func() bool {
 		mu.Lock()
-		n := hits
-		mu.Unlock()
-		if n >= 2 {
-			break
-		}
-		require.NoError(t, clock.Real().Sleep(ctx, 5*time.Millisecond), "it comes again")
-	}
+		defer mu.Unlock()
+		return hits >= 2
+	}, time.Minute, 5*time.Millisecond, "it comes again")
 	require.Len(t, r.q.Ended(), 1)
 }
 

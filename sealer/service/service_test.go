@@ -166,17 +166,11 @@ func TestDaemon(t *testing.T) {
 // sealUntilCommitted lets epochs pass until the real sealing code is done and
 // the pre-commit is on the chain.
 func sealUntilCommitted(t *testing.T, c *sealerapi.SealerProxy, chain *sealertest.Chain, n abi.SectorNumber) {
-	deadline := time.Now().Add(time.Minute) // real sealing on a busy machine
-	for time.Now().Before(deadline) {
+	require.Eventually(t, func() bool {
 		chain.Tick(time.Now())
 		st, err := c.SectorsStatus(t.Context(), n, false)
-		require.NoError(t, err)
-		if st.State == "WaitSeed" || st.State == "Committing" {
-			return
-		}
-		require.NoError(t, clock.Real().Sleep(t.Context(), 20*time.Millisecond))
-	}
-	t.Fatal("the sector was not pre-committed in time")
+		return err == nil && (st.State == "WaitSeed" || st.State == "Committing")
+	}, time.Minute, 20*time.Millisecond, "the sector was not pre-committed in time") // real sealing on a busy machine
 }
 
 // checkWinning proves the sealed sector for a block, with the real prover.

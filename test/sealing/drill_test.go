@@ -38,6 +38,7 @@ func newMachines(t *testing.T) *machines {
 // run is the command line of venus-worker; `run` goes on in the background.
 func (m *machines) run(args ...string) (string, int) {
 	cmd := exec.Command(m.program, args...)
+	cmd.SysProcAttr = dieWithParent()
 	if args[0] != "run" {
 		out, _ := cmd.CombinedOutput() // the exit code tells
 		return string(out), cmd.ProcessState.ExitCode()

@@ -33,6 +33,8 @@ type role struct {
 	// Worker is set for a worker: the sealer's address, its token, the worker's
 	// name, and the file that takes down what it sealed.
 	Sealer, Token, Name, Notes string
+	// Bear is set for the parent of TestChildrenDieWithTheirParent.
+	Bear bool
 	// Port and the rest are set for a NATS server.
 	Port, ClusterPort int
 	Routes            []string
@@ -50,9 +52,13 @@ func TestMain(m *testing.M) {
 	}()
 	var r role
 	err := json.Unmarshal([]byte(text), &r)
-	if err == nil && r.Port > 0 {
+	switch {
+	case err != nil:
+	case r.Bear:
+		err = r.bear()
+	case r.Port > 0:
 		err = r.serveNATS()
-	} else if err == nil {
+	default:
 		err = r.work()
 	}
 	if err != nil {
@@ -164,7 +170,7 @@ func start(t *testing.T, log string, r role) *process {
 	defer out.Close()
 	p := &process{cmd: exec.Command(self), done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), roleEnv+"="+string(text))
-	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = out, out, dieWithParent()
 	_, err = p.cmd.StdinPipe() // open as long as this process lives
 	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())
@@ -270,4 +276,6 @@ func tail(file string) string {
 	return strings.Join(lines[max(0, len(lines)-20):], "\n")
 }
 
+// pause lets time pass where time is what is tested: epochs, and the moments of
+// kills. Whoever waits for something looks at every head, or with require.Eventually.
 func pause(ctx context.Context, d time.Duration) { _ = clock.Real().Sleep(ctx, d) }

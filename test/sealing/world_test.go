@@ -111,33 +111,47 @@ func (w *world) pledge(n int) (out []abi.SectorNumber) {
 // proven waits until all sectors are proving.
 func (w *world) proven(ctx context.Context, n int) {
 	last := ""
-	for {
+	all := func() bool {
 		sum, err := w.api.SectorsSummary(w.t.Context())
 		require.NoError(w.t, err)
-		if sum["Proving"] == n {
-			return
-		}
 		b, err := json.Marshal(sum)
 		require.NoError(w.t, err)
 		if string(b) != last && testing.Verbose() {
 			w.t.Logf("epoch %d: %s", w.chain.Height(), b)
 		}
 		last = string(b)
-		if ctx.Err() != nil {
-			w.explain()
-			w.t.Fatalf("not all of %d sectors are proving: %s", n, b)
-		}
-		pause(ctx, epoch)
+		return sum["Proving"] == n
+	}
+	if !w.until(ctx, all) {
+		w.explain()
+		w.t.Fatalf("not all of %d sectors are proving: %s", n, last)
 	}
 }
 
 // begun waits until a worker has done something.
 func (w *world) begun(ctx context.Context, n int) {
-	for ctx.Err() == nil {
-		if sum, err := w.api.SectorsSummary(ctx); err == nil && sum["Packing"] < n {
-			return
+	w.until(ctx, func() bool {
+		sum, err := w.api.SectorsSummary(ctx)
+		return err == nil && sum["Packing"] < n
+	})
+}
+
+// until looks at every head whether something is so, and tells whether it became
+// so before ctx ended.
+func (w *world) until(ctx context.Context, so func() bool) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	heads, err := w.chain.ChainNotify(ctx)
+	require.NoError(w.t, err)
+	for {
+		select {
+		case <-heads:
+			if so() {
+				return true
+			}
+		case <-ctx.Done():
+			return false
 		}
-		pause(ctx, epoch)
 	}
 }
 
