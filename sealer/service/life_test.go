@@ -54,13 +54,14 @@ func TestSectorLife(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, sealerapi.SectorTarget{}, target)
 
-	// A sector that the chain has and this sealer does not know.
-	chain.AddSector(7, 3, 1)
+	// A sector that the chain has and this sealer does not know, due so late that
+	// nobody looks for its files yet.
+	chain.AddSector(7, 30, 1)
 	chain.Tick(time.Now())
 	require.Eventually(t, func() bool {
 		unknown, err := s.SectorsUnknown(ctx)
 		require.NoError(t, err)
-		return len(unknown) == 1 && unknown[0] == sealerapi.UnknownSector{SectorID: 7, Live: true, Deadline: 3, Partition: 1, Expiration: 1e6}
+		return len(unknown) == 1 && unknown[0] == sealerapi.UnknownSector{SectorID: 7, Live: true, Deadline: 30, Partition: 1, Expiration: 1e6}
 	}, 5*time.Second, 10*time.Millisecond)
 	commR := sealertest.Cid("sealed7")
 	rec := sector.New(s.actorID, 7, abi.RegisteredSealProof_StackedDrg2KiBV1_1, time.Now())
@@ -70,12 +71,12 @@ func TestSectorLife(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, unknown)
 
-	three, four := uint64(3), uint64(4)
+	due, other := uint64(30), uint64(4)
 	for _, c := range []struct {
 		f    sealerapi.SectorFilter
 		want int
 	}{
-		{sealerapi.SectorFilter{}, 1}, {sealerapi.SectorFilter{LocalOnly: true}, 1}, {sealerapi.SectorFilter{Deadline: &three}, 1}, {sealerapi.SectorFilter{Deadline: &four}, 0},
+		{sealerapi.SectorFilter{}, 1}, {sealerapi.SectorFilter{LocalOnly: true}, 1}, {sealerapi.SectorFilter{Deadline: &due}, 1}, {sealerapi.SectorFilter{Deadline: &other}, 0},
 		{sealerapi.SectorFilter{ExpireBefore: 1e6}, 0}, {sealerapi.SectorFilter{ExpireBefore: 1e6 + 1}, 1}, {sealerapi.SectorFilter{Faulty: true}, 0},
 		{sealerapi.SectorFilter{Trouble: true}, 0}, {sealerapi.SectorFilter{States: []string{"Proving"}}, 1}, {sealerapi.SectorFilter{States: []string{"Packing"}}, 0},
 	} {
@@ -134,13 +135,13 @@ func extendAndCompact(t *testing.T, s *Service, chain *sealertest.Chain) {
 	require.Equal(t, api.CodeInvalid, code(err), "that epoch is over")
 	_, err = s.SectorsExtend(ctx, []abi.SectorNumber{7}, 9e6)
 	require.Equal(t, api.CodePrecondition, code(err), "longer than the chain allows")
-	_, err = s.SectorsCompact(ctx, 3, nil)
+	_, err = s.SectorsCompact(ctx, 30, nil)
 	require.Equal(t, api.CodeInvalid, code(err))
 	require.Empty(t, chain.Messager().Pushed(builtin.MethodsMiner.ExtendSectorExpiration), "nothing was sent")
 	ids, err := s.SectorsExtend(ctx, []abi.SectorNumber{7, 7}, 11e5)
 	require.NoError(t, err)
 	require.Len(t, ids, 1)
-	id, err := s.SectorsCompact(ctx, 3, []uint64{1})
+	id, err := s.SectorsCompact(ctx, 30, []uint64{1})
 	require.NoError(t, err)
 	landed := func() map[string]string {
 		list, err := s.SectorsMessages(ctx, 0)
