@@ -6,10 +6,13 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/proofs/seal"
+	"github.com/filecoin-venus/venus/sealer/pipeline"
 	"github.com/filecoin-venus/venus/sealer/sealertest"
 	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/worker"
@@ -98,4 +101,37 @@ func TestLyingWorker(t *testing.T) {
 			})
 		})
 	}
+}
+
+// glance is a look into files that fails the first time, as while their worker is lost and comes back.
+type glance struct {
+	pipeline.Replicas
+	mu    sync.Mutex
+	looks int
+}
+
+func (g *glance) CheckProvable(ctx context.Context, sectors []seal.SectorRef, slow bool) (map[abi.SectorID]string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.looks++; g.looks == 1 {
+		return map[abi.SectorID]string{sectors[0].ID: "p_aux: no worker is here that has it"}, nil
+	}
+	return g.Replicas.CheckProvable(ctx, sectors, slow)
+}
+
+// TestUnreadableForAMoment: files that cannot be read just now are looked at again, and their worker is no liar.
+func TestUnreadableForAMoment(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		g := new(glance)
+		r := newRigOn(t, dir, func(r *rig) { g.Replicas, r.replicas = r.prover, g })
+		defer func() { r.stop() }()
+		n := r.pledge()
+		r.until(n, sector.Proving, 200)
+		require.Equal(t, 2, g.looks)
+		require.Equal(t, 1, r.prover.Runs[sector.TaskPreCommit2], "nothing is made again")
+		rec, err := r.p.Get(n)
+		require.NoError(t, err)
+		require.Empty(t, rec.LastErr)
+	})
 }

@@ -36,16 +36,17 @@ import (
 
 // rig is a sealer's pipeline in a model world, on a clock that only the test moves.
 type rig struct {
-	t      *testing.T
-	dir    string
-	net    params.Network
-	chain  *sealertest.Chain
-	prover *sealertest.Prover
-	file   string // of the database, in dir
-	idle   bool   // start without a worker
-	batch  map[sector.Kind]sector.BatchRule
-	disk   store.Disk   // nil is the machine's
-	more   []store.Spec // paths beside one for sealing and one for storing
+	replicas pipeline.Replicas // nil means the prover
+	t        *testing.T
+	dir      string
+	net      params.Network
+	chain    *sealertest.Chain
+	prover   *sealertest.Prover
+	file     string // of the database, in dir
+	idle     bool   // start without a worker
+	batch    map[sector.Kind]sector.BatchRule
+	disk     store.Disk   // nil is the machine's
+	more     []store.Spec // paths beside one for sealing and one for storing
 
 	db   *db.DB
 	p    *pipeline.Pipeline
@@ -84,10 +85,14 @@ func (r *rig) up() error {
 	sender := messages.New(messages.Config{Miner: sealertest.Miner(), Wallet: "w", Confidence: 1}, r.chain.Messager(), r.chain)
 	policy := config.Policy(r.net)
 	policy.BatchPreCommits, policy.AggregateCommits = r.batch[sector.KindPreCommit].Max > 0, r.batch[sector.KindCommit].Max > 0
+	replicas := r.replicas
+	if replicas == nil {
+		replicas = r.prover
+	}
 	p, err := pipeline.New(ctx, pipeline.Config{
 		Miner: sealertest.Miner(), ActorID: sealertest.MinerID, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, SectorSize: 2048,
 		Policy: policy, Batch: maps.Clone(r.batch), TicketLookback: r.net.SealRandomnessLookback, Lifetime: 1549440, WatchEvery: r.net.ChallengeWindow,
-	}, pipeline.Parts{DB: d, Queue: q, Store: st, Messages: sender, Chain: r.chain, Verifier: r.prover, Replicas: r.prover, Aggregator: r.prover, Heads: h, Clock: clk})
+	}, pipeline.Parts{DB: d, Queue: q, Store: st, Messages: sender, Chain: r.chain, Verifier: r.prover, Replicas: replicas, Aggregator: r.prover, Heads: h, Clock: clk})
 	require.NoError(r.t, err)
 	if _, err := p.AfterRestore(ctx, 0); err != nil {
 		cancel()

@@ -144,7 +144,10 @@ func (p *Pipeline) takeOutcomes(ctx context.Context, wg *sync.WaitGroup) {
 
 func (p *Pipeline) takeOutcome(ctx context.Context, e task.Entry) error {
 	afar := strings.HasPrefix(e.Task.Root(), worker.OwnPrefix) // it is read only once it is taken over
-	refused := !afar && p.judge(ctx, &e)
+	refused := false
+	if !afar {
+		refused, _ = p.judge(ctx, &e) // an error fails the task
+	}
 	if e.State == task.Done {
 		afar, err := p.adopt(e.Task)
 		if afar && err != nil && !errors.Is(err, store.ErrDetached) {
@@ -155,7 +158,10 @@ func (p *Pipeline) takeOutcome(ctx context.Context, e task.Entry) error {
 		}
 	}
 	if afar {
-		refused = p.judge(ctx, &e)
+		var err error
+		if refused, err = p.judge(ctx, &e); err != nil && !errors.Is(err, store.ErrDetached) {
+			return err // as above
+		}
 	}
 	ev, artifacts := p.outcome(ctx, e)
 	if failed, ok := ev.(sector.TaskFailed); ok {
@@ -223,10 +229,10 @@ func (p *Pipeline) outcome(ctx context.Context, e task.Entry) (sector.Event, map
 	return done, keep
 }
 
-// judge turns what a worker made into a failure when it is wrong.
-func (p *Pipeline) judge(ctx context.Context, e *task.Entry) (refused bool) {
+// judge turns what a worker made into a failure when it is wrong, or when that cannot be found out, which is the error.
+func (p *Pipeline) judge(ctx context.Context, e *task.Entry) (refused bool, err error) {
 	if e.State != task.Done {
-		return false
+		return false, nil
 	}
 	why, err := p.refuse(ctx, *e)
 	switch {
@@ -237,7 +243,7 @@ func (p *Pipeline) judge(ctx context.Context, e *task.Entry) (refused bool) {
 		p.parts.Queue.Refuse(*e, why)
 		e.State, e.Reason = task.Failed, fmt.Sprintf("what the worker on %s made is refused: %s", e.Host, why)
 	}
-	return why != ""
+	return why != "", err
 }
 
 // refuse looks into what a worker made before anything is done with it: whether a
@@ -252,11 +258,11 @@ func (p *Pipeline) refuse(ctx context.Context, e task.Entry) (string, error) {
 			files = t.Files // it is taken over
 		}
 		ref := seal.SectorRef{Sector: seal.Sector{ID: t.Sector, Proof: t.SealProof}, SealedCID: *res.CommR, Paths: seal.Paths(files)}
-		bad, err := p.parts.Replicas.CheckProvable(ctx, []seal.SectorRef{ref}, true)
-		if why, ok := bad[t.Sector]; ok && err == nil {
-			return "its files are not those of the CommR that it told: " + why, nil
+		why, err := p.unsound(ctx, t, ref)
+		if why == "" || err != nil {
+			return "", err
 		}
-		return "", err
+		return "its files are not those of the CommR that it told: " + why, nil
 	case t.Kind == sector.TaskCommit2 && len(res.Proof) > 0:
 		rec, err := p.Get(t.Sector.Number)
 		if err != nil || rec.TaskAttempt != t.Attempt || rec.CommR == nil || rec.CommD == nil {
@@ -272,6 +278,22 @@ func (p *Pipeline) refuse(ctx context.Context, e task.Entry) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// unsound tells what is wrong with a replica's files. Files that could not be read for a moment, as those of a worker that is
+// lost and comes back, are no lie: they are looked at twice, and the path must answer between.
+func (p *Pipeline) unsound(ctx context.Context, t worker.Task, ref seal.SectorRef) (why string, err error) {
+	for range 2 {
+		bad, err := p.parts.Replicas.CheckProvable(ctx, []seal.SectorRef{ref}, true)
+		if err != nil || bad[t.Sector] == "" {
+			return "", err
+		}
+		why = bad[t.Sector]
+		if _, err := p.parts.Store.Measure(t.Root()); err != nil {
+			return "", fmt.Errorf("%s: %w", why, err)
+		}
+	}
+	return why, nil
 }
 
 // rest brings a finalized sector to its storage path. A sector without deals

@@ -101,7 +101,8 @@ type Host struct {
 	// Work does what the sealer asks of the folders of tasks.
 	Work func(what string, arg json.RawMessage) error
 
-	vol *local
+	vol     *local
+	working sync.Mutex // held by the one Work that may run: a request may come again while it does
 }
 
 // NewHost opens a folder as a path for sealing; one that is none becomes one.
@@ -175,6 +176,8 @@ func (h *Host) do(q request, r *response) (body []byte, err error) {
 		if h.Work == nil {
 			return nil, errors.New("no tasks work here")
 		}
+		h.working.Lock()
+		defer h.working.Unlock()
 		return nil, h.Work(q.Work, q.Arg)
 	}
 	if t := q.Decl.Type; t != Unsealed && t != Sealed && t != Cache && q.Ending+q.Call != callClear {
@@ -271,15 +274,25 @@ func (a *afar) ask(patience int, q request) (response, []byte, error) {
 	if err != nil {
 		return response{}, nil, fmt.Errorf("encode a call: %w", err)
 	}
-	answer, err := ask(a.gate, patience, func() ([]byte, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), a.gate.limit*writePatience)
-		defer cancel()
-		return a.call(ctx, a.id, data)
-	})
+	answer, err := ask(a.gate, patience, func() ([]byte, error) { return a.insist(patience, data) })
 	if err != nil {
 		return response{}, nil, fmt.Errorf("path %s%s: %w", AfarPrefix, a.id, err)
 	}
 	return decodeAnswer(answer)
+}
+
+// insist asks until there is an answer: a worker that dies leaves what it was asked open for ever, and is asked again once it
+// is back. Every call may be repeated.
+func (a *afar) insist(times int, data []byte) (answer []byte, err error) {
+	for range times {
+		ctx, cancel := context.WithTimeout(context.Background(), a.gate.limit)
+		answer, err = a.call(ctx, a.id, data)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+	}
+	return answer, err
 }
 
 // decodeAnswer takes an answer apart. Bytes that do not have their checksum are

@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/stretchr/testify/require"
@@ -23,6 +25,7 @@ type far struct {
 
 	mu    sync.Mutex // guards what follows
 	away  bool
+	lose  int // so many calls are never answered: the worker died over them
 	calls map[string]int
 	after func(q request, answer []byte) []byte // what comes of an answer, nil = itself
 }
@@ -50,9 +53,14 @@ func newFar(t *testing.T) *far {
 
 func (w *far) dir() string { return AfarPrefix + w.host.ID }
 
-func (w *far) call(_ context.Context, id string, data []byte) ([]byte, error) {
+func (w *far) call(ctx context.Context, id string, data []byte) ([]byte, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.lose > 0 {
+		w.lose--
+		<-ctx.Done()
+		return nil, fmt.Errorf("ask its worker: %w", ctx.Err())
+	}
 	if w.away || id != w.host.ID {
 		return nil, errors.New("no worker is here that has it")
 	}
@@ -90,6 +98,24 @@ func (w *far) sealed(id abi.SectorID, seed uint64) {
 	for _, t := range FileTypes() {
 		require.Contains(w.t, w.s.Holds(w.host.ID), Decl{id, t})
 	}
+}
+
+// TestWorkerDiesOverACall: what it was asked is asked again, and it is back or another life of it is.
+func TestWorkerDiesOverACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFar(t)
+		asked := 0
+		w.host.Work = func(string, json.RawMessage) error { asked++; return nil }
+		w.set(func() { w.lose = 2 })
+		afar, err := w.s.Afar(w.dir(), "adopt", "a task")
+		require.True(t, afar)
+		require.NoError(t, err)
+		require.Equal(t, 1, asked)
+		require.Zero(t, w.lose)
+		w.set(func() { w.away = true })
+		_, err = w.s.Afar(w.dir(), "adopt", "a task")
+		require.ErrorContains(t, err, "no worker is here", "one that is away is not waited for")
+	})
 }
 
 // TestOwnPath seals on a worker's own path and brings the sector to rest: by

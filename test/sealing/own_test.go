@@ -22,7 +22,7 @@ func TestOwnPaths(t *testing.T) {
 	w := newWorldWith(t, 2<<10, nil, false)
 	m := newMachines(t)
 	defer m.kill()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var around sync.WaitGroup
 	defer around.Wait()
