@@ -1,7 +1,8 @@
 // Package crypto signs and verifies with the two schemes of Filecoin, BLS12-381
 // and secp256k1, and draws randomness the way the protocol does.
 //
-// Start at [Sign] and [Verify], the one door for both schemes. Each kind of
+// Start at [Sign] and [Verify], the one door for both schemes; a [Verifier]
+// also remembers what held. Each kind of
 // signature has one encoding: BLS points are compressed, canonical and in their
 // subgroup; secp256k1 signatures are 65 bytes r||s||v. We make low-s signatures
 // only, and accept what the network accepts, which includes high s. Keys never
