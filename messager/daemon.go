@@ -200,7 +200,7 @@ func dialNode(url, token string) (*nodeapi.FullNodeProxy, func(), error) {
 
 func dialWallet(url, token string) (Signer, func(), error) {
 	p := new(walletapi.WalletProxy)
-	closer, err := rpc.Dial(url, token, walletapi.Namespace, p, rpc.DialOptions{Service: "venus-wallet"})
+	closer, err := rpc.Dial(url, token, walletapi.Namespace, p, rpc.DialOptions{Service: "venus-wallet", Shared: true})
 	return p, closer, err
 }
 

@@ -166,7 +166,7 @@ func connector(c clock.Clock, delay time.Duration, v Verifier) func(miningapi.Mi
 			}
 		}
 		wallet := new(walletapi.WalletProxy)
-		stopWallet, err := rpc.Dial(m.Wallet.ListenAPI, m.Wallet.Token, walletapi.Namespace, wallet, rpc.DialOptions{Service: "the wallet"})
+		stopWallet, err := rpc.Dial(m.Wallet.ListenAPI, m.Wallet.Token, walletapi.Namespace, wallet, rpc.DialOptions{Service: "the wallet", Shared: true})
 		if err != nil {
 			return Services{}, fmt.Errorf("wallet of %s: %w", m.Addr, err)
 		}

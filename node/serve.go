@@ -52,7 +52,7 @@ func (n *Node) dialOthers(cfg FileConfig, v *vitals) error {
 		return nil
 	}
 	v.wallet = new(walletapi.WalletProxy)
-	stop, err := rpc.Dial(cfg.Wallet.URL, cfg.Wallet.Token, walletapi.Namespace, v.wallet, rpc.DialOptions{Service: "venus-wallet"})
+	stop, err := rpc.Dial(cfg.Wallet.URL, cfg.Wallet.Token, walletapi.Namespace, v.wallet, rpc.DialOptions{Service: "venus-wallet", Shared: true})
 	if err != nil {
 		return err
 	}

@@ -35,13 +35,18 @@ type DialOptions struct {
 	Timeout time.Duration
 	// Path is used when the endpoint has none, "" = DefaultPath.
 	Path string
+	// Shared has all calls share one WebSocket connection, which is opened when a call needs it: for programs that call
+	// often and side by side, and would pay more for requests of their own than for what they ask. Calls under way when
+	// it breaks fail, and the next one connects again.
+	Shared bool
 }
 
 // Dial fills a generated proxy with calls to the service at an endpoint (any
 // form that ParseEndpoint takes) and returns a function that ends all of them.
 //
-// It does not connect: each call is a request of its own, so a service may be
-// away at this moment and restart at any time. A call that returns a channel
+// It does not connect: each call is a request of its own, or connects if need be
+// (DialOptions.Shared), so a service may be away at this moment and restart at any
+// time. A call that returns a channel
 // opens a WebSocket of its own; when that breaks the channel closes, and the
 // reader calls again. The context of such a call ends the subscription.
 //
@@ -76,10 +81,18 @@ func Dial(endpoint, token, namespace string, proxy any, o DialOptions) (func(), 
 		c.cancel()
 		return nil, fmt.Errorf("prepare client of %s: %w", o.Service, err)
 	}
+	var shared *line
+	if o.Shared {
+		shared = newLine(c)
+	}
 	for i := range in.NumField() {
 		f := in.Type().Field(i)
 		if f.Type.Out(0).Kind() == reflect.Chan {
 			in.Field(i).Set(reflect.MakeFunc(f.Type, c.streaming(f)))
+			continue
+		}
+		if shared != nil {
+			in.Field(i).Set(reflect.MakeFunc(f.Type, shared.calling(f)))
 			continue
 		}
 		in.Field(i).Set(reflect.MakeFunc(f.Type, c.calling(raw.Elem().Field(i), f)))
@@ -108,17 +121,23 @@ func unbounded(method string) bool {
 	return strings.Contains(method, "Wait") || method == "BeaconGetEntry"
 }
 
+// bounded ends a call's context with the client, and in time unless the method waits for something to happen.
+func (c *client) bounded(ctx context.Context, method string) (context.Context, context.CancelFunc) {
+	var cancel context.CancelFunc
+	if _, ok := ctx.Deadline(); ok || unbounded(method) {
+		ctx, cancel = context.WithCancel(ctx)
+	} else {
+		ctx, cancel = context.WithTimeout(ctx, c.opts.Timeout)
+	}
+	unhook := context.AfterFunc(c.ctx, cancel)
+	return ctx, func() { unhook(); cancel() }
+}
+
 // calling wraps a plain method: a timeout, and errors that explain themselves.
 func (c *client) calling(fn reflect.Value, f reflect.StructField) func([]reflect.Value) []reflect.Value {
 	return func(args []reflect.Value) []reflect.Value {
-		ctx, cancel := context.WithCancel(args[0].Interface().(context.Context))
+		ctx, cancel := c.bounded(args[0].Interface().(context.Context), f.Name)
 		defer cancel()
-		if _, ok := ctx.Deadline(); !ok && !unbounded(f.Name) {
-			var stop context.CancelFunc
-			ctx, stop = context.WithTimeout(ctx, c.opts.Timeout)
-			defer stop()
-		}
-		defer context.AfterFunc(c.ctx, cancel)()
 		args = withAmounts(args)
 		args[0] = reflect.ValueOf(ctx)
 		out := fn.Call(args)

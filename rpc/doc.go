@@ -4,7 +4,7 @@
 // service.
 //
 // Start reading at [Server] (how a daemon serves) and [Dial] (how it is
-// called). [Server.Exclude] answers for what is left out on purpose, [Health]
+// called; line.go for calls that share a connection). [Server.Exclude] answers for what is left out on purpose, [Health]
 // for /livez, /readyz and /healthz; [Meter] hears what happens. [Guard] puts the permission check before every method of a proxy;
 // [Verifier] is the one question asked about a token.
 //

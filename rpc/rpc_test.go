@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,8 +62,9 @@ func (p *toyProxy) Hold(ctx context.Context) (<-chan int, error) { return p.Inte
 
 // toy is the service behind it. ended counts the streams whose context ended.
 type toy struct {
-	ended  chan struct{}
-	waited chan struct{}
+	ended   chan struct{}
+	waited  chan struct{}
+	waiting atomic.Int64 // calls of Wait under way
 }
 
 func newToy() *toy {
@@ -81,6 +83,8 @@ func (t *toy) Fail(context.Context) (string, error) {
 }
 func (t *toy) Boom(context.Context) (string, error) { panic("secret detail") }
 func (t *toy) Wait(ctx context.Context) error {
+	t.waiting.Add(1)
+	defer t.waiting.Add(-1)
 	<-ctx.Done()
 	t.waited <- struct{}{}
 	return ctx.Err()
@@ -160,13 +164,22 @@ func serve(t *testing.T, o Options, impl *toy) (*Server, string) {
 	return s, l.Addr().String()
 }
 
-func dial(t *testing.T, addr, token string) *toyProxy {
+func dial(t *testing.T, addr, token string) *toyProxy { return dialled(t, addr, token, false) }
+
+// dialled is a client that makes requests, or shares a connection.
+func dialled(t *testing.T, addr, token string, shared bool) *toyProxy {
 	t.Helper()
 	p := new(toyProxy)
-	stop, err := Dial(addr, token, "Filecoin", p, DialOptions{Service: "toy", Timeout: 5 * time.Second})
+	stop, err := Dial(addr, token, "Filecoin", p, DialOptions{Service: "toy", Timeout: 5 * time.Second, Shared: shared})
 	require.NoError(t, err)
 	t.Cleanup(stop)
 	return p
+}
+
+// bothWays runs a test with both kinds of client.
+func bothWays(t *testing.T, run func(t *testing.T, shared bool)) {
+	t.Run("requests", func(t *testing.T) { run(t, false) })
+	t.Run("shared", func(t *testing.T) { run(t, true) })
 }
 
 func post(t *testing.T, url, body string, header ...string) (int, http.Header, string) {
@@ -184,12 +197,14 @@ func post(t *testing.T, url, body string, header ...string) (int, http.Header, s
 	return resp.StatusCode, resp.Header, string(b)
 }
 
-func TestPermissionMatrix(t *testing.T) {
+func TestPermissionMatrix(t *testing.T) { bothWays(t, checkPermissionMatrix) }
+
+func checkPermissionMatrix(t *testing.T, shared bool) {
 	_, addr := serve(t, Options{Verify: allTokens().verify, Anonymous: []api.Permission{api.PermRead}}, newToy())
 	ctx := context.Background()
 	for _, token := range []string{"", "r", "w", "s", "a"} {
 		level := map[string]api.Permission{"": "read", "r": "read", "w": "write", "s": "sign", "a": "admin"}[token]
-		p := dial(t, addr, token)
+		p := dialled(t, addr, token, shared)
 		calls := map[api.Permission]func() error{
 			api.PermRead:  func() error { _, err := p.Echo(ctx, "x"); return err },
 			api.PermWrite: func() error { return p.Store(ctx, "x") },
@@ -262,9 +277,11 @@ func TestWrongTokensAreLimited(t *testing.T) {
 	require.Equal(t, 401, try("wrong"))
 }
 
-func TestErrorsCrossTheWire(t *testing.T) {
+func TestErrorsCrossTheWire(t *testing.T) { bothWays(t, checkErrorsCrossTheWire) }
+
+func checkErrorsCrossTheWire(t *testing.T, shared bool) {
 	_, addr := serve(t, Options{Verify: allTokens().verify}, newToy())
-	p := dial(t, addr, "r")
+	p := dialled(t, addr, "r", shared)
 	_, err := p.Fail(context.Background())
 	var e *api.Error
 	require.ErrorAs(t, err, &e)
@@ -280,22 +297,24 @@ func TestErrorsCrossTheWire(t *testing.T) {
 	require.JSONEq(t, `{"jsonrpc":"2.0","id":8,"error":{"code":1,"message":"look for the thing: no thing","data":{"code":"not_found","hint":"make one"}}}`, body)
 }
 
-func TestClientErrorsExplain(t *testing.T) {
+func TestClientErrorsExplain(t *testing.T) { bothWays(t, checkClientErrorsExplain) }
+
+func checkClientErrorsExplain(t *testing.T, shared bool) {
 	_, addr := serve(t, Options{Verify: allTokens().verify}, newToy())
-	_, err := dial(t, addr, "wrong").Echo(context.Background(), "x")
+	_, err := dialled(t, addr, "wrong", shared).Echo(context.Background(), "x")
 	require.Equal(t, api.CodeUnauthenticated, api.Explain(err).Code)
 	require.NotEmpty(t, api.Explain(err).Hint)
-	_, err = dial(t, addr, "wrong").Hold(context.Background())
+	_, err = dialled(t, addr, "wrong", shared).Hold(context.Background())
 	require.Equal(t, api.CodeUnauthenticated, api.Explain(err).Code)
 
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	dead := l.Addr().String()
 	require.NoError(t, l.Close())
-	_, err = dial(t, dead, "r").Echo(context.Background(), "x")
+	_, err = dialled(t, dead, "r", shared).Echo(context.Background(), "x")
 	require.Equal(t, api.CodeUnavailable, api.Explain(err).Code)
 	require.ErrorContains(t, err, "cannot reach toy at http://"+dead)
-	_, err = dial(t, dead, "r").Hold(context.Background())
+	_, err = dialled(t, dead, "r", shared).Hold(context.Background())
 	require.Equal(t, api.CodeUnavailable, api.Explain(err).Code)
 
 	other := new(struct {
@@ -303,13 +322,13 @@ func TestClientErrorsExplain(t *testing.T) {
 			Missing func(context.Context) error `perm:"read"`
 		}
 	})
-	stop, err := Dial("http://"+addr, "r", "Filecoin", other, DialOptions{})
+	stop, err := Dial("http://"+addr, "r", "Filecoin", other, DialOptions{Shared: shared})
 	require.NoError(t, err)
 	defer stop()
 	require.ErrorIs(t, other.Internal.Missing(context.Background()), api.ErrNotSupported)
 
 	stopped := new(toyProxy)
-	stop2, err := Dial(addr, "r", "Filecoin", stopped, DialOptions{})
+	stop2, err := Dial(addr, "r", "Filecoin", stopped, DialOptions{Shared: shared})
 	require.NoError(t, err)
 	stop2()
 	stop2()
@@ -317,12 +336,14 @@ func TestClientErrorsExplain(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestTimeouts(t *testing.T) {
+func TestTimeouts(t *testing.T) { bothWays(t, checkTimeouts) }
+
+func checkTimeouts(t *testing.T, shared bool) {
 	impl := newToy()
 	_, addr := serve(t, Options{Verify: allTokens().verify}, impl)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	err := dial(t, addr, "r").Wait(ctx)
+	err := dialled(t, addr, "r", shared).Wait(ctx)
 	require.Equal(t, api.CodeUnavailable, api.Explain(err).Code)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	<-impl.waited // hanging up reached the method

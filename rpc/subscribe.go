@@ -66,22 +66,22 @@ func (c *client) streaming(f reflect.StructField) func([]reflect.Value) []reflec
 	}
 }
 
-// subscribe opens a connection and makes the one call on it.
-func (c *client) subscribe(ctx context.Context, f reflect.StructField, args []reflect.Value) (*websocket.Conn, error) {
-	params := make([]any, len(args))
-	for i, a := range args {
-		params[i] = a.Interface()
+// err is what a method answered instead of a result.
+func (a *answer) err() error {
+	if a.Error == nil {
+		return nil
 	}
-	req, err := json.Marshal(map[string]any{
-		"jsonrpc": "2.0", "id": json.RawMessage(subscribeID), "method": c.namespace + "." + f.Name, "params": params,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("encode parameters of %s: %w", f.Name, err)
+	if a.Error.Code != codeMethod && a.Error.Code != codePanic {
+		return a.Error
 	}
-	dialCtx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
-	defer cancel()
+	w := new(wireError)
+	return errors.Join(w.FromJSONRPCError(*a.Error), w)
+}
+
+// connect opens a WebSocket.
+func (c *client) connect(ctx context.Context) (*websocket.Conn, error) {
 	d := websocket.Dialer{HandshakeTimeout: headerTimeout}
-	conn, resp, err := d.DialContext(dialCtx, "ws"+strings.TrimPrefix(c.url, "http"), c.header)
+	conn, resp, err := d.DialContext(ctx, "ws"+strings.TrimPrefix(c.url, "http"), c.header)
 	if err != nil {
 		if resp != nil && errors.Is(err, websocket.ErrBadHandshake) {
 			defer resp.Body.Close()
@@ -90,8 +90,61 @@ func (c *client) subscribe(ctx context.Context, f reflect.StructField, args []re
 		}
 		return nil, err
 	}
-	defer context.AfterFunc(dialCtx, func() { conn.Close() })()
 	conn.SetReadLimit(maxAnswer)
+	return conn, nil
+}
+
+// request is the frame of a call.
+func (c *client) request(id, method string, params []any) ([]byte, error) {
+	b, err := json.Marshal(map[string]any{
+		"jsonrpc": "2.0", "id": json.RawMessage(id), "method": c.namespace + "." + method, "params": params,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode parameters of %s: %w", method, err)
+	}
+	return b, nil
+}
+
+// cancelFrame tells a server that nobody waits for the answer of a call.
+func cancelFrame(id string) []byte {
+	return fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q,"params":[%s]}`, methodCancel, id)
+}
+
+// interfaces are the values of arguments.
+func interfaces(args []reflect.Value) []any {
+	out := make([]any, len(args))
+	for i, a := range args {
+		out[i] = a.Interface()
+	}
+	return out
+}
+
+// keepAlive answers the server's pings and bounds the wait for the next frame; extend is to be called after each.
+func keepAlive(conn *websocket.Conn) (extend func()) {
+	extend = func() { _ = conn.SetReadDeadline(realNow().Add(readTimeout)) }
+	extend()
+	conn.SetPingHandler(func(data string) error {
+		extend()
+		// A failure shows at the next read.
+		_ = conn.WriteControl(websocket.PongMessage, []byte(data), realNow().Add(time.Second))
+		return nil
+	})
+	return extend
+}
+
+// subscribe opens a connection and makes the one call on it.
+func (c *client) subscribe(ctx context.Context, f reflect.StructField, args []reflect.Value) (*websocket.Conn, error) {
+	req, err := c.request(subscribeID, f.Name, interfaces(args))
+	if err != nil {
+		return nil, err
+	}
+	dialCtx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	defer cancel()
+	conn, err := c.connect(dialCtx)
+	if err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(dialCtx, func() { conn.Close() })()
 	_ = conn.SetWriteDeadline(realNow().Add(writeTimeout))
 	if err := conn.WriteMessage(websocket.TextMessage, req); err != nil {
 		conn.Close()
@@ -105,30 +158,16 @@ func (c *client) subscribe(ctx context.Context, f reflect.StructField, args []re
 		}
 		return nil, err
 	}
-	if a.Error != nil {
+	if err := a.err(); err != nil {
 		conn.Close()
-		if a.Error.Code == codeMethod || a.Error.Code == codePanic {
-			w := new(wireError)
-			if err := w.FromJSONRPCError(*a.Error); err != nil {
-				return nil, err
-			}
-			return nil, w
-		}
-		return nil, a.Error
+		return nil, err
 	}
 	return conn, nil
 }
 
 // receive copies values into dst until the channel or the connection closes.
 func receive(ctx context.Context, conn *websocket.Conn, dst reflect.Value) error {
-	extend := func() { _ = conn.SetReadDeadline(realNow().Add(readTimeout)) }
-	extend()
-	conn.SetPingHandler(func(data string) error {
-		extend()
-		// A failure shows at the next read.
-		_ = conn.WriteControl(websocket.PongMessage, []byte(data), realNow().Add(time.Second))
-		return nil
-	})
+	extend := keepAlive(conn)
 	done := reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ctx.Done())}
 	for {
 		var a answer
@@ -158,8 +197,7 @@ func receive(ctx context.Context, conn *websocket.Conn, dst reflect.Value) error
 // hangUp tells the server that nobody listens any more. Closing alone would do;
 // the cancel frame ends the method without waiting for the network to notice.
 func hangUp(conn *websocket.Conn) {
-	msg := `{"jsonrpc":"2.0","method":"` + methodCancel + `","params":[` + subscribeID + `]}`
 	_ = conn.SetWriteDeadline(realNow().Add(time.Second))
-	_ = conn.WriteMessage(websocket.TextMessage, []byte(msg))
+	_ = conn.WriteMessage(websocket.TextMessage, cancelFrame(subscribeID))
 	conn.Close()
 }

@@ -2,19 +2,20 @@ package wallet
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/filecoin-project/go-address"
 	gscrypto "github.com/filecoin-project/go-state-types/crypto"
-	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
@@ -31,14 +32,14 @@ import (
 )
 
 // BenchmarkSign compares raw BLS signing on all cores with signing messages over RPC, where every signature's record is
-// on disk before it leaves; the client runs on the same cores. 32 callers share one WebSocket connection, or come by HTTP, a
-// request each, as the programs of the house do; raw, a caller a core is fastest. The three take turns, so that a machine that
-// slows down slows all, and the figures are signatures/s raw and the parts of it that are reached.
+// on disk before it leaves; the wallet is a process of its own on the same cores. 32 callers share one WebSocket connection,
+// as in the programs of the house, or make an HTTP request each; raw, a caller a core is fastest. The three take turns, so
+// that a machine that slows down slows all, and the figures are signatures/s raw and the parts of it that are reached.
 func BenchmarkSign(b *testing.B) {
 	priv, err := crypto.GenerateKey(gscrypto.SigTypeBLS)
 	require.NoError(b, err)
-	from, addr := serveKey(b, priv)
-	ws, http := overWebSocket(b, addr), overHTTP(b, addr)
+	from, addr := startWallet(b)
+	shared, requests := overRPC(b, addr, true), overRPC(b, addr, false)
 	raw := func(address.Address, walletapi.MsgMeta) error {
 		_, err := crypto.Sign(gscrypto.SigTypeBLS, priv, make([]byte, 38))
 		return err
@@ -47,10 +48,10 @@ func BenchmarkSign(b *testing.B) {
 	var nonce atomic.Uint64
 	var spent [3]time.Duration
 	for b.Loop() {
-		for way, sign := range []signer{raw, ws, http} {
+		for way, sign := range []signer{raw, shared, requests} {
 			callers := callers
 			if way == 0 {
-				callers = runtime.GOMAXPROCS(0)
+				callers = runtime.NumCPU()
 			}
 			begun := clock.Real().Now()
 			var group errgroup.Group
@@ -70,91 +71,104 @@ func BenchmarkSign(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N*signatures)/spent[0].Seconds(), "raw-sig/s")
-	b.ReportMetric(100*spent[0].Seconds()/spent[1].Seconds(), "%ws")
-	b.ReportMetric(100*spent[0].Seconds()/spent[2].Seconds(), "%http")
+	b.ReportMetric(100*spent[0].Seconds()/spent[1].Seconds(), "%shared")
+	b.ReportMetric(100*spent[0].Seconds()/spent[2].Seconds(), "%requests")
 }
 
 // signer asks for the signature of a message.
 type signer func(from address.Address, meta walletapi.MsgMeta) error
 
-// serveKey serves a wallet with one key.
-func serveKey(b *testing.B, priv []byte) (from address.Address, addr string) {
-	memory.RelaxFew() // as the program does
-	dir := b.TempDir()
-	keys, err := keystore.Open(filepath.Join(dir, "wallet"), cheap)
-	require.NoError(b, err)
-	require.NoError(b, keys.SetPassword([]byte("pw")))
-	from, err = keys.Put(types.KeyInfo{Type: types.KeyBLS, PrivateKey: append([]byte{}, priv...)})
-	require.NoError(b, err)
-	records, err := signlog.Open(filepath.Join(dir, "signlog"), clock.Real())
-	require.NoError(b, err)
-	b.Cleanup(func() { require.NoError(b, records.Close()) })
-	book, err := policy.Open(filepath.Join(dir, "policies.json"))
-	require.NoError(b, err)
-	s, err := NewService(Parts{Keys: keys, Records: records, Policies: book, Clock: clock.Real()})
-	require.NoError(b, err)
-	srv := rpc.NewServer(rpc.Options{Anonymous: api.AllPermissions()})
-	require.NoError(b, srv.Register("/rpc/v0", s, new(walletapi.WalletProxy), walletapi.Namespace))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(b, err)
-	go func() { _ = srv.Serve(l) }()
-	b.Cleanup(func() { _ = srv.Shutdown(context.Background()) })
-	return from, l.Addr().String()
+// servesKey names the environment variable with the directory in which a process of this test binary keeps the wallet that it
+// serves: the callers of the benchmark are another program than the wallet, as in a cluster.
+const servesKey = "VENUS_BENCH_WALLET"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(servesKey); dir != "" {
+		if err := serveKey(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
 }
 
-func overHTTP(b *testing.B, addr string) signer {
+// serveKey serves a wallet with one key until its input ends, and says where, and which.
+func serveKey(dir string) error {
+	memory.RelaxFew() // both as the program does
+	MoreProcessors()
+	priv, err := crypto.GenerateKey(gscrypto.SigTypeBLS)
+	if err != nil {
+		return err
+	}
+	keys, err := keystore.Open(filepath.Join(dir, "wallet"), cheap)
+	if err != nil {
+		return err
+	}
+	if err := keys.SetPassword([]byte("pw")); err != nil {
+		return err
+	}
+	from, err := keys.Put(types.KeyInfo{Type: types.KeyBLS, PrivateKey: priv})
+	if err != nil {
+		return err
+	}
+	records, err := signlog.Open(filepath.Join(dir, "signlog"), clock.Real())
+	if err != nil {
+		return err
+	}
+	book, err := policy.Open(filepath.Join(dir, "policies.json"))
+	if err != nil {
+		return err
+	}
+	s, err := NewService(Parts{Keys: keys, Records: records, Policies: book, Clock: clock.Real()})
+	if err != nil {
+		return err
+	}
+	srv := rpc.NewServer(rpc.Options{Anonymous: api.AllPermissions()})
+	if err := srv.Register("/rpc/v0", s, new(walletapi.WalletProxy), walletapi.Namespace); err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	go func() { _ = srv.Serve(l) }()
+	fmt.Println(from, l.Addr())
+	_, _ = io.Copy(io.Discard, os.Stdin) // it ends with the benchmark
+	return errors.Join(srv.Shutdown(context.Background()), records.Close())
+}
+
+// startWallet starts serveKey in a process of its own.
+func startWallet(b *testing.B) (from address.Address, addr string) {
+	self, err := os.Executable()
+	require.NoError(b, err)
+	cmd := exec.Command(self)
+	cmd.Env, cmd.Stderr = append(os.Environ(), servesKey+"="+b.TempDir()), os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(b, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(b, err)
+	require.NoError(b, cmd.Start())
+	b.Cleanup(func() {
+		require.NoError(b, in.Close())
+		require.NoError(b, cmd.Wait())
+	})
+	var signer string
+	_, err = fmt.Fscan(out, &signer, &addr)
+	require.NoError(b, err)
+	from, err = address.NewFromString(signer)
+	require.NoError(b, err)
+	return from, addr
+}
+
+// overRPC signs as programs do that make requests, or, as those of the house, share a connection.
+func overRPC(b *testing.B, addr string, shared bool) signer {
 	var w walletapi.WalletProxy
-	stop, err := rpc.Dial("http://"+addr+"/rpc/v0", "", walletapi.Namespace, &w, rpc.DialOptions{})
+	stop, err := rpc.Dial(addr, "", walletapi.Namespace, &w, rpc.DialOptions{Shared: shared})
 	require.NoError(b, err)
 	b.Cleanup(stop)
 	return func(from address.Address, meta walletapi.MsgMeta) error {
 		_, err := w.WalletSign(context.Background(), from, nil, meta)
 		return err
-	}
-}
-
-// overWebSocket writes requests to one connection and hands answers to whoever waits for them.
-func overWebSocket(b *testing.B, addr string) signer {
-	conn, resp, err := websocket.DefaultDialer.Dial("ws://"+addr+"/rpc/v0", nil)
-	require.NoError(b, err)
-	require.NoError(b, resp.Body.Close())
-	b.Cleanup(func() { conn.Close() })
-	type answer struct {
-		ID     uint64              `json:"id"`
-		Result *gscrypto.Signature `json:"result"`
-		Error  json.RawMessage     `json:"error"`
-	}
-	var mu sync.Mutex
-	var last uint64
-	waiting := map[uint64]chan answer{}
-	go func() {
-		for {
-			var a answer
-			if conn.ReadJSON(&a) != nil {
-				return
-			}
-			mu.Lock()
-			to := waiting[a.ID]
-			delete(waiting, a.ID)
-			mu.Unlock()
-			if to != nil {
-				to <- a
-			}
-		}
-	}()
-	return func(from address.Address, meta walletapi.MsgMeta) error {
-		got := make(chan answer, 1)
-		mu.Lock()
-		last++
-		waiting[last] = got
-		err := conn.WriteJSON(map[string]any{"jsonrpc": "2.0", "id": last, "method": "Filecoin.WalletSign", "params": []any{from, nil, meta}})
-		mu.Unlock()
-		if err != nil {
-			return err
-		}
-		if a := <-got; a.Result == nil || len(a.Result.Data) != 96 {
-			return fmt.Errorf("no signature: %s", a.Error)
-		}
-		return nil
 	}
 }

@@ -54,6 +54,7 @@ func runCommand() *cli.Command {
 				return err
 			}
 			memory.RelaxFew()
+			wallet.MoreProcessors()
 			return wallet.Run(ctx, wallet.Options{
 				Repo: cmd.String(walletcli.FlagRepo), API: cmd.String("api"), Network: cmd.String("network"),
 				Password: password, Version: version, Clock: clock.Real(),
