@@ -162,13 +162,14 @@ func (p *Prover) ProveUpdate(ctx context.Context, v update.Vanilla) ([]byte, err
 	return out, nil
 }
 
-// ProveWindowPoSt proves the partitions of one window PoSt in order, 192 bytes each. Randomness is already a field element.
-func (p *Prover) ProveWindowPoSt(ctx context.Context, randomness fr32.Node, partitions []post.Partition) ([]byte, error) {
+// ProveWindowPoSt proves partitions of one window PoSt in order, 192 bytes each; first is the place of the first of them in
+// the whole proof. Randomness is already a field element.
+func (p *Prover) ProveWindowPoSt(ctx context.Context, randomness fr32.Node, first int, partitions []post.Partition) ([]byte, error) {
 	var out []byte
 	for k := range partitions {
-		b, err := p.provePoSt(ctx, randomness, k, partitions[k])
+		b, err := p.provePoSt(ctx, randomness, first+k, partitions[k])
 		if err != nil {
-			return nil, fmt.Errorf("partition %d: %w", k, err)
+			return nil, fmt.Errorf("partition %d: %w", first+k, err)
 		}
 		out = append(out, b...)
 	}

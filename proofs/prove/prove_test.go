@@ -272,7 +272,7 @@ func TestGenesisWindowPoSt(t *testing.T) {
 				part.Sectors = append(part.Sectors, g.open(t, kind, masked, i))
 				infos = append([]proof.SectorInfo{g.sectorInfo()}, infos...) // order does not matter
 			}
-			made, err := p.ProveWindowPoSt(ctx, masked, []post.Partition{part})
+			made, err := p.ProveWindowPoSt(ctx, masked, 0, []post.Partition{part})
 			require.NoError(t, err)
 			info := proof.WindowPoStVerifyInfo{
 				Randomness: r, Prover: genesisMiner, Proofs: []proof.PoStProof{{PoStProof: kind, ProofBytes: made}}, ChallengedSectors: infos,
@@ -317,7 +317,7 @@ func TestCRSProofsOfSpacetime(t *testing.T) {
 			continue
 		}
 		part := post.Partition{Proof: kind, Sectors: []post.SectorProof{g.open(t, kind, r, 0)}}
-		b, err := p.ProveWindowPoSt(ctx, r, []post.Partition{part})
+		b, err := p.ProveWindowPoSt(ctx, r, 0, []post.Partition{part})
 		require.NoError(t, err)
 		sh, err := shape.OfPoSt(kind)
 		require.NoError(t, err)
@@ -388,7 +388,7 @@ func BenchmarkWindow2KiB(b *testing.B) {
 	part := post.Partition{Proof: kind, Sectors: []post.SectorProof{g.open(b, kind, r, 0)}}
 	b.ResetTimer()
 	for b.Loop() {
-		_, err := p.ProveWindowPoSt(context.Background(), r, []post.Partition{part})
+		_, err := p.ProveWindowPoSt(context.Background(), r, 0, []post.Partition{part})
 		require.NoError(b, err)
 	}
 }

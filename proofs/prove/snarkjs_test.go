@@ -29,7 +29,7 @@ func TestSnarkjsAgrees(t *testing.T) {
 	const kind = abi.RegisteredPoStProof_StackedDrgWindow2KiBV1
 	r := fr32.Node{9}
 	part := post.Partition{Proof: kind, Sectors: []post.SectorProof{g.open(t, kind, r, 0)}}
-	window, err := p.ProveWindowPoSt(ctx, r, []post.Partition{part})
+	window, err := p.ProveWindowPoSt(ctx, r, 0, []post.Partition{part})
 	require.NoError(t, err)
 	sh, err := shape.OfPoSt(kind)
 	require.NoError(t, err)

@@ -256,7 +256,7 @@ func TestBothIndexRules(t *testing.T) {
 	for _, typ := range []abi.RegisteredPoStProof{abi.RegisteredPoStProof_StackedDrgWindow2KiBV1, abi.RegisteredPoStProof_StackedDrgWindow2KiBV1_1} {
 		sh, err := shape.OfPoSt(typ)
 		require.NoError(t, err)
-		parts, faulty, err := s.windowVanilla(ctx, sh, refs, r)
+		parts, faulty, err := s.windowVanilla(ctx, sh, 0, refs, r)
 		require.NoError(t, err)
 		require.Empty(t, faulty)
 		require.Len(t, parts, 2)

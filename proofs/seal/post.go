@@ -42,6 +42,12 @@ type SectorRef struct {
 // are left out and returned as faulty; the proof then is for the others. If all are faulty the error is
 // ErrNothingProvable.
 func (s *Sealer) WindowPoSt(ctx context.Context, miner abi.ActorID, sectors []SectorRef, randomness abi.PoStRandomness) ([]proof.PoStProof, []abi.SectorID, error) {
+	return s.WindowPoStFrom(ctx, miner, 0, sectors, randomness)
+}
+
+// WindowPoStFrom is WindowPoSt for a part of a window proof: first is the place of its first partition in the whole proof,
+// which is the parts' proofs one after the other. A part that leaves sectors out fits nowhere but at the end: others move up.
+func (s *Sealer) WindowPoStFrom(ctx context.Context, miner abi.ActorID, first int, sectors []SectorRef, randomness abi.PoStRandomness) ([]proof.PoStProof, []abi.SectorID, error) {
 	fail := func(faulty []abi.SectorID, err error) ([]proof.PoStProof, []abi.SectorID, error) {
 		return nil, faulty, fmt.Errorf("window PoSt of miner %d: %w", miner, err)
 	}
@@ -52,11 +58,11 @@ func (s *Sealer) WindowPoSt(ctx context.Context, miner abi.ActorID, sectors []Se
 	if err != nil {
 		return fail(nil, err)
 	}
-	partitions, faulty, err := s.windowVanilla(ctx, sh, sectors, r)
+	partitions, faulty, err := s.windowVanilla(ctx, sh, first, sectors, r)
 	if err != nil {
 		return fail(faulty, err)
 	}
-	b, err := s.cfg.Prover.ProveWindowPoSt(ctx, r, partitions)
+	b, err := s.cfg.Prover.ProveWindowPoSt(ctx, r, first, partitions)
 	if err != nil {
 		return fail(faulty, err)
 	}
@@ -150,14 +156,14 @@ func postInput(miner abi.ActorID, sectors []SectorRef, randomness abi.PoStRandom
 
 // windowVanilla proves sectors until a round finds no new fault. Leaving a sector out moves the later ones, and under the
 // older rule a sector's challenges depend on its place, so those are opened anew.
-func (s *Sealer) windowVanilla(ctx context.Context, sh shape.PoSt, sectors []SectorRef, r fr32.Node) ([]post.Partition, []abi.SectorID, error) {
+func (s *Sealer) windowVanilla(ctx context.Context, sh shape.PoSt, first int, sectors []SectorRef, r fr32.Node) ([]post.Partition, []abi.SectorID, error) {
 	good := slices.Clone(sectors)
 	slices.SortStableFunc(good, func(a, b SectorRef) int { return cmp.Compare(a.ID.Number, b.ID.Number) })
 	good = slices.CompactFunc(good, func(a, b SectorRef) bool { return a.ID == b.ID })
 	var faulty []abi.SectorID
 	done := make(map[abi.SectorID]placed, len(good))
 	for len(good) > 0 {
-		results, err := s.windowRound(ctx, sh, r, good, done)
+		results, err := s.windowRound(ctx, sh, r, first*sh.Sectors, good, done)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -201,20 +207,20 @@ type placed struct {
 // that answer slowly should wait side by side.
 const openings = 32
 
-// windowRound opens all sectors at their places; outcomes in done that still fit are taken over. Its error is only that of
+// windowRound opens all sectors at their places from one on; outcomes in done that still fit are taken over. Its error is only that of
 // the context.
-func (s *Sealer) windowRound(ctx context.Context, sh shape.PoSt, r fr32.Node, good []SectorRef, done map[abi.SectorID]placed) ([]placed, error) {
+func (s *Sealer) windowRound(ctx context.Context, sh shape.PoSt, r fr32.Node, from int, good []SectorRef, done map[abi.SectorID]placed) ([]placed, error) {
 	out := make([]placed, len(good))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(runtime.GOMAXPROCS(0), openings))
 	for i, ref := range good {
-		if p, ok := done[ref.ID]; ok && (p.position == i || sh.Version == shape.V1_2) {
+		if p, ok := done[ref.ID]; ok && (p.position == from+i || sh.Version == shape.V1_2) {
 			out[i] = p
 			continue
 		}
 		group.Go(func() error {
-			sp, err := s.proveSector(ctx, sh, r, i, ref)
-			out[i] = placed{position: i, proof: sp, err: err}
+			sp, err := s.proveSector(ctx, sh, r, from+i, ref)
+			out[i] = placed{position: from + i, proof: sp, err: err}
 			return ctx.Err()
 		})
 	}

@@ -68,8 +68,9 @@ type Prover interface {
 	ProvePoRep(ctx context.Context, v porep.Vanilla) ([]byte, error)
 	// ProveUpdate proves all partitions of a replica update; the statement is in v.
 	ProveUpdate(ctx context.Context, v update.Vanilla) ([]byte, error)
-	// ProveWindowPoSt proves the partitions of one window PoSt in order. Randomness is already a field element.
-	ProveWindowPoSt(ctx context.Context, randomness fr32.Node, partitions []post.Partition) ([]byte, error)
+	// ProveWindowPoSt proves partitions of one window PoSt in order; first is the place of the first of them in the whole
+	// proof. Randomness is already a field element.
+	ProveWindowPoSt(ctx context.Context, randomness fr32.Node, first int, partitions []post.Partition) ([]byte, error)
 	// ProveWinningPoSt proves a winning PoSt of one sector.
 	ProveWinningPoSt(ctx context.Context, randomness fr32.Node, partition post.Partition) ([]byte, error)
 }

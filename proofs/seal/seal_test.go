@@ -47,12 +47,12 @@ func (p *checkingProver) ProveUpdate(_ context.Context, v update.Vanilla) ([]byt
 	return make([]byte, 192*len(v.Partitions)), v.Check()
 }
 
-func (p *checkingProver) ProveWindowPoSt(_ context.Context, r fr32.Node, parts []post.Partition) ([]byte, error) {
+func (p *checkingProver) ProveWindowPoSt(_ context.Context, r fr32.Node, first int, parts []post.Partition) ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.windows = append(p.windows, parts)
 	for i, part := range parts {
-		if err := part.Check(r, i, part.Public()); err != nil {
+		if err := part.Check(r, first+i, part.Public()); err != nil {
 			return nil, err
 		}
 	}

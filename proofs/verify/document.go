@@ -85,11 +85,11 @@ func (v *Verifier) Judge(ctx context.Context, d Document) (Verdict, error) {
 		return judgeClaim(ctx, v, d, sealClaim)
 	case KindWindow:
 		return judgeClaim(ctx, v, d, func(i proof.WindowPoStVerifyInfo) (*claim, error) {
-			return postClaim(false, i.Randomness, i.Proofs, i.ChallengedSectors)
+			return postClaim(false, 0, i.Randomness, i.Proofs, i.ChallengedSectors)
 		})
 	case KindWinning:
 		return judgeClaim(ctx, v, d, func(i proof.WinningPoStVerifyInfo) (*claim, error) {
-			return postClaim(true, i.Randomness, i.Proofs, i.ChallengedSectors)
+			return postClaim(true, 0, i.Randomness, i.Proofs, i.ChallengedSectors)
 		})
 	case KindUpdate:
 		return judgeClaim(ctx, v, d, updateClaim)

@@ -178,30 +178,35 @@ func (v *Verifier) VerifySealBatch(ctx context.Context, infos []proof.SealVerify
 
 // VerifyWindowPoSt checks a window PoSt of one proof type: the partitions' proofs one after the other.
 func (v *Verifier) VerifyWindowPoSt(ctx context.Context, info proof.WindowPoStVerifyInfo) (bool, error) {
-	verdicts, err := v.verifyPoSts(ctx, false, proof.WinningPoStVerifyInfo(info))
+	return v.VerifyWindowPoStFrom(ctx, 0, info)
+}
+
+// VerifyWindowPoStFrom checks a part of a window PoSt; first is the place of its first partition in the whole proof.
+func (v *Verifier) VerifyWindowPoStFrom(ctx context.Context, first int, info proof.WindowPoStVerifyInfo) (bool, error) {
+	verdicts, err := v.verifyPoSts(ctx, false, first, proof.WinningPoStVerifyInfo(info))
 	return err == nil && verdicts[0], err
 }
 
 // VerifyWinningPoSt checks the proof in a block header over the sectors that were to be proven.
 func (v *Verifier) VerifyWinningPoSt(ctx context.Context, info proof.WinningPoStVerifyInfo) (bool, error) {
-	verdicts, err := v.verifyPoSts(ctx, true, info)
+	verdicts, err := v.verifyPoSts(ctx, true, 0, info)
 	return err == nil && verdicts[0], err
 }
 
 // VerifyWinningPoStBatch answers for each info in order; those of one circuit are verified together.
 func (v *Verifier) VerifyWinningPoStBatch(ctx context.Context, infos []proof.WinningPoStVerifyInfo) ([]bool, error) {
-	return v.verifyPoSts(ctx, true, infos...)
+	return v.verifyPoSts(ctx, true, 0, infos...)
 }
 
 // verifyPoSts takes statements of either kind; their types have the same fields.
-func (v *Verifier) verifyPoSts(ctx context.Context, winning bool, infos ...proof.WinningPoStVerifyInfo) ([]bool, error) {
+func (v *Verifier) verifyPoSts(ctx context.Context, winning bool, first int, infos ...proof.WinningPoStVerifyInfo) ([]bool, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	claims := make([]*claim, len(infos))
 	for i, info := range infos {
 		c, err := guard(func() (*claim, error) {
-			return postClaim(winning, info.Randomness, info.Proofs, info.ChallengedSectors)
+			return postClaim(winning, first, info.Randomness, info.Proofs, info.ChallengedSectors)
 		})
 		if err != nil {
 			log.Debugw("PoSt refused", "miner", info.Prover, "winning", winning, "reason", err)
@@ -309,7 +314,7 @@ func updateClaim(info proof.ReplicaUpdateInfo) (*claim, error) {
 	return c, nil
 }
 
-func postClaim(winning bool, r abi.PoStRandomness, proofs []proof.PoStProof, sectors []proof.SectorInfo) (*claim, error) {
+func postClaim(winning bool, first int, r abi.PoStRandomness, proofs []proof.PoStProof, sectors []proof.SectorInfo) (*claim, error) {
 	if len(proofs) != 1 {
 		return nil, fmt.Errorf("%d proofs, want exactly one", len(proofs))
 	}
@@ -339,7 +344,7 @@ func postClaim(winning bool, r abi.PoStRandomness, proofs []proof.PoStProof, sec
 	c := &claim{circuit: keys.PoSt(sh)}
 	for k := range parsed {
 		part := public[k*sh.Sectors : min((k+1)*sh.Sectors, len(public))]
-		inputs, err := post.PublicInputs(sh, randomness, k, part)
+		inputs, err := post.PublicInputs(sh, randomness, first+k, part)
 		if err != nil {
 			return nil, err
 		}
