@@ -343,12 +343,12 @@ func (p deadlineProver) Check(ctx context.Context, _ []proof.SectorInfo) (map[ab
 	return nil, p.sealer().work(ctx)
 }
 
-func (p deadlineProver) WindowPoSt(ctx context.Context, sectors []proof.SectorInfo, r abi.PoStRandomness) ([]proof.PoStProof, []abi.SectorNumber, error) {
+func (p deadlineProver) WindowPoSt(ctx context.Context, w wdpost.Work) (wdpost.Made, error) {
 	if err := p.sealer().work(ctx); err != nil {
-		return nil, nil, err
+		return wdpost.Made{}, err
 	}
-	kind, err := sectors[0].SealProof.RegisteredWindowPoStProof()
-	return []proof.PoStProof{{PoStProof: kind, ProofBytes: postProof("window", r, p.m.Actor, sectors)}}, nil, err
+	kind, err := w.Sectors[0].SealProof.RegisteredWindowPoStProof()
+	return wdpost.Made{Proofs: []proof.PoStProof{{PoStProof: kind, ProofBytes: postProof("window", w.Randomness, p.m.Actor, w.Sectors)}}}, err
 }
 
 // keepDeadlines runs the sealer's planner of window proofs for the miner.

@@ -165,10 +165,10 @@ func (e *Executor) work(ctx, abort context.Context, j *job) {
 	case err != nil && cause != nil:
 		o.Result, o.Released = Result{}, true
 	case err != nil:
-		log.Warnw("task failed", "task", j.task.Kind, "sector", j.task.Sector.Number, "err", err)
+		log.Warnw("task failed", "task", j.task.ID, "err", err)
 		o.Result, o.Reason, o.Full = Result{}, err.Error(), NoRoom(err)
 	default:
-		log.Infow("task done", "task", j.task.Kind, "sector", j.task.Sector.Number, "took", e.Clock.Now().Sub(start))
+		log.Infow("task done", "task", j.task.ID, "took", e.Clock.Now().Sub(start))
 	}
 	e.mu.Lock()
 	j.outcome = &o

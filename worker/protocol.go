@@ -35,13 +35,15 @@ type Task struct {
 	Kind      sector.TaskKind
 	Attempt   int
 	Files     Files
+	// Reads are the storage paths that a task reads in which has no files of its own.
+	Reads []string `json:",omitempty"`
 
 	Pieces []abi.PieceInfo `json:",omitempty"`
 	Ticket []byte          `json:",omitempty"`
 	Seed   []byte          `json:",omitempty"`
 	CommD  *cid.Cid        `json:",omitempty"`
 	CommR  *cid.Cid        `json:",omitempty"`
-	// Input is the output of the step before: PC1's for PC2, C1's for C2.
+	// Input is the output of the step before: PC1's for PC2, C1's for C2. For a window proof it is a Window.
 	Input []byte `json:",omitempty"`
 }
 
@@ -61,6 +63,8 @@ type Result struct {
 	CommR  *cid.Cid        `json:",omitempty"`
 	Output []byte          `json:",omitempty"`
 	Proof  []byte          `json:",omitempty"`
+	// Faulty are sectors that a window proof leaves out.
+	Faulty []abi.SectorNumber `json:",omitempty"`
 }
 
 // Outcome ends a lease: with a result, with the Reason of a failure, or Released,

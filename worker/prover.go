@@ -14,6 +14,7 @@ import (
 	keys "github.com/filecoin-venus/venus/proofs/params"
 	"github.com/filecoin-venus/venus/proofs/prove"
 	"github.com/filecoin-venus/venus/proofs/seal"
+	"github.com/filecoin-venus/venus/sealer/sched"
 	"github.com/filecoin-venus/venus/sealer/sector"
 )
 
@@ -72,7 +73,11 @@ func logBackend(network params.Network, backend prove.Backend) {
 }
 
 // SealProver does tasks with package proofs/seal.
-type SealProver struct{ Sealer *seal.Sealer }
+type SealProver struct {
+	Sealer *seal.Sealer
+	// Own are the paths that only this machine reaches, for window proofs.
+	Own []Path
+}
 
 // Run implements Prover. What it makes lies in the task's own folder until the
 // sealer adopts it.
@@ -124,6 +129,8 @@ func (p SealProver) Run(ctx context.Context, t Task) (Result, error) {
 		return Result{Proof: proof}, err
 	case sector.TaskFinalize:
 		return Result{}, p.Sealer.Finalize(ctx, paths)
+	case sched.WindowPoSt:
+		return p.window(ctx, t)
 	}
 	return Result{}, fmt.Errorf("this worker does not know the task %q; update it", t.Kind)
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/filecoin-venus/venus/proofs/prove"
 	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/proofs/verify"
+	"github.com/filecoin-venus/venus/sealer/sched"
 	"github.com/filecoin-venus/venus/sealer/sector"
 )
 
@@ -63,12 +65,41 @@ func TestRealTasks(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, ok)
 	do(sector.TaskFinalize, nil)
+	windowOf(t, p, base, network)
 
-	for _, bad := range []Task{{Kind: "XX"}, {Kind: sector.TaskCommit1}, {Kind: sector.TaskPreCommit2, Input: []byte("{")}, {Kind: sector.TaskCommit2, Input: []byte("[]")}} {
+	for _, bad := range []Task{{Kind: "XX"}, {Kind: sector.TaskCommit1}, {Kind: sector.TaskPreCommit2, Input: []byte("{")}, {Kind: sector.TaskCommit2, Input: []byte("[]")}, {Kind: sched.WindowPoSt, Input: []byte("{")}, {Kind: sched.WindowPoSt, Input: []byte("{}")}} {
 		bad.Sector, bad.SealProof, bad.Files = base.Sector, base.SealProof, base.Files
 		_, err := p.Run(t.Context(), bad)
 		require.Error(t, err, bad.Kind)
 	}
+}
+
+// windowOf proves the sector, whose files the task knows by a name of the worker's own path, alone and beside one whose files
+// are not there.
+func windowOf(t *testing.T, p SealProver, base Task, network params.Network) {
+	p.Own = []Path{{ID: "disk", Dir: filepath.Dir(filepath.Dir(base.Files.Sealed))}}
+	far := func(kind string) string { return OwnPrefix + "disk/" + kind + "/" + base.name() }
+	there := WindowSector{Number: base.Sector.Number, Proof: base.SealProof, CommR: *base.CommR, Files: Files{Sealed: far("sealed"), Cache: far("cache")}}
+	lost := there
+	lost.Number, lost.Files.Sealed = 8, far("sealed")+"x"
+	run := func(sectors ...WindowSector) Result {
+		in, err := json.Marshal(Window{Miner: base.Sector.Miner, Randomness: bytes.Repeat([]byte{3}, 32), First: 1, Sectors: sectors})
+		require.NoError(t, err)
+		r, err := p.Run(t.Context(), Task{Kind: sched.WindowPoSt, SealProof: base.SealProof, Input: in})
+		require.NoError(t, err)
+		return r
+	}
+	for _, r := range []Result{run(there), run(there, lost)} {
+		ok, err := verify.New(network, "").VerifyWindowPoStFrom(t.Context(), 1, proof.WindowPoStVerifyInfo{
+			Randomness: bytes.Repeat([]byte{3}, 32), Prover: base.Sector.Miner, ChallengedSectors: []proof.SectorInfo{{SealProof: base.SealProof, SectorNumber: 7, SealedCID: *base.CommR}},
+			Proofs: []proof.PoStProof{{PoStProof: abi.RegisteredPoStProof_StackedDrgWindow2KiBV1, ProofBytes: r.Proof}},
+		})
+		require.NoError(t, err)
+		require.True(t, ok)
+	}
+	require.Empty(t, run(there).Faulty)
+	require.Equal(t, []abi.SectorNumber{8}, run(there, lost).Faulty)
+	require.Equal(t, Result{Faulty: []abi.SectorNumber{8}}, run(lost), "the sealer judges whether it is lost")
 }
 
 func TestBackends(t *testing.T) {

@@ -49,6 +49,14 @@ type PartitionDetail struct {
 	Recovering []abi.SectorNumber
 }
 
+// ProofPart tells who proved a part of a window proof.
+type ProofPart struct {
+	Host    string // "" is the sealer
+	Sectors int
+	Took    time.Duration
+	Before  string // who was to prove it and did not, and why
+}
+
 // Rehearsal is what came of proving one message's worth of partitions.
 type Rehearsal struct {
 	Deadline   uint64
@@ -60,6 +68,7 @@ type Rehearsal struct {
 	Bad        map[abi.SectorNumber]string // why sectors would be left out
 	Check      time.Duration               // reading the files
 	Prove      time.Duration               // making and verifying the proof
+	Parts      []ProofPart                 // who proved
 	Err        string                      // why there is no proof
 	Window     time.Duration               // from the challenge to the close
 }

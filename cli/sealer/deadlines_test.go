@@ -63,12 +63,16 @@ func TestRehearseText(t *testing.T) {
 		r := &sealerapi.Rehearsal{Deadline: i, Message: m, Messages: 2, Partitions: []uint64{uint64(m)}, Sectors: 3, Proven: 3, Check: time.Second, Prove: 9 * time.Second, Window: 40 * time.Second}
 		if m == 1 {
 			r.Bad, r.Proven = bad, 2
+			r.Parts = []sealerapi.ProofPart{{Sectors: 2, Took: time.Second, Before: "machine-b: its proof does not hold"}, {Host: "machine-a", Sectors: 1, Took: 2 * time.Second}}
 		}
 		return r, nil
 	}
 	out, err := asked(t, c, rehearse, "7")
 	require.ErrorContains(t, err, "1 sectors and 0 messages of deadline 7 cannot be proven now")
 	require.Contains(t, out, "message 2 of 2: partitions [1], 2 of 3 sectors proven")
+	require.Contains(t, out, "2 sectors by this sealer in 1s")
+	require.Contains(t, out, "not by machine-b: its proof does not hold")
+	require.Contains(t, out, "1 sectors by worker machine-a in 2s")
 	require.Contains(t, out, "sector 5: bad (gone)")
 	require.Contains(t, out, "50% of the")
 	bad = nil

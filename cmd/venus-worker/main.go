@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	logging "github.com/ipfs/go-log/v2"
 
@@ -22,6 +24,7 @@ import (
 	"github.com/filecoin-venus/venus/proofs/machine"
 	"github.com/filecoin-venus/venus/proofs/prove"
 	"github.com/filecoin-venus/venus/rpc"
+	"github.com/filecoin-venus/venus/sealer/sched"
 	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/sealer/store"
 	"github.com/filecoin-venus/venus/worker"
@@ -30,6 +33,9 @@ import (
 )
 
 const version = "1.0.0"
+
+// openTimeout is how long a sector may take to be opened for a window proof before it counts as faulty from here.
+const openTimeout = 5 * time.Minute
 
 var log = logging.Logger("main")
 
@@ -49,6 +55,9 @@ func run(ctx context.Context, o cliworker.RunOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.WindowPoSt && !slices.Contains(kinds, sched.WindowPoSt) {
+		kinds = append(kinds, sched.WindowPoSt)
+	}
 	limits, err := limitsOf(o.Limits)
 	if err != nil {
 		return err
@@ -66,7 +75,7 @@ func run(ctx context.Context, o cliworker.RunOptions) error {
 		return err
 	}
 	network := welcome.Network
-	sealer, refused := worker.NewSealer(network, worker.Options{ParentCache: o.ParentCache, Proofs: prove.Backend(o.Proofs), Clock: clock.Real()})
+	sealer, refused := worker.NewSealer(network, worker.Options{ParentCache: o.ParentCache, Proofs: prove.Backend(o.Proofs), SectorTimeout: openTimeout, Clock: clock.Real()})
 	if refused != nil {
 		log.Warnf("this program can seal but not prove on network %s: %v", network.Name, refused)
 	}
@@ -98,7 +107,7 @@ func run(ctx context.Context, o cliworker.RunOptions) error {
 		<-again
 		cancel()
 	}()
-	e := &worker.Executor{Source: source, Prover: worker.SealProver{Sealer: sealer}, Info: info, Own: own.Places(paths), Clock: clock.Real()}
+	e := &worker.Executor{Source: source, Prover: worker.SealProver{Sealer: sealer, Own: own.Places(paths)}, Info: info, Own: own.Places(paths), Clock: clock.Real()}
 	e.Run(ctx, abort)
 	return nil
 }
@@ -169,12 +178,8 @@ func kindsOf(names []string) ([]sector.TaskKind, error) {
 	for _, list := range names {
 		for _, name := range strings.Split(list, ",") {
 			k := sector.TaskKind(strings.ToUpper(strings.TrimSpace(name)))
-			known := false
-			for _, have := range sector.TaskKinds() {
-				known = known || have == k
-			}
-			if !known {
-				return nil, render.Usage("--tasks %q: want some of %v", name, sector.TaskKinds())
+			if all := append(sector.TaskKinds(), sched.WindowPoSt); !slices.Contains(all, k) {
+				return nil, render.Usage("--tasks %q: want some of %v", name, all)
 			}
 			out = append(out, k)
 		}

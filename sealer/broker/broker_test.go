@@ -25,6 +25,7 @@ import (
 	"github.com/filecoin-venus/venus/internal/fault"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/sealer/db"
+	"github.com/filecoin-venus/venus/sealer/sched"
 	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/sealer/task"
 	"github.com/filecoin-venus/venus/worker"
@@ -126,6 +127,8 @@ type echo struct {
 	mu   sync.Mutex
 	runs map[string]int
 	gate chan struct{}
+	// kinds are those it takes beside sealing.
+	kinds []sector.TaskKind
 }
 
 func (e *echo) Run(ctx context.Context, t worker.Task) (worker.Result, error) {
@@ -145,7 +148,11 @@ func (e *echo) Run(ctx context.Context, t worker.Task) (worker.Result, error) {
 // work runs an executor until the test or stop ends.
 func (r *rig) work(id string, p worker.Prover) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	e := &worker.Executor{Source: r.client(), Prover: p, Clock: clock.Real(), Info: worker.Info{ID: id, Hostname: id, Kinds: sector.TaskKinds(), Slots: 4}}
+	kinds := sector.TaskKinds()
+	if e, ok := p.(*echo); ok {
+		kinds = append(kinds, e.kinds...)
+	}
+	e := &worker.Executor{Source: r.client(), Prover: p, Clock: clock.Real(), Info: worker.Info{ID: id, Hostname: id, Kinds: kinds, Slots: 4}}
 	var wg sync.WaitGroup
 	wg.Go(func() { e.Run(ctx, ctx) })
 	stop = func() {
@@ -184,6 +191,30 @@ func TestTasksOverNATS(t *testing.T) {
 	for id, n := range p.runs {
 		require.Equal(t, 1, n, id)
 	}
+}
+
+// TestOffersOverNATS carries the statement of a window proof of 2349 sectors, which is more than a message holds.
+func TestOffersOverNATS(t *testing.T) {
+	r := newRig(t)
+	p := &echo{runs: map[string]int{}, kinds: []sector.TaskKind{sched.WindowPoSt}}
+	r.work("w", p)
+	require.Eventually(t, func() bool { return len(r.q.Workers()) == 1 }, time.Minute, 10*time.Millisecond)
+	changed := make(chan struct{}, 10)
+	in := bytes.Repeat([]byte("sector"), 150_000)
+	could, err := r.q.Offer(t.Context(), task.Offer{Task: worker.Task{ID: "t01000-WDP-1", Kind: sched.WindowPoSt, Input: in}, Changed: func() { changed <- struct{}{} }})
+	require.NoError(t, err)
+	require.True(t, could)
+	for e, ok := (task.Entry{}), true; e.State != task.Done; e, ok = r.q.Offered("t01000-WDP-1") {
+		require.True(t, ok)
+		select {
+		case <-changed:
+		case <-time.After(time.Minute):
+			t.Fatalf("it stands still: %+v", r.q.Entries())
+		}
+	}
+	e, _ := r.q.Offered("t01000-WDP-1")
+	require.Equal(t, "w", e.Host)
+	require.Equal(t, append(bytes.Clone(in), in...), e.Result.Output)
 }
 
 // TestTasksOverTLS uses a server of somebody else, by user and password over TLS.

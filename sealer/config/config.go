@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -109,7 +110,8 @@ type Batching struct {
 // Proving are the settings of window proofs.
 type Proving struct {
 	MaxPartitionsPerMessage int    `toml:"MaxPartitionsPerMessage" comment:"partitions in one proof and message; the chain's own limit (10 of 32 GiB) is kept in any case"`
-	ParallelProofs          int    `toml:"ParallelProofs" comment:"window proofs made at once, 0 = no limit; each takes the memory of one, see 'venus-worker proofs bench'"`
+	ParallelProofs          int    `toml:"ParallelProofs" comment:"window proofs that this process makes at once, 0 = no limit; each takes the memory of one, see 'venus-worker proofs bench'"`
+	Workers                 string `toml:"Workers" comment:"who makes window proofs: prefer = workers that run with --window-post, and this process what none of them has begun or they fail at; local = this process; only = such workers, this process never: without them the deadline is lost"`
 	DeclareFaults           bool   `toml:"DeclareFaults" comment:"declare bad sectors before the cutoff; else they are skipped in the proof, at the same cost"`
 	CheckTimeout            string `toml:"CheckTimeout" comment:"a sector whose files cannot be read for so long is skipped"`
 	OpenTimeout             string `toml:"OpenTimeout" comment:"a sector whose openings for a proof take so long is skipped; one read that hangs is given up after Storage.ReadTimeout"`
@@ -143,7 +145,7 @@ func Default() Config {
 			AggregateCommits: true, MinCommitBatch: 4, MaxCommitBatch: 819, CommitBatchWait: "24h", CommitBatchSlack: "1h", AggregateAboveBaseFee: "0.25 nFIL",
 			TerminateBatchMax: 100, TerminateBatchWait: "5m",
 		}},
-		Proving:   Proving{MaxPartitionsPerMessage: 10, ParallelProofs: 2, CheckTimeout: "30s", OpenTimeout: "5m", ParallelChecks: 32},
+		Proving:   Proving{MaxPartitionsPerMessage: 10, ParallelProofs: 2, Workers: "prefer", CheckTimeout: "30s", OpenTimeout: "5m", ParallelChecks: 32},
 		Fees:      Fees{MaxPreCommitGasFee: "0.025", MaxCommitGasFee: "0.05", MaxWindowPoStGasFee: "5", MaxTerminateGasFee: "0.5", MaxActorGasFee: "0.05"},
 		Addresses: Addresses{PreCommitControl: []string{}, CommitControl: []string{}, TerminateControl: []string{}},
 		Storage:   Storage{StopAtPercent: 95, ReadOnlyAtPercent: 98, ReadTimeout: "30s", LookEvery: "10s"},
@@ -285,16 +287,16 @@ func (s Sealing) Lifetime() abi.ChainEpoch {
 }
 
 // Kinds are the tasks this process runs.
-func (s Sealing) Kinds() ([]sector.TaskKind, error) {
+func (s Sealing) Kinds() ([]sector.TaskKind, error) { return KindsOf(s.Tasks) }
+
+// KindsOf reads names of tasks: those of sealing, and those that are named beside.
+func KindsOf(names []string, beside ...sector.TaskKind) ([]sector.TaskKind, error) {
+	known := append(sector.TaskKinds(), beside...)
 	var out []sector.TaskKind
-	for _, name := range s.Tasks {
+	for _, name := range names {
 		k := sector.TaskKind(strings.ToUpper(name))
-		known := false
-		for _, have := range sector.TaskKinds() {
-			known = known || have == k
-		}
-		if !known {
-			return nil, fmt.Errorf("task %q: want some of %s", name, strings.Join(taskNames(), " "))
+		if !slices.Contains(known, k) {
+			return nil, fmt.Errorf("task %q: want some of %v", name, known)
 		}
 		out = append(out, k)
 	}

@@ -1,6 +1,9 @@
 package sched
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Reason is why a worker does not do a task now.
 type Reason struct {
@@ -30,6 +33,17 @@ func Explain(w World, id string) []Reason {
 	return nil
 }
 
+// Able tells whether a worker that is there could do a waiting task, now or when something ends.
+func Able(w World, id string) bool {
+	s := newState(w)
+	for i := range s.waiting {
+		if t := &s.waiting[i]; t.ID == id {
+			return slices.ContainsFunc(s.workers, func(w worker) bool { return s.check(&w, t) >= noRoom })
+		}
+	}
+	return false
+}
+
 func (s *state) explain(t *waiting, best *worker) []Reason {
 	out := make([]Reason, 0, len(s.workers))
 	for i := range s.workers {
@@ -50,13 +64,17 @@ func (s *state) say(o obstacle, w *worker, t *waiting) string {
 	case otherKind:
 		return fmt.Sprintf("it takes no %s tasks", t.Kind)
 	case unreachable:
-		return "it cannot reach the sector's files in " + t.Path
+		return "it cannot reach the files in " + w.beyond(&t.Task)
 	case tooSmall:
 		return fmt.Sprintf("the task needs %s of memory, the machine has %s", size(t.Need.Memory), size(m.memory))
 	case away:
 		return w.Away
 	case refused:
-		return "another worker does it: what this host made was refused: " + t.Refused[w.Host]
+		who := "another worker"
+		if t.Spared {
+			who = "the sealer"
+		}
+		return who + " does it: what this host made was refused: " + t.Refused[w.Host]
 	case noRoom:
 		return fmt.Sprintf("the task writes %s to %s, where %s are free", size(t.Need.Disk), t.Path, size(s.free[t.Path]))
 	case kindFull:

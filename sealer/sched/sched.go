@@ -41,10 +41,14 @@ type Task struct {
 	Created time.Time
 	// Path is the folder that holds the sector's files, "" when the task needs none.
 	Path string
+	// Reads are further folders that the task must reach, to read in them.
+	Reads []string
 	// Near is the machine that did the sector's task before: its caches are warm.
 	Near string
 	// Refused are the hosts whose outcome of this work was refused, and why: others do it, if there are any that could.
 	Refused map[string]string
+	// Spared tells that somebody who is no worker does the task if none takes it: hosts that were refused never do it.
+	Spared bool
 }
 
 // Worker takes tasks. Workers of one Machine share its cores and memory; the
@@ -204,7 +208,7 @@ func newState(w World) *state {
 	slices.SortFunc(s.workers, func(a, b worker) int { return cmp.Compare(a.ID, b.ID) })
 	for i := range s.waiting {
 		if t := &s.waiting[i]; len(t.Refused) > 0 {
-			t.elsewhere = slices.ContainsFunc(s.workers, func(w worker) bool { return t.Refused[w.Host] == "" && s.check(&w, t) >= noRoom })
+			t.elsewhere = t.Spared || slices.ContainsFunc(s.workers, func(w worker) bool { return t.Refused[w.Host] == "" && s.check(&w, t) >= noRoom })
 		}
 	}
 	return s
@@ -279,13 +283,29 @@ const (
 // forNow tells an obstacle that goes away by itself.
 func (o obstacle) forNow() bool { return o >= kindFull && o < none }
 
+// beyond is the first of a task's folders that a worker cannot reach, "" when it reaches all.
+func (w *Worker) beyond(t *Task) string {
+	if w.Reaches == nil {
+		return ""
+	}
+	if t.Path != "" && !w.Reaches[t.Path] {
+		return t.Path
+	}
+	for _, dir := range t.Reads {
+		if !w.Reaches[dir] {
+			return dir
+		}
+	}
+	return ""
+}
+
 // check finds the first obstacle between a task and a worker.
 func (s *state) check(w *worker, t *waiting) obstacle {
 	m, k := w.machine, w.kinds[t.kind]
 	switch {
 	case !k.takes:
 		return otherKind
-	case t.Path != "" && w.Reaches != nil && !w.Reaches[t.Path]:
+	case w.beyond(&t.Task) != "":
 		return unreachable
 	case m.memory > 0 && t.Need.Memory > m.memory:
 		return tooSmall

@@ -22,6 +22,7 @@ func drawTask(t *rapid.T, id string) Task {
 		ID: id, Kind: rapid.SampledFrom(everyKind).Draw(t, "kind"), Created: start.Add(-time.Duration(rapid.IntRange(0, 200).Draw(t, "age")) * time.Minute),
 		Need: Need{Cores: rapid.IntRange(0, 6).Draw(t, "cores"), Memory: rapid.Uint64Range(0, 12).Draw(t, "memory"), Disk: rapid.Uint64Range(0, 5).Draw(t, "disk")},
 		Path: rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "path"), Near: rapid.SampledFrom([]string{"", "m0", "m1"}).Draw(t, "near"),
+		Reads: rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c"}), 0, 2).Draw(t, "reads"),
 	}
 }
 
@@ -75,6 +76,11 @@ func (m model) fits(id string, t Task) bool {
 	limit, takes := x.Kinds[t.Kind]
 	if !takes || x.Away != "" || t.Path != "" && x.Reaches != nil && !x.Reaches[t.Path] {
 		return false
+	}
+	for _, dir := range t.Reads {
+		if x.Reaches != nil && !x.Reaches[dir] {
+			return false
+		}
 	}
 	cores, memory := m.capacity(x.Machine)
 	usedCores, usedMemory, kind := 0, t.Need.Memory, 0
@@ -256,8 +262,53 @@ func TestLocality(t *testing.T) {
 	}, Waiting: []Task{{ID: "1", Kind: sector.TaskPreCommit2, Path: "p", Near: "mb"}, {ID: "2", Kind: sector.TaskPreCommit2, Path: "q", Near: "ma"}, {ID: "3", Kind: sector.TaskPreCommit2, Path: "r"}}}
 	require.Equal(t, []Assignment{{"1", "b"}, {"2", "c"}}, Decide(w))
 	for _, r := range Explain(w, "3") {
-		require.Equal(t, Reason{Worker: r.Worker, Reason: "it cannot reach the sector's files in r"}, r)
+		require.Equal(t, Reason{Worker: r.Worker, Reason: "it cannot reach the files in r"}, r)
 	}
+}
+
+// TestWindowProofs gives a proof to a worker that reaches all its files and was not found lying; the sealer makes those that
+// none can.
+func TestWindowProofs(t *testing.T) {
+	takes := map[sector.TaskKind]int{WindowPoSt: 0}
+	worker := func(host string, reaches ...string) Worker {
+		w := Worker{ID: "w-" + host, Host: host, Machine: host, Cores: 4, Kinds: takes, Reaches: map[string]bool{}}
+		for _, dir := range reaches {
+			w.Reaches[dir] = true
+		}
+		return w
+	}
+	lied := map[string]string{"a": "its proof does not hold"}
+	for name, c := range map[string]struct {
+		task Task
+		to   string // "" for nobody
+		able bool
+		why  []string
+	}{
+		"all files":      {Task{Reads: []string{"p", "q"}}, "w-b", true, []string{"it cannot reach the files in q", ""}},
+		"one path":       {Task{Reads: []string{"p"}}, "w-a", true, []string{"", "it could, another worker suits better"}},
+		"nobody reaches": {Task{Reads: []string{"p", "r"}}, "", false, []string{"it cannot reach the files in r", "it cannot reach the files in r"}},
+		"a liar":         {Task{Reads: []string{"p"}, Refused: lied, Spared: true}, "w-b", true, []string{"the sealer does it: what this host made was refused: its proof does not hold", ""}},
+		"all liars":      {Task{Reads: []string{"p"}, Refused: map[string]string{"a": "x", "b": "y"}, Spared: true}, "", false, nil},
+		"liars at need":  {Task{Reads: []string{"p"}, Refused: map[string]string{"a": "x", "b": "y"}}, "w-a", true, nil},
+		"busy":           {Task{Need: Need{Cores: 4}, Reads: []string{"s"}}, "", true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			busy := worker("c", "s")
+			busy.Running = []Task{{ID: "PC2", Kind: sector.TaskPreCommit2, Need: Need{Cores: 1}}}
+			c.task.ID, c.task.Kind = "t", WindowPoSt
+			w := World{Now: start, Workers: []Worker{worker("a", "p"), worker("b", "p", "q"), busy}, Waiting: []Task{c.task}}
+			var want []Assignment
+			if c.to != "" {
+				want = []Assignment{{"t", c.to}}
+			}
+			require.Equal(t, want, Decide(w))
+			require.Equal(t, c.able, Able(w, "t"))
+			for i, why := range c.why {
+				require.Equal(t, why, Explain(w, "t")[i].Reason)
+			}
+		})
+	}
+	require.False(t, Able(World{}, "t"))
 }
 
 func crowd(tasks, workers int) World {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/sealer/sector"
+	"github.com/filecoin-venus/venus/sealer/wdpost"
 	"github.com/filecoin-venus/venus/worker"
 )
 
@@ -144,28 +145,29 @@ func (p *Prover) Check(_ context.Context, list []proof.SectorInfo) (map[abi.Sect
 }
 
 // WindowPoSt implements wdpost.Prover.
-func (p *Prover) WindowPoSt(ctx context.Context, list []proof.SectorInfo, r abi.PoStRandomness) ([]proof.PoStProof, []abi.SectorNumber, error) {
+func (p *Prover) WindowPoSt(ctx context.Context, w wdpost.Work) (wdpost.Made, error) {
 	p.mu.Lock()
 	gate := p.Gate
 	p.Proofs++
 	var faulty []abi.SectorNumber
-	for _, s := range list {
+	for _, s := range w.Sectors {
 		if p.Hidden[s.SectorNumber] {
 			faulty = append(faulty, s.SectorNumber)
 		}
 	}
 	p.mu.Unlock()
-	if len(list) > 0 && len(faulty) == len(list) {
-		return nil, faulty, errors.New("no sector could be proven")
+	if len(faulty) > 0 && len(faulty) == len(w.Sectors) {
+		return wdpost.Made{Faulty: faulty}, errors.New("no sector could be proven")
 	}
 	if gate != nil {
 		select {
 		case <-gate:
 		case <-ctx.Done():
-			return nil, nil, ctx.Err()
+			return wdpost.Made{}, ctx.Err()
 		}
 	}
-	return []proof.PoStProof{{PoStProof: abi.RegisteredPoStProof_StackedDrgWindow2KiBV1, ProofBytes: WindowProof(r)}}, faulty, nil
+	proofs := []proof.PoStProof{{PoStProof: abi.RegisteredPoStProof_StackedDrgWindow2KiBV1, ProofBytes: WindowProof(w.Randomness)}}
+	return wdpost.Made{Proofs: proofs, Faulty: faulty}, nil
 }
 
 // VerifySeal implements pipeline.Verifier.

@@ -30,6 +30,7 @@ import (
 	"github.com/filecoin-venus/venus/sealer/messages"
 	"github.com/filecoin-venus/venus/sealer/sealertest"
 	"github.com/filecoin-venus/venus/sealer/sector"
+	"github.com/filecoin-venus/venus/sealer/spread"
 	"github.com/filecoin-venus/venus/sealer/store"
 	"github.com/filecoin-venus/venus/sealer/wdpost"
 	"github.com/filecoin-venus/venus/types"
@@ -122,7 +123,7 @@ func newFarm(t *testing.T, dir string, commR []cid.Cid) *farm {
 	shell, err := wdpost.New(ctx, wdpost.Settings{
 		Config: wdpost.Config{Miner: sealertest.MinerID, StuckAfter: 6, CheckLead: 40, Keep: 10}, Miner: sealertest.Miner(), MaxPartitions: 1, BlockDelay: f.net.BlockDelay,
 	}, wdpost.Parts{
-		Chain: f.chain, Messages: sender, Prover: f.prover, Verifier: verify.New(f.net, ""), Store: d, Heads: h, Clock: clock.Real(),
+		Chain: f.chain, Messages: sender, Prover: spread.New(spread.Config{Miner: sealertest.MinerID, Mode: spread.Local}, spread.Parts{Here: f.prover, Clock: clock.Real()}), Verifier: verify.New(f.net, ""), Store: d, Heads: h, Clock: clock.Real(),
 		Alert: func(a wdpost.Alert) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -323,7 +324,7 @@ func TestHangingFiles(t *testing.T) {
 		reserve: func(sector.TaskKind, abi.RegisteredSealProof) func() { return func() {} },
 	}
 	r := make(abi.PoStRandomness, 32)
-	proofs, faulty, err := p.WindowPoSt(t.Context(), list, r)
+	proofs, faulty, err := p.WindowPoStFrom(t.Context(), 0, list, r)
 	require.NoError(t, err)
 	require.Equal(t, []abi.SectorNumber{1}, faulty)
 	stand := []proof.SectorInfo{list[0], list[0], list[2]} // as the actor has it: the first good one stands in

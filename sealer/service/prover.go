@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,9 +17,10 @@ import (
 	"github.com/filecoin-venus/venus/sealer/sched"
 	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/sealer/store"
+	"github.com/filecoin-venus/venus/worker"
 )
 
-// fileProver proves from the sector files of the attached paths.
+// fileProver is spread.Here: it proves from the sector files of the attached paths.
 type fileProver struct {
 	miner    abi.ActorID
 	store    *store.Store
@@ -106,8 +109,31 @@ func (p *fileProver) checkOne(ctx context.Context, s proof.SectorInfo, slow bool
 	}
 }
 
-// WindowPoSt proves the sectors whose files are found.
-func (p *fileProver) WindowPoSt(ctx context.Context, sectors []proof.SectorInfo, r abi.PoStRandomness) ([]proof.PoStProof, []abi.SectorNumber, error) {
+// Look is Check that reads leaves, too.
+func (p *fileProver) Look(ctx context.Context, sectors []proof.SectorInfo) (map[abi.SectorNumber]string, error) {
+	return p.check(ctx, sectors, true)
+}
+
+// Find implements spread.Here: objects in buckets have names that only this process understands.
+func (p *fileProver) Find(s proof.SectorInfo) (worker.Files, []string, bool) {
+	f, err := p.store.Find(abi.SectorID{Miner: p.miner, Number: s.SectorNumber}, store.Sealed, store.Cache)
+	if err != nil {
+		return worker.Files{}, nil, false
+	}
+	var dirs []string
+	paths := p.store.Paths()
+	for _, name := range []string{f.Sealed, f.Cache} {
+		i := slices.IndexFunc(paths, func(x store.Path) bool { return strings.HasPrefix(name, x.Dir+"/") })
+		if i < 0 {
+			return worker.Files{}, nil, false
+		}
+		dirs = append(dirs, paths[i].Dir)
+	}
+	return worker.Files(f), dirs, true
+}
+
+// WindowPoStFrom proves the sectors whose files are found.
+func (p *fileProver) WindowPoStFrom(ctx context.Context, first int, sectors []proof.SectorInfo, r abi.PoStRandomness) ([]proof.PoStProof, []abi.SectorNumber, error) {
 	var (
 		refs    []seal.SectorRef
 		missing []abi.SectorNumber
@@ -129,7 +155,7 @@ func (p *fileProver) WindowPoSt(ctx context.Context, sectors []proof.SectorInfo,
 	if len(refs) > 0 {
 		defer p.reserve(sched.WindowPoSt, refs[0].Sector.Proof)()
 	}
-	proofs, faulty, err := p.sealer.WindowPoSt(ctx, p.miner, refs, r)
+	proofs, faulty, err := p.sealer.WindowPoStFrom(ctx, p.miner, first, refs, r)
 	var bad []abi.SectorNumber
 	for _, id := range faulty {
 		bad = append(bad, id.Number)

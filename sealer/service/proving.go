@@ -88,7 +88,12 @@ func (s *Service) ProvingRehearse(ctx context.Context, index uint64, message int
 	if r.Bad == nil {
 		r.Bad = map[abi.SectorNumber]string{}
 	}
+	parts := []sealerapi.ProofPart{}
+	for _, p := range r.Parts {
+		parts = append(parts, sealerapi.ProofPart(p))
+	}
 	return &sealerapi.Rehearsal{
+		Parts:    parts,
 		Deadline: index, Message: message, Messages: r.Messages, Partitions: append([]uint64{}, r.Partitions...), Sectors: r.Wanted, Proven: r.Proven, Bad: r.Bad,
 		Check: r.Check, Prove: r.Prove, Err: r.Err, Window: time.Duration(s.network.ChallengeWindow+params.PostChallengeLookback) * s.network.BlockDelay,
 	}, nil

@@ -35,6 +35,7 @@ import (
 	"github.com/filecoin-venus/venus/sealer/pipeline"
 	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/sealer/setup"
+	"github.com/filecoin-venus/venus/sealer/spread"
 	"github.com/filecoin-venus/venus/sealer/store"
 	"github.com/filecoin-venus/venus/sealer/task"
 	"github.com/filecoin-venus/venus/sealer/wdpost"
@@ -313,12 +314,23 @@ func (s *Service) assemble(ctx context.Context) error {
 		return err
 	}
 	s.prover.found = s.findings
+	mode, err := spread.ParseMode(s.cfg.Proving.Workers)
+	if err != nil {
+		return api.Errorf(api.CodeInvalid, "Proving.Workers = %w", err).WithHint("correct %s", s.repo.Path(config.FileName))
+	}
+	prover := spread.New(spread.Config{Miner: s.actorID, Mode: mode, Slots: s.cfg.Proving.ParallelProofs}, spread.Parts{
+		Here: s.prover, Queue: s.queue, Verifier: s.verifier, Clock: s.opts.Clock, Told: s.windows.proven,
+	})
+	atOnce := s.cfg.Proving.ParallelProofs
+	if mode != spread.Local { // workers make as many as they can, the prover keeps to the limit here
+		atOnce = 0
+	}
 	s.wdpost, err = wdpost.New(ctx, wdpost.Settings{
 		Config: windowMargins(s.network, s.actorID), Miner: s.miner,
-		MaxPartitions: s.partitionLimit(), ParallelProofs: s.cfg.Proving.ParallelProofs, DeclareFaults: s.cfg.Proving.DeclareFaults,
+		MaxPartitions: s.partitionLimit(), ParallelProofs: atOnce, DeclareFaults: s.cfg.Proving.DeclareFaults,
 		BlockDelay: s.network.BlockDelay,
 	}, wdpost.Parts{
-		Chain: s.node, Messages: s.sender, Prover: s.prover, Verifier: s.verifier, Store: s.db, Heads: s.heads, Clock: s.opts.Clock,
+		Chain: s.node, Messages: s.sender, Prover: prover, Verifier: s.verifier, Store: s.db, Heads: s.heads, Clock: s.opts.Clock,
 		Alert: s.windows.alerted, Lost: s.windows.lostPartitions,
 	})
 	return err

@@ -241,7 +241,7 @@ func (s *Service) WorkerJobs(context.Context) (map[string][]sealerapi.WorkerJob,
 		n := s.queue.Needs(e.Task)
 		j := sealerapi.WorkerJob{
 			ID: sealerapi.CallID{Sector: e.Task.Sector, ID: e.Task.ID}, Sector: e.Task.Sector, Task: string(e.Task.Kind), Start: e.Created, Hostname: e.Host,
-			Cores: n.Cores, Memory: n.Memory, Disk: n.Disk, Path: e.Task.Path(), Losses: e.Losses,
+			Cores: n.Cores, Memory: n.Memory, Disk: n.Disk, Path: places(e.Task), Losses: e.Losses,
 		}
 		switch e.State {
 		case task.Queued:
@@ -260,6 +260,14 @@ func (s *Service) WorkerJobs(context.Context) (map[string][]sealerapi.WorkerJob,
 		})
 	}
 	return out, nil
+}
+
+// places tells where a task's files lie.
+func places(t worker.Task) string {
+	if t.Path() != "" {
+		return t.Path()
+	}
+	return strings.Join(t.Reads, ", ")
 }
 
 // SealingSchedDiag returns queue, workers and planner as they are.
@@ -303,7 +311,7 @@ func (s *Service) SealingWhy(_ context.Context, id string) (sealerapi.JobWhy, er
 		}
 		n := s.queue.Needs(e.Task)
 		w := sealerapi.JobWhy{
-			ID: id, Sector: e.Task.Sector, Task: string(e.Task.Kind), Since: e.Created, Cores: n.Cores, Memory: n.Memory, Disk: n.Disk, Path: e.Task.Path(),
+			ID: id, Sector: e.Task.Sector, Task: string(e.Task.Kind), Since: e.Created, Cores: n.Cores, Memory: n.Memory, Disk: n.Disk, Path: places(e.Task),
 			State: string(e.State), Worker: e.Worker, Hostname: e.Host, Losses: e.Losses, Reason: e.Reason, Obstacles: []sealerapi.JobObstacle{},
 		}
 		if e.State == task.Leased {
@@ -330,7 +338,7 @@ func (s *Service) WorkerSet(ctx context.Context, name string, w sealerapi.Worker
 	if name == "" {
 		return api.Errorf(api.CodeInvalid, "no worker has an empty name").WithHint("see 'venus-sealer sealing workers'")
 	}
-	without, err := (config.Sealing{Tasks: w.DisabledTasks}).Kinds()
+	without, err := config.KindsOf(w.DisabledTasks, sched.WindowPoSt)
 	if err != nil {
 		return api.Errorf(api.CodeInvalid, "%w", err)
 	}

@@ -86,7 +86,10 @@ func (q *Queue) world() sched.World {
 	}
 	for _, e := range q.tasks {
 		t := sched.Task{ID: e.Task.ID, Kind: e.Task.Kind, Need: q.needOf(e.Task), Created: e.Created, Path: e.Task.Path(), Near: q.near[e.Task.Sector],
-			Refused: q.refused[e.Task.Sector][e.Task.Kind]}
+			Refused: q.refused[e.Task.Sector][e.Task.Kind], Reads: e.Task.Reads}
+		if e.offer != nil {
+			t.Refused, t.Spared = e.offer.Refused, e.offer.Spared
+		}
 		switch e.State {
 		case Queued:
 			w.Waiting = append(w.Waiting, t)

@@ -2,11 +2,12 @@
 // built in or remote, and keeps results until the sector machine took them.
 //
 // Start at Queue.Ensure (a sector asks for work), place (who does it), Queue.Beat
-// and Queue.HandIn (workers), and Queue.Ended (the sealer takes results). Queue is
+// and Queue.HandIn (workers), and Queue.Ended (the sealer takes results). Queue.Offer
+// is for work that is no sector's. Queue is
 // the sealer's side of the protocol that package worker describes; sealer/broker
 // puts it on NATS.
 //
-// Invariants: a task is known by (sector, kind, attempt), so asking twice for it
+// Invariants: a sector's task is known by (sector, kind, attempt), so asking twice for it
 // is asking once; the database is the truth, and every change of a task is made
 // there first, under the fence of its latest lease (failpoints task/queued,
 // task/leased, sealer/result); after a restart the queue is what the database
@@ -61,6 +62,7 @@ type Entry struct {
 	until   time.Time // the lease's end, while leased
 	offered bool      // the lease was given to its worker by this process
 	held    bool      // the worker told of the lease
+	offer   *Offer    // of a task that is no sector's, and not stored
 }
 
 // Fate is what became of a task; it is stored beside it.
@@ -173,6 +175,11 @@ func row(e *Entry) (db.TaskRow, error) {
 func (q *Queue) move(ctx context.Context, e *Entry, point string, change func(*Entry)) error {
 	n := *e
 	change(&n)
+	if e.offer != nil {
+		*e = n
+		e.offer.Changed()
+		return nil
+	}
 	r, err := row(&n)
 	if err != nil {
 		return err
@@ -293,13 +300,13 @@ func (q *Queue) Refuse(e Entry, why string) {
 // Wake returns a channel that holds a signal after tasks ended.
 func (q *Queue) Wake() <-chan struct{} { return q.ended }
 
-// Ended lists the tasks that are done or failed and not forgotten.
+// Ended lists the sectors' tasks that are done or failed and not forgotten.
 func (q *Queue) Ended() []Entry {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var out []Entry
 	for _, e := range q.tasks {
-		if e.State == Done || e.State == Failed {
+		if e.offer == nil && (e.State == Done || e.State == Failed) {
 			out = append(out, *e)
 		}
 	}

@@ -192,7 +192,7 @@ func (q *Queue) HandIn(ctx context.Context, o worker.Outcome) error {
 	case o.Reason != "":
 		return q.fail(ctx, e, o.Reason, o.Full)
 	}
-	if m := q.workers[e.Worker]; m != nil {
+	if m := q.workers[e.Worker]; m != nil && e.offer == nil {
 		q.near[e.Task.Sector] = machineOf(m.info)
 	}
 	return q.end(ctx, e, func(n *Entry) { n.State, n.Result = Done, o.Result })

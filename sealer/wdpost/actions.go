@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/filecoin-project/go-bitfield"
 	"github.com/filecoin-project/go-state-types/abi"
@@ -107,6 +108,7 @@ func (s *Shell) prove(ctx context.Context, w Window, group int) ([]Event, error)
 	if err != nil {
 		return nil, err
 	}
+	job.by, job.others = s.by(w.Close), w.unproved()-1
 	p, err := s.compute(ctx, job, r)
 	if err != nil {
 		return nil, err
@@ -128,6 +130,15 @@ type job struct {
 	parts    []Partition
 	infos    map[abi.SectorNumber]proof.SectorInfo
 	why      map[abi.SectorNumber]string
+	by       time.Time
+	others   int
+}
+
+// by is when a proof is wanted at the latest that must be on the chain by an epoch: another message can still be sent
+// then if the first one gets stuck, and one takes an epoch to be executed.
+func (s *Shell) by(end abi.ChainEpoch) time.Time {
+	head := s.parts.Heads.Latest()
+	return head.Time.Add(time.Duration(end-s.set.StuckAfter-2-head.Epoch) * s.set.BlockDelay)
 }
 
 // first tells why the first bad sector is bad, "" when none is.
@@ -169,7 +180,8 @@ func (s *Shell) compute(ctx context.Context, j job, r abi.PoStRandomness) (*Proo
 		if err != nil || p == nil {
 			return nil, err
 		}
-		proofs, faulty, err := s.parts.Prover.WindowPoSt(ctx, list, r)
+		made, err := s.parts.Prover.WindowPoSt(ctx, Work{Sectors: list, Randomness: r, By: j.by, Others: j.others})
+		proofs, faulty := made.Proofs, made.Faulty
 		if len(faulty) > 0 {
 			log.Warnw("sectors cannot be proven and are left out", "deadline", j.deadline, "sectors", faulty)
 			for _, n := range faulty {
@@ -194,7 +206,7 @@ func (s *Shell) compute(ctx context.Context, j job, r abi.PoStRandomness) (*Proo
 		case !ok:
 			return nil, fmt.Errorf("our own check refused the proof of deadline %d; it was not sent", j.deadline)
 		}
-		p.Proofs = proofs
+		p.Proofs, p.Parts = proofs, made.Parts
 		return p, nil
 	}
 	return nil, fmt.Errorf("deadline %d: every try found more sectors that cannot be proven", j.deadline)

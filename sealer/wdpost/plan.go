@@ -459,6 +459,16 @@ func (w Window) missing() []uint64 {
 	return out
 }
 
+// unproved counts the groups whose proofs are still to be made.
+func (w Window) unproved() (n int) {
+	for _, g := range w.Groups {
+		if g.unproved() {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *State) window(open abi.ChainEpoch) *Window {
 	for i := range s.Windows {
 		if s.Windows[i].Open == open {

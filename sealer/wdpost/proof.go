@@ -16,6 +16,8 @@ type Proof struct {
 	Skipped    []bitfield.BitField
 	// Sectors is how many sectors are proven.
 	Sectors uint64
+	// Parts tell who proved.
+	Parts []Part `json:",omitempty"`
 }
 
 // Partition is a partition as the chain has it, in sector numbers.

@@ -9,6 +9,8 @@ import (
 	"github.com/filecoin-project/go-bitfield"
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/crypto"
+
+	"github.com/filecoin-venus/venus/params"
 )
 
 // ErrBusy says that a real proof is being made, or is due.
@@ -21,6 +23,7 @@ type Rehearsal struct {
 	Wanted, Proven uint64 // sectors
 	Bad            map[abi.SectorNumber]string
 	Check, Prove   time.Duration
+	Parts          []Part
 	Err            string
 }
 
@@ -60,6 +63,7 @@ func (s *Shell) Rehearse(ctx context.Context, deadline uint64, message int) (r R
 		return r, fmt.Errorf("draw a challenge of epoch %d: %w", head.Epoch, err)
 	}
 	start = s.parts.Clock.Now()
+	j.by, j.others = s.by(head.Epoch+s.Snapshot().Current.Length+params.PostChallengeLookback), len(list)-1
 	p, err := s.compute(ctx, j, abi.PoStRandomness(seed))
 	r.Prove = s.parts.Clock.Now().Sub(start)
 	switch {
@@ -70,7 +74,7 @@ func (s *Shell) Rehearse(ctx context.Context, deadline uint64, message int) (r R
 	case p == nil:
 		r.Err = "no sector of these partitions can be proven"
 	default:
-		r.Proven = p.Sectors
+		r.Proven, r.Parts = p.Sectors, p.Parts
 	}
 	return r, nil
 }

@@ -47,12 +47,38 @@ type Chain interface {
 	Randomness
 }
 
-// Prover makes proofs from the sector files of this machine.
+// Prover makes proofs from sector files, here or on other machines.
 type Prover interface {
 	// Check returns, by number, why sectors cannot be proven; it gives up on a slow one by itself.
 	Check(ctx context.Context, sectors []proof.SectorInfo) (map[abi.SectorNumber]string, error)
 	// WindowPoSt proves the sectors that can be proven, and names those that cannot.
-	WindowPoSt(ctx context.Context, sectors []proof.SectorInfo, randomness abi.PoStRandomness) (proofs []proof.PoStProof, faulty []abi.SectorNumber, err error)
+	WindowPoSt(ctx context.Context, w Work) (Made, error)
+}
+
+// Work is what a window proof is asked for. A sector may be listed again, in the place of one that is not proven.
+type Work struct {
+	Sectors    []proof.SectorInfo
+	Randomness abi.PoStRandomness
+	// By is when the proof is wanted at the latest: there is time left then for a second message.
+	By time.Time
+	// Others counts the proofs of the same deadline that are still to be made.
+	Others int
+}
+
+// Made is what came of it. Proofs of fewer sectors than were asked for are worth something when only Faulty ones lack.
+type Made struct {
+	Proofs []proof.PoStProof
+	Faulty []abi.SectorNumber
+	Parts  []Part
+}
+
+// Part tells who proved a part of a window proof.
+type Part struct {
+	Host    string // "" is the sealer
+	Sectors int
+	Took    time.Duration
+	// Before tells of those who were to prove it and did not, "" when there were none.
+	Before string `json:",omitempty"`
 }
 
 // Verifier checks a proof before it is sent.
