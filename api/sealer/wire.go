@@ -271,6 +271,7 @@ type WindowPoStRecord struct {
 	Message    string // messager id
 	State      string // computing, submitted, landed, failed
 	Took       time.Duration
+	Parts      []ProofPart // who proved
 	Err        string
 	At         time.Time
 }

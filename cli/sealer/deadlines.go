@@ -99,11 +99,7 @@ func rehearse(ctx context.Context, cmd *cli.Command, c *client, p *render.Printe
 			}
 			p.Note("message %d of %d: partitions %v, %d of %d sectors proven, files read in %s, proof made in %s", i+1, r.Messages, r.Partitions, r.Proven, r.Sectors, render.Took(r.Check), render.Took(r.Prove))
 			for _, x := range r.Parts {
-				who := "this sealer"
-				if x.Host != "" {
-					who = "worker " + x.Host
-				}
-				p.Note("\t%d sectors by %s in %s", x.Sectors, who, render.Took(x.Took))
+				p.Note("\t%d sectors by %s in %s", x.Sectors, prover(x), render.Took(x.Took))
 				if x.Before != "" {
 					p.Note("\t\tnot by %s", x.Before)
 				}

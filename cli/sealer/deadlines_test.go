@@ -72,7 +72,7 @@ func TestRehearseText(t *testing.T) {
 	require.Contains(t, out, "message 2 of 2: partitions [1], 2 of 3 sectors proven")
 	require.Contains(t, out, "2 sectors by this sealer in 1s")
 	require.Contains(t, out, "not by machine-b: its proof does not hold")
-	require.Contains(t, out, "1 sectors by worker machine-a in 2s")
+	require.Contains(t, out, "1 sectors by machine-a in 2s")
 	require.Contains(t, out, "sector 5: bad (gone)")
 	require.Contains(t, out, "50% of the")
 	bad = nil

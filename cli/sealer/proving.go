@@ -3,6 +3,7 @@ package sealer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -172,15 +173,33 @@ func check(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) 
 	})
 }
 
+// provers names who proved, each once.
+func provers(parts []sealerapi.ProofPart) string {
+	var out []string
+	for _, x := range parts {
+		if who := prover(x); !slices.Contains(out, who) {
+			out = append(out, who)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func prover(x sealerapi.ProofPart) string {
+	if x.Host == "" {
+		return "this sealer"
+	}
+	return x.Host
+}
+
 func history(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
 	list, err := c.WindowPoStHistory(ctx, cmd.Int("limit"))
 	if err != nil {
 		return err
 	}
 	return p.Result(list, func() {
-		t := render.NewTable("deadline", ">opens", "partitions", ">sectors", ">skipped", "state", "took", "message", "error")
+		t := render.NewTable("deadline", ">opens", "partitions", ">sectors", ">skipped", "state", "took", "by", "message", "error")
 		for _, r := range list {
-			t.Row(r.Deadline, int64(r.Open), fmt.Sprint(r.Partitions), r.Sectors, r.Skipped, deadlineState(p, r.State), render.Took(r.Took), r.Message, r.Err)
+			t.Row(r.Deadline, int64(r.Open), fmt.Sprint(r.Partitions), r.Sectors, r.Skipped, deadlineState(p, r.State), render.Took(r.Took), provers(r.Parts), r.Message, r.Err)
 		}
 		p.Table(t)
 	})

@@ -265,7 +265,7 @@ func (s *Service) WindowPoStHistory(ctx context.Context, limit int) ([]sealerapi
 		}
 		out = append(out, sealerapi.WindowPoStRecord{
 			Deadline: r.Deadline, Open: r.Open, Partitions: r.Partitions, Sectors: r.Sectors, Skipped: r.Skipped,
-			Message: r.Message, State: names[r.Phase], Took: r.Took, Err: r.Err, At: r.At,
+			Message: r.Message, State: names[r.Phase], Took: r.Took, Parts: partsOut(r.Parts), Err: r.Err, At: r.At,
 		})
 		return nil
 	})

@@ -28,6 +28,8 @@ func stocked(t *testing.T, seals string) (s *Service, chain *sealertest.Chain, d
 		commR[n] = sealHere(t, filepath.Join(mnt, disk), n)
 		chain.AddSealed(n, 3, 0, commR[n])
 	}
+	chain.Tick(time.Now()) // what the sealer knows of the head before says nothing of these sectors
+	require.Eventually(t, func() bool { return s.heads.Latest().Epoch == chain.Height() }, time.Minute, 10*time.Millisecond)
 	for _, disk := range []string{"disk1", "disk2"} {
 		_, err := s.StorageAttach(t.Context(), sealerapi.StorageSpec{Path: filepath.Join(mnt, disk), Init: true, CanStore: true, CanSeal: disk == seals})
 		require.NoError(t, err)

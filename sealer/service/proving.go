@@ -88,15 +88,19 @@ func (s *Service) ProvingRehearse(ctx context.Context, index uint64, message int
 	if r.Bad == nil {
 		r.Bad = map[abi.SectorNumber]string{}
 	}
-	parts := []sealerapi.ProofPart{}
-	for _, p := range r.Parts {
-		parts = append(parts, sealerapi.ProofPart(p))
-	}
 	return &sealerapi.Rehearsal{
-		Parts:    parts,
+		Parts:    partsOut(r.Parts),
 		Deadline: index, Message: message, Messages: r.Messages, Partitions: append([]uint64{}, r.Partitions...), Sectors: r.Wanted, Proven: r.Proven, Bad: r.Bad,
 		Check: r.Check, Prove: r.Prove, Err: r.Err, Window: time.Duration(s.network.ChallengeWindow+params.PostChallengeLookback) * s.network.BlockDelay,
 	}, nil
+}
+
+func partsOut(list []wdpost.Part) []sealerapi.ProofPart {
+	out := []sealerapi.ProofPart{}
+	for _, p := range list {
+		out = append(out, sealerapi.ProofPart(p))
+	}
+	return out
 }
 
 // measured is what the last proofs and messages took.

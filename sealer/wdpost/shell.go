@@ -103,6 +103,7 @@ type Record struct {
 	Message    string
 	Phase      Phase
 	Took       time.Duration
+	Parts      []Part `json:",omitempty"` // who proved
 	Err        string
 	At         time.Time
 }
@@ -311,7 +312,7 @@ func (s *Shell) history(ctx context.Context, next State) {
 				Err: g.LastErr, At: s.parts.Clock.Now().UTC(), Took: s.took[Prove{Window: w, Group: i}.Key()],
 			}
 			if g.Proof != nil {
-				r.Sectors = g.Proof.Sectors
+				r.Sectors, r.Parts = g.Proof.Sectors, g.Proof.Parts
 				for _, b := range g.Proof.Skipped {
 					if n, err := b.Count(); err == nil {
 						r.Skipped += n

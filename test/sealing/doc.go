@@ -4,10 +4,11 @@
 // reaches Proving with real proofs, sealed to one replica only, no number is used
 // twice, and what lies on the disk at the end can be proven.
 //
-// TestDrillWorker types docs/guide/drill-worker.md.
+// TestWindowProofs keeps deadlines with workers that prove, one of which is killed in the middle of a proof and one of which
+// lies. TestDrillWorker types docs/guide/drill-worker.md.
 //
 // Start reading at TestSealing; world_test.go is the sealer in a model chain,
-// processes_test.go starts and kills. The test binary runs itself as worker and
+// machines_test.go and processes_test.go start and kill. The test binary runs itself as worker and
 // as NATS server.
 //
 // The default run takes well under a minute. VENUS_SEALING=long seals 60 sectors

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,55 +19,11 @@ import (
 	"github.com/filecoin-venus/venus/internal/drill"
 )
 
-// machines are venus-worker programs.
-type machines struct {
-	t       *testing.T
-	program string
-	running []*exec.Cmd
-}
-
-// newMachines builds the program.
-func newMachines(t *testing.T) *machines {
-	m := &machines{t: t, program: filepath.Join(t.TempDir(), "venus-worker")}
-	built, err := exec.Command("go", "build", "-o", m.program, "../../cmd/venus-worker").CombinedOutput()
-	require.NoError(t, err, "%s", built)
-	return m
-}
-
-// run is the command line of venus-worker; `run` goes on in the background.
-func (m *machines) run(args ...string) (string, int) {
-	cmd := exec.Command(m.program, args...)
-	cmd.SysProcAttr = dieWithParent()
-	if args[0] != "run" {
-		out, _ := cmd.CombinedOutput() // the exit code tells
-		return string(out), cmd.ProcessState.ExitCode()
-	}
-	require.NoError(m.t, cmd.Start())
-	m.running = append(m.running, cmd)
-	return "", 0
-}
-
-// killOne is kill -9 of one worker.
-func (m *machines) killOne(i int) {
-	_ = m.running[i].Process.Kill()
-	_ = m.running[i].Wait() // killed
-	m.running = slices.Delete(m.running, i, i+1)
-}
-
-func (m *machines) kill() {
-	for _, c := range m.running {
-		_ = c.Process.Kill()
-		_ = c.Wait() // killed
-	}
-	m.running = nil
-}
-
 // TestDrillWorker kills the only worker at its work, and goes on as docs/guide/drill-worker.md tells it.
 func TestDrillWorker(t *testing.T) {
-	w := newWorld(t, 2<<10, nil)
+	w := newWorld(t, 2<<10, nil, true)
 	home := filepath.Join(w.dir, "sealer")
-	m := newMachines(t)
-	defer m.kill()
+	m := newMachines(w).build()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var around sync.WaitGroup
@@ -87,7 +42,7 @@ func TestDrillWorker(t *testing.T) {
 		}, time.Minute, 20*time.Millisecond, "%v never says %q", args, what)
 	}
 	token := filepath.Join(home, "token")
-	m.run("run", "--name", "machine-a", "--cores", "1", "--sealer", w.s.Address, "--token", "@"+token)
+	m.join("machine-a")
 	pledged := w.pledge(3)
 	drill.Run(t, drill.Drill{
 		Page:     "../../docs/guide/drill-worker.md",

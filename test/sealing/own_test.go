@@ -19,9 +19,8 @@ import (
 // itself can only store. One is killed in the middle and comes back with what it
 // had; every sector rests with the sealer at last, and nothing is left behind.
 func TestOwnPaths(t *testing.T) {
-	w := newWorldWith(t, 2<<10, nil, false)
-	m := newMachines(t)
-	defer m.kill()
+	w := newWorld(t, 2<<10, nil, false)
+	m := newMachines(w).build()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var around sync.WaitGroup
@@ -29,14 +28,10 @@ func TestOwnPaths(t *testing.T) {
 	stop, end := context.WithCancel(ctx)
 	defer end()
 	around.Go(func() { w.live(stop) })
-	var own []string
-	join := func(i int) {
-		m.run("run", "--name", fmt.Sprint("machine-", i), "--cores", "1", "--sealer", w.s.Address, "--token", "@"+filepath.Join(w.dir, "sealer", "token"), "--path", own[i])
-	}
-	for i := range 2 {
-		own = append(own, t.TempDir())
-		join(i)
-	}
+	own := []string{t.TempDir(), t.TempDir()}
+	join := func(i int) *process { return m.join(fmt.Sprint("machine-", i), "--path", own[i]) }
+	first := join(0)
+	join(1)
 	attached := func() (n int) {
 		paths, err := w.api.StorageLocal(ctx)
 		require.NoError(t, err)
@@ -54,7 +49,7 @@ func TestOwnPaths(t *testing.T) {
 		return err == nil && len(list) > 0
 	}
 	require.Eventually(t, func() bool { return used(0) && used(1) }, time.Minute, epoch, "sectors are begun on both machines")
-	m.killOne(0)
+	first.kill()
 	join(0)
 	w.proven(ctx, len(pledged))
 	end()

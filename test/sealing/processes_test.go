@@ -21,6 +21,7 @@ import (
 
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/rpc"
+	"github.com/filecoin-venus/venus/sealer/sched"
 	"github.com/filecoin-venus/venus/sealer/sector"
 	"github.com/filecoin-venus/venus/worker"
 	"github.com/filecoin-venus/venus/worker/bus"
@@ -33,6 +34,8 @@ type role struct {
 	// Worker is set for a worker: the sealer's address, its token, the worker's
 	// name, and the file that takes down what it sealed.
 	Sealer, Token, Name, Notes string
+	// Window is what it does with window proofs, "" when it makes none.
+	Window string
 	// Bear is set for the parent of TestChildrenDieWithTheirParent.
 	Bear bool
 	// Port and the rest are set for a NATS server.
@@ -150,11 +153,15 @@ func (r role) work() error {
 	}
 	info := worker.Here("", r.Name)
 	info.Machine, info.CPUs, info.Kinds = info.ID, 1, sector.TaskKinds()
-	(&worker.Executor{Source: source, Prover: witness{worker.SealProver{Sealer: sealer}, notes}, Info: info, Clock: clock.Real()}).Run(ctx, ctx)
+	var prover worker.Prover = witness{worker.SealProver{Sealer: sealer}, notes}
+	if r.Window != "" {
+		info.Kinds, prover = []sector.TaskKind{sched.WindowPoSt}, windows{prover, r.Window, notes}
+	}
+	(&worker.Executor{Source: source, Prover: prover, Info: info, Clock: clock.Real()}).Run(ctx, ctx)
 	return nil
 }
 
-// process is this binary in a role.
+// process is a program, or this binary in a role.
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -165,11 +172,16 @@ func start(t *testing.T, log string, r role) *process {
 	require.NoError(t, err)
 	text, err := json.Marshal(r)
 	require.NoError(t, err)
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), roleEnv+"="+string(text))
+	return spawn(t, log, cmd)
+}
+
+func spawn(t *testing.T, log string, cmd *exec.Cmd) *process {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(t, err)
 	defer out.Close()
-	p := &process{cmd: exec.Command(self), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), roleEnv+"="+string(text))
+	p := &process{cmd: cmd, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = out, out, dieWithParent()
 	_, err = p.cmd.StdinPipe() // open as long as this process lives
 	require.NoError(t, err)

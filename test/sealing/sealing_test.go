@@ -57,7 +57,7 @@ func run(t *testing.T, p plan, c *cluster, rng *rand.Rand) {
 	if c != nil {
 		urls = c.urls
 	}
-	w := newWorld(t, p.size, urls)
+	w := newWorld(t, p.size, urls, true)
 	ctx, cancel := context.WithTimeout(t.Context(), p.limit)
 	defer cancel()
 	var around sync.WaitGroup
@@ -65,19 +65,13 @@ func run(t *testing.T, p plan, c *cluster, rng *rand.Rand) {
 	stop, end := context.WithCancel(ctx)
 	defer end()
 	around.Go(func() { w.live(stop) })
-	team := &team{w: w, log: filepath.Join(w.dir, "workers.log"), notes: filepath.Join(w.dir, "notes"), procs: make([]*process, workers)}
-	defer team.end()
-	defer func() {
-		if t.Failed() {
-			t.Logf("the workers' log ends with\n%s", tail(team.log))
-		}
-	}()
-	for i := range team.procs {
-		team.hire(i)
+	team := newTeam(w, workers)
+	for i := range team.places {
+		team.put(i)
 	}
 	began := time.Now()
 	pledged := w.pledge(p.sectors)
-	around.Go(func() { team.kill(stop, p.kills, rng) })
+	around.Go(func() { team.killSome(stop, p.kills, rng) })
 	if c != nil {
 		victim, after := rng.IntN(3), time.Duration(rng.IntN(2000))*time.Millisecond
 		around.Go(func() {
@@ -110,7 +104,7 @@ func TestClusterLacksAServer(t *testing.T) {
 	c := startCluster(t)
 	c.ready()
 	c.kill(2)
-	w := newWorld(t, 2<<10, c.urls)
+	w := newWorld(t, 2<<10, c.urls, true)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var around sync.WaitGroup
@@ -118,53 +112,45 @@ func TestClusterLacksAServer(t *testing.T) {
 	stop, end := context.WithCancel(ctx)
 	defer end()
 	around.Go(func() { w.live(stop) })
-	team := &team{w: w, log: filepath.Join(w.dir, "workers.log"), notes: filepath.Join(w.dir, "notes"), procs: make([]*process, 1)}
-	defer team.end()
-	team.hire(0)
+	team := newTeam(w, 1)
+	team.put(0)
 	pledged := w.pledge(1)
 	w.proven(ctx, 1)
 	end()
 	w.check(pledged, team.read())
 }
 
-// team are the workers.
+// team is a number of places, each with a worker that notes what it seals.
 type team struct {
-	w          *world
-	log, notes string
-	hired      int
-	killed     int
-
-	mu    sync.Mutex
-	procs []*process
+	*machines
+	notes  string
+	hired  int
+	killed int
+	places []*process
 }
 
-func (m *team) hire(i int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func newTeam(w *world, places int) *team {
+	return &team{machines: newMachines(w), notes: filepath.Join(w.dir, "notes"), places: make([]*process, places)}
+}
+
+// put puts a new worker into a place.
+func (m *team) put(i int) {
 	m.hired++
-	m.procs[i] = start(m.w.t, m.log, role{Sealer: m.w.s.Address, Token: m.w.token, Name: fmt.Sprint("worker-", m.hired), Notes: m.notes})
+	m.places[i] = m.hire(role{Name: fmt.Sprint("worker-", m.hired), Notes: m.notes})
 }
 
-// kill ends workers at random moments and puts others in their place.
-func (m *team) kill(ctx context.Context, kills int, rng *rand.Rand) {
+// killSome ends workers at random moments and puts others in their place.
+func (m *team) killSome(ctx context.Context, kills int, rng *rand.Rand) {
 	for range kills {
 		pause(ctx, time.Duration(300+rng.IntN(2500))*time.Millisecond)
-		i := rng.IntN(len(m.procs))
+		i := rng.IntN(len(m.places))
 		if ctx.Err() != nil {
 			return
 		}
-		m.procs[i].kill()
+		m.places[i].kill()
 		m.killed++
 		pause(ctx, time.Duration(rng.IntN(1000))*time.Millisecond)
-		m.hire(i)
-	}
-}
-
-func (m *team) end() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range m.procs {
-		p.kill()
+		m.put(i)
 	}
 }
 

@@ -44,12 +44,8 @@ type world struct {
 // epoch is how long an epoch lasts here.
 const epoch = 200 * time.Millisecond
 
-func newWorld(t *testing.T, size abi.SectorSize, natsURLs []string) *world {
-	return newWorldWith(t, size, natsURLs, true)
-}
-
-// newWorldWith is a world whose sealer has a path for storing, and for sealing if seal.
-func newWorldWith(t *testing.T, size abi.SectorSize, natsURLs []string, seal bool) *world {
+// newWorld is a world whose sealer has a path for storing, and for sealing if seal.
+func newWorld(t *testing.T, size abi.SectorSize, natsURLs []string, seal bool) *world {
 	network, err := params.ByName("local")
 	require.NoError(t, err)
 	w := &world{t: t, dir: t.TempDir(), size: size, chain: sealertest.NewChain(network, 1000, time.Now())}
