@@ -50,6 +50,20 @@ type (
 	CheckLife struct{ ReadyAt abi.ChainEpoch }
 	// RemoveFiles asks for the end of all work on the sector, then of its files.
 	RemoveFiles struct{}
+	// AwaitDeals waits until deals are given to the sector, or it shall wait no more (see DealRule).
+	AwaitDeals struct{}
+	// AddPieces asks for the pieces of the sector's deals in its unsealed file.
+	AddPieces struct{}
+	// PushUpdate asks for the message under the record's UpdateMsg.ID, unless the chain has the update or cannot take it.
+	PushUpdate struct{ ID string }
+	// CheckUpdate asks at every head whether the chain has lost the update, and once the head is at least ReadyAt
+	// whether it has it.
+	CheckUpdate struct{ ReadyAt abi.ChainEpoch }
+	// DropUpdate asks for the end of all work on an update and of its files, once the head is at least ReadyAt and
+	// unless the chain has it.
+	DropUpdate struct{ ReadyAt abi.ChainEpoch }
+	// ReleaseKey asks for the end of the old replica's files, if the new one is sound.
+	ReleaseKey struct{}
 )
 
 func (Nothing) isEffect()       {}
@@ -65,6 +79,12 @@ func (AwaitBatch) isEffect()    {}
 func (AwaitPush) isEffect()     {}
 func (CheckLife) isEffect()     {}
 func (RemoveFiles) isEffect()   {}
+func (AwaitDeals) isEffect()    {}
+func (AddPieces) isEffect()     {}
+func (PushUpdate) isEffect()    {}
+func (CheckUpdate) isEffect()   {}
+func (DropUpdate) isEffect()    {}
+func (ReleaseKey) isEffect()    {}
 
 func (Nothing) String() string         { return "nothing" }
 func (e Wait) String() string          { return "wait until " + e.Until.UTC().Format(time.TimeOnly) }
@@ -81,6 +101,16 @@ func (e AwaitBatch) String() string { return fmt.Sprintf("await %s batch", e.Kin
 func (e AwaitPush) String() string  { return "await push of " + e.ID }
 func (e CheckLife) String() string  { return fmt.Sprintf("check life at head %d", e.ReadyAt) }
 func (RemoveFiles) String() string  { return "remove files" }
+func (AwaitDeals) String() string   { return "await deals" }
+func (AddPieces) String() string    { return "add pieces" }
+func (e PushUpdate) String() string { return "push replicaupdate " + e.ID }
+func (e CheckUpdate) String() string {
+	return fmt.Sprintf("check update at head %d", e.ReadyAt)
+}
+func (e DropUpdate) String() string {
+	return fmt.Sprintf("drop update at head %d", e.ReadyAt)
+}
+func (ReleaseKey) String() string { return "release key" }
 
 // DueEffect derives the due side effect from the record alone. Failure states
 // always wait out a back-off first, so one without RetryAt is at its check.
@@ -128,10 +158,41 @@ func DueEffect(p Policy, r Record) Effect {
 	case Removing:
 		return RemoveFiles{}
 	}
+	if r.State.Updating() {
+		if e := updateEffect(p, r); e != nil {
+			return e
+		}
+	}
 	if kind, ok := taskOf(r); ok {
 		return RunTask{Kind: kind, Attempt: r.TaskAttempt}
 	}
 	return Nothing{}
+}
+
+// updateEffect is the due effect of a sector that takes data in, nil where that is a task.
+func updateEffect(p Policy, r Record) Effect {
+	switch r.State {
+	case SnapDealsWaitDeals:
+		return AwaitDeals{}
+	case SnapDealsAddPiece:
+		return AddPieces{}
+	case SubmitReplicaUpdate:
+		return PushUpdate{ID: r.UpdateMsg.ID}
+	case ReplicaUpdateWait:
+		return AwaitMessage{ID: r.UpdateMsg.ID, Kind: KindUpdate}
+	case ReplicaUpdateFailed:
+		return CheckChain{}
+	case UpdateActivating:
+		return CheckUpdate{ReadyAt: r.Update.Landed + p.Finality}
+	case ReleaseSectorKey:
+		return ReleaseKey{}
+	case AbortUpgrade:
+		if r.Update.Sent {
+			return DropUpdate{ReadyAt: r.Update.GivenUp + p.Finality}
+		}
+		return DropUpdate{}
+	}
+	return nil
 }
 
 func (p Policy) readSeed(r Record) Effect {
@@ -162,8 +223,12 @@ func taskOf(r Record) (TaskKind, bool) {
 			return TaskCommit2, true
 		}
 		return TaskCommit1, true
-	case FinalizeSector:
+	case FinalizeSector, FinalizeReplicaUpdate:
 		return TaskFinalize, true
+	case UpdateReplica:
+		return TaskReplicaUpdate, true
+	case ProveReplicaUpdate:
+		return TaskProveUpdate, true
 	}
 	return "", false
 }

@@ -29,11 +29,14 @@ const (
 	TaskCommit1    TaskKind = "C1"
 	TaskCommit2    TaskKind = "C2"
 	TaskFinalize   TaskKind = "FIN"
+	// TaskReplicaUpdate encodes data into a sealed sector, TaskProveUpdate proves it.
+	TaskReplicaUpdate TaskKind = "RU"
+	TaskProveUpdate   TaskKind = "PRU"
 )
 
 // TaskKinds lists the kinds in pipeline order.
 func TaskKinds() []TaskKind {
-	return []TaskKind{TaskAddPiece, TaskPreCommit1, TaskPreCommit2, TaskCommit1, TaskCommit2, TaskFinalize}
+	return []TaskKind{TaskAddPiece, TaskPreCommit1, TaskPreCommit2, TaskCommit1, TaskCommit2, TaskFinalize, TaskReplicaUpdate, TaskProveUpdate}
 }
 
 type (
@@ -42,9 +45,9 @@ type (
 		Kind    TaskKind
 		Attempt int
 		Pieces  []abi.PieceInfo // AP
-		CommD   cid.Cid         // PC2
-		CommR   cid.Cid         // PC2
-		Proof   []byte          // C2
+		CommD   cid.Cid         // PC2, RU
+		CommR   cid.Cid         // PC2, RU
+		Proof   []byte          // C2, PRU
 	}
 	// TaskFailed tells that the awaited run of a task gave an error; Full that there was no room to write, Refused that
 	// what it gave was wrong.
@@ -140,6 +143,22 @@ type (
 	Remove struct{ Abandon bool }
 	// Redo is the operator's wish to make the files of a proven sector anew.
 	Redo struct{}
+	// MarkForUpdate is the operator's wish to offer a proven sector without data for some.
+	MarkForUpdate struct{}
+	// AbortUpdate is the operator's wish to take such a sector back.
+	AbortUpdate struct{}
+	// TakeDeals gives deals to a sector that is offered.
+	TakeDeals struct{ Deals []Deal }
+	// StartPacking tells that a sector waits for no more deals.
+	StartPacking struct{ Why string }
+	// PiecesAdded tells that the unsealed file holds the pieces of the sector's deals, durably.
+	PiecesAdded struct{}
+	// GiveUp tells that an update cannot or shall not be sent, and was not.
+	GiveUp struct{ Why string }
+	// UpdateDropped tells that nothing is left of an update that was given up, and that it cannot land.
+	UpdateDropped struct{}
+	// KeyReleased tells that no file of the old replica is left.
+	KeyReleased struct{}
 )
 
 func (TaskDone) isEvent()            {}
@@ -170,6 +189,14 @@ func (FilesRemoved) isEvent()        {}
 func (Terminate) isEvent()           {}
 func (Remove) isEvent()              {}
 func (Redo) isEvent()                {}
+func (MarkForUpdate) isEvent()       {}
+func (AbortUpdate) isEvent()         {}
+func (TakeDeals) isEvent()           {}
+func (StartPacking) isEvent()        {}
+func (PiecesAdded) isEvent()         {}
+func (GiveUp) isEvent()              {}
+func (UpdateDropped) isEvent()       {}
+func (KeyReleased) isEvent()         {}
 
 func (e TaskDone) String() string { return fmt.Sprintf("TaskDone %s #%d", e.Kind, e.Attempt) }
 func (e TaskFailed) String() string {
@@ -196,12 +223,26 @@ func (e OnChainLive) String() string   { return fmt.Sprintf("OnChainLive faulty=
 func (e OnChainEnded) String() string {
 	return fmt.Sprintf("OnChainEnded epoch %d early=%v", e.At, e.Early)
 }
-func (e Reconciled) String() string   { return fmt.Sprintf("Reconciled proven=%v", e.Proven) }
-func (e Overdue) String() string      { return "Overdue" }
-func (e Later) String() string        { return "Later: " + e.Why }
-func (e FoundBad) String() string     { return "FoundBad: " + e.Err }
-func (e FoundGood) String() string    { return "FoundGood" }
-func (e FilesRemoved) String() string { return "FilesRemoved" }
-func (e Terminate) String() string    { return "Terminate" }
-func (e Remove) String() string       { return fmt.Sprintf("Remove abandon=%v", e.Abandon) }
-func (e Redo) String() string         { return "Redo" }
+func (e Reconciled) String() string    { return fmt.Sprintf("Reconciled proven=%v", e.Proven) }
+func (e Overdue) String() string       { return "Overdue" }
+func (e Later) String() string         { return "Later: " + e.Why }
+func (e FoundBad) String() string      { return "FoundBad: " + e.Err }
+func (e FoundGood) String() string     { return "FoundGood" }
+func (e FilesRemoved) String() string  { return "FilesRemoved" }
+func (e Terminate) String() string     { return "Terminate" }
+func (e Remove) String() string        { return fmt.Sprintf("Remove abandon=%v", e.Abandon) }
+func (e Redo) String() string          { return "Redo" }
+func (e MarkForUpdate) String() string { return "MarkForUpdate" }
+func (e AbortUpdate) String() string   { return "AbortUpdate" }
+func (e TakeDeals) String() string {
+	out := "TakeDeals"
+	for _, d := range e.Deals {
+		out += fmt.Sprintf(" %d", d.ID)
+	}
+	return out
+}
+func (e StartPacking) String() string  { return strings.TrimSpace("StartPacking " + e.Why) }
+func (e PiecesAdded) String() string   { return "PiecesAdded" }
+func (e GiveUp) String() string        { return strings.TrimSpace("GiveUp " + e.Why) }
+func (e UpdateDropped) String() string { return "UpdateDropped" }
+func (e KeyReleased) String() string   { return "KeyReleased" }

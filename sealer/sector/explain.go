@@ -49,25 +49,43 @@ var meanings = map[State][2]string{
 	CommitAggregateWait:   {"the message with the aggregated proof is on its way", "the message to land"},
 	FinalizeSector:        {"the sector is proven; its files are trimmed and moved to a storing path", "a worker for task FIN"},
 	Proving:               {"the sector is sealed and proven in its window once a proving period", "nothing"},
-	Terminating:           {"the sector is to be ended on the chain", "its deadline to be far enough from its window, then the push of a message that all waiting terminations share"},
-	TerminateWait:         {"the termination message is on its way", "the message to land"},
-	TerminateFinality:     {"the sector is ended on the chain", "finality: until then a reorg could bring it back, so its files are kept"},
-	Expired:               {"the sector's life on the chain ended on time", "nothing"},
-	Removing:              {"the sector's files are deleted", "workers to let go of them"},
-	Removed:               {"the sector's files are deleted; this record is all that is left", "nothing"},
-	PackingFailed:         {"filling the sector failed", "the next try"},
-	SealPreCommit1Failed:  {"making the labels failed", "the next try"},
-	SealPreCommit2Failed:  {"making the trees failed", "the next try"},
-	PreCommitFailed:       {"the pre-commit message did not do its work", "a look at the chain, then the next try"},
-	ComputeProofFailed:    {"making the proof failed", "the next try"},
-	CommitFailed:          {"the message with the proof did not do its work", "a look at the chain, then the next try"},
-	FinalizeFailed:        {"trimming or moving the files failed; the sector is proven all the same", "the next try"},
-	TerminateFailed:       {"the termination message did not do its work", "a look at the chain, then the next try"},
-	RemoveFailed:          {"deleting the files failed", "the next try"},
-	Faulty:                {"the sector's files are bad or missing; the chain does not know yet and will at its next window", "the files to be good again"},
-	FaultReported:         {"the chain counts the sector as faulty: it has no power and costs a fee every day", "the files to be good again; recovery is then declared and proven by itself"},
-	FaultedFinal:          {"the chain ended the sector early: it was faulty for too long, or was terminated elsewhere", "nothing"},
-	FailedUnrecoverable:   {"nothing can become of this sector any more: the chain has decided", "nothing"},
+
+	SnapDealsWaitDeals:    {"the sector has no data and is offered to deals; it is proven as before", "deals to fill it, or the end of the first one's wait"},
+	SnapDealsAddPiece:     {"the data of the sector's deals is written into its unsealed file", "the disk"},
+	UpdateReplica:         {"the data is encoded with the sector's replica into a new one; the old one is proven", "a worker for task RU"},
+	ProveReplicaUpdate:    {"the new replica is proven to hold the data", "a worker for task PRU"},
+	SubmitReplicaUpdate:   {"the update is checked and sent", "node and messager, funds for the pledge, the sector's deadline to be neither open nor the next, and the sector not to be faulty"},
+	ReplicaUpdateWait:     {"the message with the update is on its way", "the message to land; its deals are active then"},
+	FinalizeReplicaUpdate: {"the chain has the update; what only it needed is deleted", "a worker for task FIN"},
+	UpdateActivating:      {"the chain has the update and the deals are active", "finality: until then a reorg could take it back, so the old replica is kept"},
+	ReleaseSectorKey:      {"the update is final; the files of the old replica are deleted", "a look at the new replica's files"},
+
+	Terminating:          {"the sector is to be ended on the chain", "its deadline to be far enough from its window, then the push of a message that all waiting terminations share"},
+	TerminateWait:        {"the termination message is on its way", "the message to land"},
+	TerminateFinality:    {"the sector is ended on the chain", "finality: until then a reorg could bring it back, so its files are kept"},
+	Expired:              {"the sector's life on the chain ended on time", "nothing"},
+	Removing:             {"the sector's files are deleted", "workers to let go of them"},
+	Removed:              {"the sector's files are deleted; this record is all that is left", "nothing"},
+	PackingFailed:        {"filling the sector failed", "the next try"},
+	SealPreCommit1Failed: {"making the labels failed", "the next try"},
+	SealPreCommit2Failed: {"making the trees failed", "the next try"},
+	PreCommitFailed:      {"the pre-commit message did not do its work", "a look at the chain, then the next try"},
+	ComputeProofFailed:   {"making the proof failed", "the next try"},
+	CommitFailed:         {"the message with the proof did not do its work", "a look at the chain, then the next try"},
+	FinalizeFailed:       {"trimming or moving the files failed; the sector is proven all the same", "the next try"},
+	TerminateFailed:      {"the termination message did not do its work", "a look at the chain, then the next try"},
+	RemoveFailed:         {"deleting the files failed", "the next try"},
+
+	SnapDealsAddPieceFailed:     {"writing the data of the deals failed; the sector is proven as before", "the next try"},
+	ReplicaUpdateFailed:         {"the update failed; the sector is proven as before", "a look at the chain, then the next try"},
+	FinalizeReplicaUpdateFailed: {"trimming the new replica's files failed; the update is on the chain all the same", "the next try"},
+	ReleaseSectorKeyFailed:      {"the old replica's files could not be deleted; the update is final all the same", "the next try"},
+	AbortUpgrade:                {"the update is given up: what was made of it is deleted, its deals go elsewhere, the sector is proven as before", "the disk, and finality if the update had been sent"},
+
+	Faulty:              {"the sector's files are bad or missing; the chain does not know yet and will at its next window", "the files to be good again"},
+	FaultReported:       {"the chain counts the sector as faulty: it has no power and costs a fee every day", "the files to be good again; recovery is then declared and proven by itself"},
+	FaultedFinal:        {"the chain ended the sector early: it was faulty for too long, or was terminated elsewhere", "nothing"},
+	FailedUnrecoverable: {"nothing can become of this sector any more: the chain has decided", "nothing"},
 }
 
 // Explain tells what a sector waits for, since when, what comes next and when,
@@ -107,7 +125,12 @@ func (w *Why) next(p Policy, r Record) {
 	if e, ok := DueEffect(p, r).(ReadSeed); ok {
 		w.NextEpoch = e.ReadyAt
 	}
-	if e, ok := DueEffect(p, r).(CheckLife); ok {
+	switch e := DueEffect(p, r).(type) {
+	case CheckLife:
+		w.NextEpoch = e.ReadyAt
+	case CheckUpdate:
+		w.NextEpoch = e.ReadyAt
+	case DropUpdate:
 		w.NextEpoch = e.ReadyAt
 	}
 }
@@ -140,6 +163,18 @@ func plain(e Effect) string {
 		return fmt.Sprintf("once the head is at %d and the sector is still ended, its files are deleted", x.ReadyAt)
 	case RemoveFiles:
 		return "the files are deleted"
+	case AwaitDeals:
+		return "deals are given to offered sectors at every head"
+	case AddPieces:
+		return "the pieces are written"
+	case PushUpdate:
+		return "the message with the update, " + x.ID + ", is pushed"
+	case CheckUpdate:
+		return fmt.Sprintf("once the head is at %d and the chain still has the update, the old replica is deleted", x.ReadyAt)
+	case DropUpdate:
+		return "what was made of the update is deleted"
+	case ReleaseKey:
+		return "the old replica is deleted, if the new one is sound"
 	}
 	return "nothing"
 }
@@ -153,6 +188,12 @@ func (w *Why) limit(p Policy, r Record) {
 		}
 	case WaitSeed, Committing, SubmitCommit, SubmitCommitAggregate, CommitWait, CommitAggregateWait, ComputeProofFailed, CommitFailed:
 		w.Limit, w.LimitEpoch = "the pre-commit expires; its deposit is lost and the sector is over", r.PreCommitEpoch+p.MaxProveCommitDuration
+	case SnapDealsWaitDeals, SnapDealsAddPiece, SnapDealsAddPieceFailed, UpdateReplica, ProveReplicaUpdate, SubmitReplicaUpdate, ReplicaUpdateWait,
+		ReplicaUpdateFailed:
+		if len(r.Update.Deals) > 0 {
+			d := r.Update.First()
+			w.Limit, w.LimitEpoch = fmt.Sprintf("deal %d has started and is lost; the sector is proven as before", d.ID), d.Start
+		}
 	}
 }
 
@@ -176,13 +217,26 @@ func options(r Record) []Option {
 		add("see how the message fares", "venus-messager msg why %s", m)
 	}
 	switch r.State {
+	case SnapDealsWaitDeals:
+		if len(r.Update.Deals) > 0 {
+			add("wait for no more deals", "venus-sealer sectors seal %d", n)
+		}
+		add("bring data for it", "venus-sealer deals import DEALID FILE")
+		fallthrough
+	case SnapDealsAddPiece, SnapDealsAddPieceFailed, UpdateReplica, ProveReplicaUpdate, SubmitReplicaUpdate, ReplicaUpdateFailed:
+		add("take it back as it was; its deals wait for another sector", "venus-sealer sectors abort-upgrade %d", n)
 	case Proving:
+		if r.Update == nil {
+			add("offer it to deals, if it has no data", "venus-sealer sectors snap-up %d", n)
+		}
 		add("let the sector live longer", "venus-sealer sectors extend %d", n)
 		add("end it on the chain, at a fee", "venus-sealer sectors terminate %d", n)
 	case Faulty, FaultReported:
 		add("look at the files again", "venus-sealer proving check --slow %d", n)
 		add("see where its files should be; once they are back, recovery follows by itself", "venus-sealer storage find %d", n)
-		add("make the files anew, as long as sealing a sector takes", "venus-sealer sectors redo %d", n)
+		if r.Update == nil {
+			add("make the files anew, as long as sealing a sector takes", "venus-sealer sectors redo %d", n)
+		}
 		add("end it on the chain, at a fee", "venus-sealer sectors terminate %d", n)
 	}
 	switch RemovalOf(r) {
@@ -203,6 +257,8 @@ func (r Record) underWay() string {
 		return r.Commit.ID
 	case TerminateWait:
 		return r.Terminate.ID
+	case ReplicaUpdateWait:
+		return r.UpdateMsg.ID
 	}
 	return ""
 }

@@ -11,6 +11,10 @@ func (s *step) wish(ev Event) bool {
 		return s.remove(e)
 	case Redo:
 		return s.redo()
+	case MarkForUpdate:
+		return s.mark()
+	case AbortUpdate:
+		return s.abort()
 	}
 	switch s.r.State { // Terminate
 	case Proving, Faulty, FaultReported:
@@ -83,8 +87,8 @@ func (s *step) redo() bool {
 	default:
 		return false
 	}
-	if len(s.r.Ticket.Value) == 0 || s.r.CommR == nil {
-		return false // adopted from elsewhere: nothing to make it from
+	if len(s.r.Ticket.Value) == 0 || s.r.CommR == nil || s.r.Update != nil {
+		return false // adopted from elsewhere, or with data: nothing to make it from
 	}
 	s.r.Redo, s.r.PC2Fails = true, 0
 	s.newTask()
@@ -189,9 +193,12 @@ func (s *step) onChainEnded(e OnChainEnded) bool {
 		return s.to(Removing)
 	case Proving, Faulty, FaultReported:
 	default:
-		if !s.r.Redo || s.r.Reclaim {
+		if (!s.r.Redo || s.r.Reclaim) && !s.r.State.Updating() {
 			return false
 		}
+	}
+	if !s.r.Updated() {
+		s.r.Update = nil // its deals can go elsewhere
 	}
 	s.r.Redo, s.r.Reclaim = false, false
 	s.newTask()

@@ -76,12 +76,16 @@ func (s *step) pushed(e Pushed) bool {
 	next := map[State]State{
 		PreCommitting: PreCommitWait, SubmitPreCommitBatch: PreCommitBatchWait,
 		SubmitCommit: CommitWait, SubmitCommitAggregate: CommitAggregateWait, Terminating: TerminateWait,
+		SubmitReplicaUpdate: ReplicaUpdateWait,
 	}[s.r.State]
 	m := s.awaited(e.ID)
 	if next == "" || m == nil {
 		return false
 	}
 	m.Value = e.Value
+	if next == ReplicaUpdateWait {
+		s.r.Update.Sent = true
+	}
 	return s.to(next)
 }
 
@@ -95,6 +99,8 @@ func (s *step) awaited(id string) *Message {
 		m = &s.r.Commit
 	case Terminating, TerminateWait:
 		m = &s.r.Terminate
+	case SubmitReplicaUpdate, ReplicaUpdateWait:
+		m = &s.r.UpdateMsg
 	default:
 		return nil
 	}
@@ -130,6 +136,9 @@ func (s *step) landed(e Landed) bool {
 		}
 		s.r.TerminatedAt = e.Height
 		return s.to(TerminateFinality)
+	case ReplicaUpdateWait:
+		m.Cid = &c
+		return s.updateLanded(e)
 	}
 	return false
 }
@@ -175,6 +184,8 @@ func (s *step) dropped(e Dropped) bool {
 		return s.spent(PreCommitFailed, e.Err)
 	case Terminating, TerminateWait:
 		return s.spent(TerminateFailed, e.Err)
+	case SubmitReplicaUpdate, ReplicaUpdateWait:
+		return s.spent(ReplicaUpdateFailed, e.Err)
 	}
 	return s.spent(CommitFailed, e.Err)
 }
@@ -212,10 +223,14 @@ func (s *step) seedRead(e SeedRead) bool {
 
 // proofInvalid throws the proof away; only a new vanilla proof can help.
 func (s *step) proofInvalid(e ProofInvalid) bool {
-	if s.r.State != SubmitCommit && s.r.State != SubmitCommitAggregate {
-		return false
+	switch s.r.State {
+	case SubmitCommit, SubmitCommitAggregate:
+		return s.invalid(e.Err)
+	case SubmitReplicaUpdate:
+		s.r.InvalidProofs++
+		return s.updateInvalid(e.Err)
 	}
-	return s.invalid(e.Err)
+	return false
 }
 
 func (s *step) invalid(err string) bool {
@@ -230,6 +245,13 @@ func (s *step) invalid(err string) bool {
 
 // onChainProven ends the wait for a commit wherever the machine believed to be.
 func (s *step) onChainProven(e OnChainProven) bool {
+	switch s.r.State {
+	case Proving, Faulty, FaultReported:
+		return s.r.CommR != nil && !e.CommR.Equals(*s.r.CommR) && s.takeUp(e.CommR)
+	}
+	if s.r.State.Updating() {
+		return s.onReplica(e.CommR)
+	}
 	if o := s.r.State.Order(); s.r.State != PreCommitFailed && s.r.State != ComputeProofFailed && s.r.State != CommitFailed &&
 		(o < PreCommitting.Order() || o >= FinalizeSector.Order()) {
 		return false
@@ -281,7 +303,7 @@ func (s *step) onChainPreCommitted(e OnChainPreCommitted) bool {
 // commitTakenBack is a reorg deeper than our confidence: the sector is only
 // pre-committed again. The messager lands the same message once more.
 func (s *step) commitTakenBack(e OnChainPreCommitted) bool {
-	if s.r.CommR == nil || !e.CommR.Equals(*s.r.CommR) || s.r.Commit.ID == "" || s.r.Redo {
+	if s.r.CommR == nil || !e.CommR.Equals(*s.r.CommR) || s.r.Commit.ID == "" || s.r.Redo || s.r.Update != nil {
 		return false
 	}
 	s.r.LastErr, s.r.LastClass = "a reorg took the proof out of the chain", Transient

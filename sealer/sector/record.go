@@ -64,6 +64,11 @@ type Record struct {
 	Terminate    Message
 	TerminatedAt abi.ChainEpoch
 
+	// Update is the data that the sector takes in or has taken in, nil for none. CommR and CommD are those of the replica
+	// that the chain is believed to hold. The attempts of UpdateMsg count over all updates of the sector.
+	Update    *Update `json:",omitempty"`
+	UpdateMsg Message
+
 	// TaskAttempt numbers the runs of proof work, so that a result of an
 	// abandoned run is told apart from the awaited one.
 	TaskAttempt int
@@ -104,7 +109,7 @@ func (r Record) Proven() bool {
 	case FinalizeSector, FinalizeFailed, Proving, Faulty, FaultReported, Terminating, TerminateFailed:
 		return true
 	}
-	return r.Redo && !r.Reclaim
+	return r.Redo && !r.Reclaim || r.State.Updating()
 }
 
 // Class tells who can mend a failure.
@@ -133,6 +138,7 @@ const (
 	KindWindowPoSt Kind = "wdpost"
 	KindRecover    Kind = "recover"
 	KindFault      Kind = "fault"
+	KindUpdate     Kind = "replicaupdate"
 	KindTerminate  Kind = "terminate"
 	KindExtend     Kind = "extend"
 	KindCompact    Kind = "compact"
@@ -178,6 +184,7 @@ func (r Record) messageID(kind Kind, attempt int) string {
 // clone copies what Step may change in place.
 func (r Record) clone() Record {
 	r.Pieces = append([]abi.PieceInfo(nil), r.Pieces...)
+	r.Update = r.Update.clone()
 	return r
 }
 
@@ -186,6 +193,7 @@ func New(miner abi.ActorID, n abi.SectorNumber, spt abi.RegisteredSealProof, at 
 	return Record{
 		Miner: miner, Number: n, SealProof: spt, State: Packing, TaskAttempt: 1,
 		PreCommit: Message{Value: big.Zero()}, Commit: Message{Value: big.Zero()}, Terminate: Message{Value: big.Zero()},
+		UpdateMsg: Message{Value: big.Zero()},
 		CreatedAt: at, UpdatedAt: at, Since: at,
 	}
 }

@@ -62,6 +62,9 @@ func (s *script) run(t *testing.T, line string) {
 	case "new":
 		s.now = Now{Time: t0, Epoch: 1000}
 		s.r = New(1000, 7, abi.RegisteredSealProof_StackedDrg2KiBV1_1, t0)
+	case "proving": // a sector at the end of its sealing
+		s.now = Now{Time: t0, Epoch: 1000}
+		s.r = recordIn(Proving)
 	case "at": // at EPOCH: one epoch is one second
 		e := num(t, f[1])
 		s.now = Now{Time: t0.Add(time.Duration(e-1000) * time.Second), Epoch: abi.ChainEpoch(e)}
@@ -85,6 +88,12 @@ func (s *script) run(t *testing.T, line string) {
 	if s.r.Solo {
 		s.out.WriteString(" solo")
 	}
+	if u := s.r.Update; u != nil {
+		fmt.Fprintf(&s.out, " deals=%v", u.DealIDs())
+		if s.r.Updated() {
+			s.out.WriteString(" updated")
+		}
+	}
 	if s.r.Restarts > 0 {
 		fmt.Fprintf(&s.out, " restarts=%d", s.r.Restarts)
 	}
@@ -105,6 +114,7 @@ func (s *script) short(line string) string {
 	for i := 1; i < 9; i++ {
 		line = strings.ReplaceAll(line, s.r.messageID(KindPreCommit, i), fmt.Sprintf("P%d", i))
 		line = strings.ReplaceAll(line, s.r.messageID(KindCommit, i), fmt.Sprintf("C%d", i))
+		line = strings.ReplaceAll(line, s.r.messageID(KindUpdate, i), fmt.Sprintf("U%d", i))
 		line = strings.ReplaceAll(line, batchID(i), fmt.Sprintf("B%d", i))
 	}
 	return line
@@ -127,8 +137,11 @@ func parseEvent(t *testing.T, s *script, f []string) Event {
 			return batchID(num(t, a[1:]))
 		}
 		kind := KindPreCommit
-		if a[0] == 'C' {
+		switch a[0] {
+		case 'C':
 			kind = KindCommit
+		case 'U':
+			kind = KindUpdate
 		}
 		return s.r.messageID(kind, num(t, a[1:]))
 	}
@@ -142,6 +155,9 @@ func parseEvent(t *testing.T, s *script, f []string) Event {
 	case "done":
 		k := TaskKind(arg(1))
 		commR := testCid("r")
+		if k == TaskReplicaUpdate {
+			commR = testCid("u")
+		}
 		if len(f) > 3 {
 			commR = testCid(f[3])
 		}
@@ -165,7 +181,27 @@ func parseEvent(t *testing.T, s *script, f []string) Event {
 		}
 		return OnChainPreCommitted{Epoch: abi.ChainEpoch(num(t, arg(1))), CommR: c}
 	case "proven":
-		return OnChainProven{CommR: testCid("r")}
+		c := testCid("r")
+		if len(f) > 1 {
+			c = testCid(f[1])
+		}
+		return OnChainProven{CommR: c}
+	case "mark":
+		return MarkForUpdate{}
+	case "abort":
+		return AbortUpdate{}
+	case "deal": // deal ID SIZE START
+		return TakeDeals{Deals: []Deal{testDeal(num(t, arg(1)), num(t, arg(2)), num(t, arg(3)))}}
+	case "pack":
+		return StartPacking{}
+	case "pieces":
+		return PiecesAdded{}
+	case "give-up":
+		return GiveUp{Why: rest(1)}
+	case "update-dropped":
+		return UpdateDropped{}
+	case "key-released":
+		return KeyReleased{}
 	case "absent":
 		return OnChainAbsent{Allocated: len(f) > 1}
 	case "invalid":
@@ -214,6 +250,12 @@ func parseEvent(t *testing.T, s *script, f []string) Event {
 	return nil
 }
 
+// testDeal is a deal with a piece of so many padded bytes.
+func testDeal(id, size, start int) Deal {
+	return Deal{ID: abi.DealID(id), Piece: abi.PieceInfo{Size: abi.PaddedPieceSize(size), PieceCID: testCid(fmt.Sprint("piece", id))},
+		Start: abi.ChainEpoch(start), End: abi.ChainEpoch(start + 500), Since: t0}
+}
+
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
@@ -251,11 +293,19 @@ func allEvents(r Record) []Event {
 		Pushed{ID: r.Terminate.ID, Value: big.Zero()}, Dropped{ID: r.Terminate.ID, Err: "x"},
 		Overdue{}, Later{Until: t0.Add(2 * time.Hour), Why: "x"}, FoundBad{Err: "x"}, FoundGood{}, FoundGood{Deep: true}, FilesRemoved{},
 		Terminate{}, Remove{}, Remove{Abandon: true}, Redo{},
+		OnChainProven{CommR: testCid("u")}, MarkForUpdate{}, AbortUpdate{}, TakeDeals{Deals: []Deal{testDeal(2, 256, 2000)}}, StartPacking{}, PiecesAdded{}, GiveUp{Why: "x"},
+		UpdateDropped{}, KeyReleased{}, Pushed{ID: r.UpdateMsg.ID, Value: big.Zero()}, Dropped{ID: r.UpdateMsg.ID, Err: "x"},
+		Landed{ID: r.UpdateMsg.ID, Cid: testCid("m"), Exit: 16}, Landed{ID: r.UpdateMsg.ID, Cid: testCid("m"), Exit: 7},
+		Force{To: AbortUpgrade},
 		ProofInvalid{Err: "x"}, Failed{Class: Transient, Err: "x"}, Failed{Class: Operator, Err: "x"}, Failed{Class: ChainFact, Err: "x"},
 		Due{}, Retry{}, Force{To: PreCommit1}, Force{To: State("Nonsense")},
 	}
 	for _, k := range TaskKinds() {
-		evs = append(evs, TaskDone{Kind: k, Attempt: r.TaskAttempt, CommD: testCid("d"), CommR: testCid("r"), Proof: []byte("p")}, TaskDone{Kind: k, Attempt: r.TaskAttempt - 1}, TaskFailed{Kind: k, Attempt: r.TaskAttempt, Err: "x"},
+		commR := testCid("r")
+		if k == TaskReplicaUpdate {
+			commR = testCid("u")
+		}
+		evs = append(evs, TaskDone{Kind: k, Attempt: r.TaskAttempt, CommD: testCid("d"), CommR: commR, Proof: []byte("p")}, TaskDone{Kind: k, Attempt: r.TaskAttempt - 1}, TaskFailed{Kind: k, Attempt: r.TaskAttempt, Err: "x"},
 			TaskFailed{Kind: k, Attempt: r.TaskAttempt, Err: "no room", Full: true},
 			TaskFailed{Kind: k, Attempt: r.TaskAttempt, Err: "refused", Refused: true})
 	}
@@ -273,6 +323,17 @@ func recordIn(st State) Record {
 	r.PreCommitEpoch, r.Seed, r.TaskAttempt, r.TerminatedAt = 1010, Randomness{[]byte("s"), 1020}, 5, 1025
 	if st.Failed() && !st.Final() {
 		r.RetryAt, r.Tries = t0, 1
+	}
+	if st.Updating() {
+		u := testCid("u")
+		r.Update = &Update{Key: &c, KeyData: &d, Deals: []Deal{testDeal(1, 512, 2000)}, Proof: []byte("p"), CommD: &d, CommR: &u}
+		r.UpdateMsg = Message{ID: r.messageID(KindUpdate, 1), Attempt: 1, Value: big.Zero()}
+		switch st {
+		case FinalizeReplicaUpdate, FinalizeReplicaUpdateFailed, UpdateActivating, ReleaseSectorKey, ReleaseSectorKeyFailed:
+			r.CommR, r.Update.Landed, r.Update.Sent = &u, 100, true
+		case ReplicaUpdateWait, ReplicaUpdateFailed:
+			r.Update.Sent = true
+		}
 	}
 	if k := r.pool(); k != "" {
 		r.message(k).ID = ""
@@ -298,7 +359,7 @@ func TestEveryPair(t *testing.T) {
 			r := recordIn(st)
 			next, err := Step(testPolicy(), r, now, ev)
 			name := ev.String()
-			for from, to := range map[string]string{r.messageID(KindPreCommit, 1): "P1", r.messageID(KindCommit, 1): "C1", r.messageID(KindTerminate, 1): "T1"} {
+			for from, to := range map[string]string{r.messageID(KindPreCommit, 1): "P1", r.messageID(KindCommit, 1): "C1", r.messageID(KindTerminate, 1): "T1", r.messageID(KindUpdate, 1): "U1"} {
 				name = strings.ReplaceAll(name, from, to)
 			}
 			if err != nil {
@@ -328,6 +389,10 @@ func changes(r, next Record) string {
 		{"new commit message", next.Commit.Attempt > r.Commit.Attempt},
 		{"new termination", next.Terminate.Attempt > r.Terminate.Attempt},
 		{"redo", next.Redo && !r.Redo},
+		{"new update message", next.UpdateMsg.Attempt > r.UpdateMsg.Attempt},
+		{"updated", next.Updated() && !r.Updated()},
+		{"not updated", !next.Updated() && r.Updated()},
+		{"no update", next.Update == nil && r.Update != nil},
 		{"after back-off", !next.RetryAt.IsZero()},
 		{"parked", next.Parked != "" && next.RetryAt.IsZero()},
 	} {

@@ -3,8 +3,8 @@ package sector
 import "sort"
 
 // State names where a sector stands. The names are those operators know from
-// the field's other sealing programs. States of deals are missing: this sealer
-// takes none.
+// the field's other sealing programs. States of deals in new sectors are missing:
+// this sealer takes data into sectors that are sealed already.
 type State string
 
 // The states of a sector, in the order of a healthy life.
@@ -43,6 +43,28 @@ const (
 	Proving State = "Proving"
 )
 
+// The states of a proven sector that takes data in. Its old replica is proven until the chain has the new one.
+const (
+	// SnapDealsWaitDeals offers the sector to deals.
+	SnapDealsWaitDeals State = "SnapDealsWaitDeals"
+	// SnapDealsAddPiece writes the pieces of its deals into its unsealed file.
+	SnapDealsAddPiece State = "SnapDealsAddPiece"
+	// UpdateReplica encodes the data with the old replica (task RU).
+	UpdateReplica State = "UpdateReplica"
+	// ProveReplicaUpdate proves that the new replica is made so (task PRU).
+	ProveReplicaUpdate State = "ProveReplicaUpdate"
+	// SubmitReplicaUpdate pushes a ProveReplicaUpdates message.
+	SubmitReplicaUpdate State = "SubmitReplicaUpdate"
+	// ReplicaUpdateWait waits for that message to land.
+	ReplicaUpdateWait State = "ReplicaUpdateWait"
+	// FinalizeReplicaUpdate drops what only the update needed (task FIN).
+	FinalizeReplicaUpdate State = "FinalizeReplicaUpdate"
+	// UpdateActivating waits until no reorg can take the update back.
+	UpdateActivating State = "UpdateActivating"
+	// ReleaseSectorKey deletes the old replica.
+	ReleaseSectorKey State = "ReleaseSectorKey"
+)
+
 // The states of a sector on its way out.
 const (
 	// Terminating waits for a TerminateSectors message, which sectors of several deadlines share.
@@ -72,6 +94,14 @@ const (
 	FinalizeFailed       State = "FinalizeFailed"
 	TerminateFailed      State = "TerminateFailed"
 	RemoveFailed         State = "RemoveFailed"
+
+	SnapDealsAddPieceFailed     State = "SnapDealsAddPieceFailed"
+	ReplicaUpdateFailed         State = "ReplicaUpdateFailed"
+	FinalizeReplicaUpdateFailed State = "FinalizeReplicaUpdateFailed"
+	ReleaseSectorKeyFailed      State = "ReleaseSectorKeyFailed"
+	// AbortUpgrade deletes what was made of an update that was given up; the sector is proven as before.
+	AbortUpgrade State = "AbortUpgrade"
+
 	// Faulty is a proven sector whose files we found bad; the chain does not know yet.
 	Faulty State = "Faulty"
 	// FaultReported is a sector that the chain counts as faulty.
@@ -82,17 +112,20 @@ const (
 )
 
 // firstFailed is the order of the first state of trouble.
-const firstFailed = 40
+const firstFailed = 60
 
 // order is the place of a state in lists and summaries.
 var order = map[State]int{
 	Packing: 1, GetTicket: 2, PreCommit1: 3, PreCommit2: 4, PreCommitting: 5, SubmitPreCommitBatch: 6, PreCommitWait: 7,
 	PreCommitBatchWait: 8, WaitSeed: 9, Committing: 10, SubmitCommit: 11, SubmitCommitAggregate: 12, CommitWait: 13,
 	CommitAggregateWait: 14, FinalizeSector: 15, Proving: 16,
-	Terminating: 20, TerminateWait: 21, TerminateFinality: 22, Expired: 23, Removing: 24, Removed: 25,
-	PackingFailed: firstFailed, SealPreCommit1Failed: 41, SealPreCommit2Failed: 42, PreCommitFailed: 43, ComputeProofFailed: 44,
-	CommitFailed: 45, FinalizeFailed: 46, TerminateFailed: 47, RemoveFailed: 48,
-	Faulty: 50, FaultReported: 51, FaultedFinal: 52, FailedUnrecoverable: 53,
+	SnapDealsWaitDeals: 20, SnapDealsAddPiece: 21, UpdateReplica: 22, ProveReplicaUpdate: 23, SubmitReplicaUpdate: 24,
+	ReplicaUpdateWait: 25, FinalizeReplicaUpdate: 26, UpdateActivating: 27, ReleaseSectorKey: 28,
+	Terminating: 40, TerminateWait: 41, TerminateFinality: 42, Expired: 43, Removing: 44, Removed: 45,
+	PackingFailed: firstFailed, SealPreCommit1Failed: 61, SealPreCommit2Failed: 62, PreCommitFailed: 63, ComputeProofFailed: 64,
+	CommitFailed: 65, FinalizeFailed: 66, TerminateFailed: 67, RemoveFailed: 68,
+	SnapDealsAddPieceFailed: 70, ReplicaUpdateFailed: 71, FinalizeReplicaUpdateFailed: 72, ReleaseSectorKeyFailed: 73, AbortUpgrade: 74,
+	Faulty: 80, FaultReported: 81, FaultedFinal: 82, FailedUnrecoverable: 83,
 }
 
 // States lists every state in pipeline order.
@@ -132,4 +165,10 @@ func (s State) Final() bool {
 // the sector takes up room in the pipeline.
 func (s State) Sealing() bool {
 	return s.Order() < Proving.Order() || s.Failed() && s.Order() <= FinalizeFailed.Order()
+}
+
+// Updating tells whether the state is one of a proven sector that takes data in, in trouble or not.
+func (s State) Updating() bool {
+	o := s.Order()
+	return o >= SnapDealsWaitDeals.Order() && o <= ReleaseSectorKey.Order() || o >= SnapDealsAddPieceFailed.Order() && o <= AbortUpgrade.Order()
 }

@@ -52,7 +52,7 @@ func Step(p Policy, r Record, now Now, ev Event) (Record, error) {
 // facts that mean the same in many states, then the state's own.
 func (s *step) apply(ev Event) bool {
 	switch e := ev.(type) {
-	case Force, Terminate, Remove, Redo:
+	case Force, Terminate, Remove, Redo, MarkForUpdate, AbortUpdate:
 		return s.wish(ev)
 	case Retry, Due:
 		return s.resume(ev)
@@ -103,8 +103,33 @@ func (s *step) apply(ev Event) bool {
 		return s.proofInvalid(e)
 	case FilesRemoved:
 		return s.r.State == Removing && s.to(Removed)
+	case TakeDeals, StartPacking, PiecesAdded, GiveUp, UpdateDropped, KeyReleased:
+		return s.update(ev)
 	}
 	return false
+}
+
+// update dispatches the events of a sector that takes data in.
+func (s *step) update(ev Event) bool {
+	switch e := ev.(type) {
+	case TakeDeals:
+		return s.takeDeals(e)
+	case StartPacking:
+		return s.startPacking()
+	case PiecesAdded:
+		return s.piecesAdded()
+	case GiveUp:
+		switch {
+		case s.r.State != SubmitReplicaUpdate:
+			return false
+		case s.r.Update.Begun(s.now.Epoch):
+			return s.expired()
+		}
+		return s.giveUp("", e.Why)
+	case UpdateDropped:
+		return s.updateDropped()
+	}
+	return s.keyReleased()
 }
 
 // to moves to a state of work and forgets the failures of the step before.
@@ -206,7 +231,17 @@ func (s *step) taskDone(e TaskDone) bool {
 	case TaskCommit2:
 		s.r.Proof = bytes.Clone(e.Proof)
 		return s.submit(false)
+	case TaskReplicaUpdate:
+		d, r := e.CommD, e.CommR
+		s.r.Update.CommD, s.r.Update.CommR = &d, &r
+		return s.to(ProveReplicaUpdate)
+	case TaskProveUpdate:
+		s.r.Update.Proof = bytes.Clone(e.Proof)
+		return s.sendUpdate(false)
 	default: // TaskFinalize
+		if s.r.State == FinalizeReplicaUpdate {
+			return s.to(UpdateActivating)
+		}
 		s.r.Redo = false
 		return s.to(Proving)
 	}
@@ -219,6 +254,15 @@ func (s *step) ticketExpired() bool { return !s.r.Redo && s.p.TicketExpired(s.r,
 var failedState = map[TaskKind]State{
 	TaskAddPiece: PackingFailed, TaskPreCommit1: SealPreCommit1Failed, TaskPreCommit2: SealPreCommit2Failed,
 	TaskCommit1: ComputeProofFailed, TaskCommit2: ComputeProofFailed, TaskFinalize: FinalizeFailed,
+	TaskReplicaUpdate: ReplicaUpdateFailed, TaskProveUpdate: ReplicaUpdateFailed,
+}
+
+// failed is where the sector goes when the task that it waits for fails.
+func (r Record) failed(kind TaskKind) State {
+	if r.State == FinalizeReplicaUpdate {
+		return FinalizeReplicaUpdateFailed
+	}
+	return failedState[kind]
 }
 
 func (s *step) taskFailed(e TaskFailed) bool {
@@ -229,7 +273,7 @@ func (s *step) taskFailed(e TaskFailed) bool {
 	s.newTask()
 	if e.Full {
 		// Nothing is wrong with the sector: it waits for room however long that takes.
-		s.trouble(failedState[e.Kind], Operator, e.Err)
+		s.trouble(s.r.failed(e.Kind), Operator, e.Err)
 		s.r.Parked = e.Err
 		return true
 	}
@@ -242,7 +286,10 @@ func (s *step) taskFailed(e TaskFailed) bool {
 	if e.Kind == TaskPreCommit2 {
 		s.r.PC2Fails++
 	}
-	s.trouble(failedState[e.Kind], Transient, e.Err)
+	s.trouble(s.r.failed(e.Kind), Transient, e.Err)
+	if e.Kind == TaskProveUpdate && s.r.Tries%3 == 0 {
+		s.r.Update.CommD, s.r.Update.CommR = nil, nil // perhaps the replica is what is wrong
+	}
 	if s.r.Tries >= s.p.TaskBudget {
 		return s.park(fmt.Sprintf("%s failed %d times in a row; mend the cause, then retry the sector", e.Kind, s.r.Tries))
 	}
@@ -254,12 +301,17 @@ func (s *step) failed(e Failed) bool {
 	if s.r.State.Final() || !s.r.RetryAt.IsZero() || s.r.Parked != "" {
 		return false
 	}
-	if e.Class == ChainFact {
+	if e.Class == ChainFact && !s.r.State.Updating() {
 		return s.end(e.Err)
 	}
 	at := s.r.State
-	if at == Removing {
+	switch at {
+	case Removing:
 		at = RemoveFailed
+	case SnapDealsAddPiece:
+		at = SnapDealsAddPieceFailed
+	case ReleaseSectorKey:
+		at = ReleaseSectorKeyFailed
 	}
 	s.trouble(at, e.Class, e.Err)
 	if e.Class == Operator {
@@ -292,6 +344,10 @@ func IsOverdue(p Policy, r Record, epoch abi.ChainEpoch) bool {
 		return r.Commit.ID == "" && p.preCommitExpired(r, epoch)
 	case CommitFailed:
 		return (r.Parked != "" || !r.RetryAt.IsZero()) && p.preCommitExpired(r, epoch)
+	case SnapDealsWaitDeals, SnapDealsAddPiece, SnapDealsAddPieceFailed, UpdateReplica, ProveReplicaUpdate:
+		return r.Update.Begun(epoch)
+	case ReplicaUpdateFailed:
+		return (r.Parked != "" || !r.RetryAt.IsZero()) && r.Update.Begun(epoch)
 	}
 	return false
 }
@@ -307,6 +363,11 @@ func (s *step) overdue() bool {
 	case SubmitPreCommitBatch:
 		s.r.LastErr, s.r.LastClass = "the ticket grew too old while the sector waited for company", Transient
 		return s.retry(PreCommitFailed)
+	case SnapDealsWaitDeals:
+		return s.dropExpired()
+	}
+	if s.r.State.Updating() {
+		return s.expired()
 	}
 	s.r.LastErr, s.r.LastClass = "the time for the proof is over", Transient
 	s.newTask()
@@ -340,6 +401,12 @@ func (s *step) resume(ev Event) bool {
 		return s.retry(FinalizeSector)
 	case RemoveFailed:
 		return s.retry(Removing)
+	case SnapDealsAddPieceFailed:
+		return s.retry(SnapDealsAddPiece)
+	case FinalizeReplicaUpdateFailed:
+		return s.retry(FinalizeReplicaUpdate)
+	case ReleaseSectorKeyFailed:
+		return s.retry(ReleaseSectorKey)
 	case PreCommit1, PreCommit2:
 		if s.ticketExpired() {
 			return s.reseal()
@@ -372,7 +439,7 @@ func (s *step) resumeProof() bool {
 
 // force obeys the operator, inside what the record can support.
 func (s *step) force(e Force) bool {
-	if !e.To.Known() || e.To == s.r.State {
+	if !e.To.Known() || e.To == s.r.State || !s.forceable(e.To) {
 		return false
 	}
 	s.newTask()
@@ -393,6 +460,26 @@ func (s *step) force(e Force) bool {
 		s.r.RetryAt = s.now.Time
 	}
 	return true
+}
+
+// forceable tells whether an update allows a state: its messages and its files must not be forgotten.
+func (s *step) forceable(to State) bool {
+	if !s.r.State.Updating() && !to.Updating() {
+		return true
+	}
+	u := s.r.Update
+	if u == nil || !s.r.State.Updating() || u.Sent {
+		return false
+	}
+	switch to {
+	case SnapDealsWaitDeals, AbortUpgrade:
+		return true
+	case SnapDealsAddPiece, UpdateReplica:
+		return len(u.Deals) > 0
+	case ProveReplicaUpdate:
+		return u.CommR != nil
+	}
+	return false
 }
 
 // landedTransient are exits after which the same message, sent anew, can succeed.
