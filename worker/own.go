@@ -15,7 +15,7 @@ const (
 // In is the task with its files where they lie on this machine.
 func (t Task) In(own []Path) Task {
 	for _, p := range own {
-		for _, f := range []*string{&t.Files.Unsealed, &t.Files.Sealed, &t.Files.Cache} {
+		for _, f := range []*string{&t.Files.Unsealed, &t.Files.Sealed, &t.Files.Cache, &t.Files.Update, &t.Files.UpdateCache} {
 			if rest, ok := strings.CutPrefix(*f, OwnPrefix+p.ID+"/"); ok {
 				*f = p.Dir + "/" + rest
 			}

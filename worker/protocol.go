@@ -9,6 +9,7 @@ import (
 
 	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/sealer/sector"
 )
 
@@ -22,8 +23,22 @@ const (
 	BusPath  = "/rpc/worker/nats"
 )
 
-// Files are the absolute places of a sector's files.
-type Files struct{ Unsealed, Sealed, Cache string }
+// Files are the absolute places of a sector's files. Those of an update are only told to tasks of one.
+type Files struct {
+	Unsealed, Sealed, Cache string
+	Update                  string `json:",omitempty"`
+	UpdateCache             string `json:",omitempty"`
+}
+
+// Key are the places of the sector as it was sealed.
+func (f Files) Key() seal.Paths {
+	return seal.Paths{Unsealed: f.Unsealed, Sealed: f.Sealed, Cache: f.Cache}
+}
+
+// Updated are those of the sector that has taken data in.
+func (f Files) Updated() seal.Paths {
+	return seal.Paths{Unsealed: f.Unsealed, Sealed: f.Update, Cache: f.UpdateCache}
+}
 
 // Task is a piece of proof work with all it needs. ID is unique to the sector,
 // the kind and the attempt; Fence is the lease's.
@@ -43,6 +58,8 @@ type Task struct {
 	Seed   []byte          `json:",omitempty"`
 	CommD  *cid.Cid        `json:",omitempty"`
 	CommR  *cid.Cid        `json:",omitempty"`
+	// Key is the commitment of the replica that an update is made from; CommD, CommR and Pieces are those of the update.
+	Key *cid.Cid `json:",omitempty"`
 	// Input is the output of the step before: PC1's for PC2, C1's for C2. For a window proof it is a Window.
 	Input []byte `json:",omitempty"`
 }

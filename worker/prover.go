@@ -83,13 +83,14 @@ type SealProver struct {
 // sealer adopts it.
 func (p SealProver) Run(ctx context.Context, t Task) (Result, error) {
 	s := seal.Sector{ID: t.Sector, Proof: t.SealProof}
-	paths := seal.Paths(t.Files)
+	files := t.Files
 	if t.Writes() {
 		if err := t.prepare(); err != nil {
 			return Result{}, err
 		}
-		paths = seal.Paths(t.Work())
+		files = t.Work()
 	}
+	paths := files.Key()
 	switch t.Kind {
 	case sector.TaskAddPiece:
 		size, err := t.SealProof.SectorSize()
@@ -128,9 +129,35 @@ func (p SealProver) Run(ctx context.Context, t Task) (Result, error) {
 		proof, err := p.Sealer.Commit2(ctx, s, t.Input)
 		return Result{Proof: proof}, err
 	case sector.TaskFinalize:
+		if files.UpdateCache != "" {
+			paths = files.Updated()
+		}
 		return Result{}, p.Sealer.Finalize(ctx, paths)
 	case sched.WindowPoSt:
 		return p.window(ctx, t)
+	case sector.TaskReplicaUpdate, sector.TaskProveUpdate:
+		return p.update(ctx, s, t, files)
 	}
 	return Result{}, fmt.Errorf("this worker does not know the task %q; update it", t.Kind)
+}
+
+// update makes or proves the new replica of a sector that takes data in. Of the old one nothing is changed.
+func (p SealProver) update(ctx context.Context, s seal.Sector, t Task, files Files) (Result, error) {
+	if t.Key == nil || t.Kind == sector.TaskProveUpdate && (t.CommD == nil || t.CommR == nil) {
+		return Result{}, errors.New("the task carries no commitments")
+	}
+	if t.Kind == sector.TaskReplicaUpdate {
+		c, err := p.Sealer.ReplicaUpdate(ctx, s, t.Files.Key(), files.Updated(), *t.Key, t.Pieces)
+		if err != nil {
+			return Result{}, err
+		}
+		return Result{CommD: &c.Unsealed, CommR: &c.Sealed}, nil
+	}
+	cids := seal.UpdateCids{Key: *t.Key, SectorCids: seal.SectorCids{Unsealed: *t.CommD, Sealed: *t.CommR}}
+	opened, err := p.Sealer.ProveReplicaUpdate1(ctx, s, t.Files.Key(), files.Updated(), cids)
+	if err != nil {
+		return Result{}, err
+	}
+	proof, err := p.Sealer.ProveReplicaUpdate2(ctx, s, cids, opened)
+	return Result{Proof: proof}, err
 }

@@ -47,7 +47,7 @@ func (t Task) Path() string {
 // Writes tells whether a task makes sector files.
 func (t Task) Writes() bool {
 	switch t.Kind {
-	case sector.TaskAddPiece, sector.TaskPreCommit1, sector.TaskPreCommit2:
+	case sector.TaskAddPiece, sector.TaskPreCommit1, sector.TaskPreCommit2, sector.TaskReplicaUpdate:
 		return t.root() != ""
 	}
 	return false
@@ -60,7 +60,10 @@ func (t Task) name() string { return filepath.Base(t.Files.Cache) }
 // that a worker which lost its lease disturbs nobody.
 func (t Task) Work() Files {
 	dir := filepath.Join(t.root(), WorkFolder, fmt.Sprintf("%s.%s-%d.%d", t.name(), t.Kind, t.Attempt, t.Fence))
-	return Files{Unsealed: filepath.Join(dir, "unsealed"), Sealed: filepath.Join(dir, "sealed"), Cache: filepath.Join(dir, "cache")}
+	return Files{
+		Unsealed: filepath.Join(dir, "unsealed"), Sealed: filepath.Join(dir, "sealed"), Cache: filepath.Join(dir, "cache"),
+		Update: filepath.Join(dir, "update"), UpdateCache: filepath.Join(dir, "update-cache"),
+	}
 }
 
 // prepare makes the task's folder with links to what the steps before made, and
@@ -68,13 +71,17 @@ func (t Task) Work() Files {
 // written whole, under their name, and checked before they are used.
 func (t Task) prepare() error {
 	w := t.Work()
-	if err := os.MkdirAll(w.Cache, 0o755); err != nil {
+	cache := w.Cache
+	if t.Kind == sector.TaskReplicaUpdate {
+		cache = w.UpdateCache
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return fmt.Errorf("make the task's folder: %w", err)
 	}
 	if t.Kind == sector.TaskAddPiece {
 		return nil
 	}
-	if err := link(t.Files.Unsealed, w.Unsealed); err != nil {
+	if err := link(t.Files.Unsealed, w.Unsealed); err != nil || t.Kind == sector.TaskReplicaUpdate {
 		return err
 	}
 	folders := []string{t.Files.Cache}
@@ -142,14 +149,16 @@ func Adopt(t Task) error {
 		return nil
 	}
 	w := t.Work()
-	entries, err := os.ReadDir(w.Cache)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("list what the task made: %w", err)
-	}
-	moves := map[string]string{w.Unsealed: t.Files.Unsealed, w.Sealed: t.Files.Sealed}
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), ".") {
-			moves[filepath.Join(w.Cache, e.Name())] = filepath.Join(t.Files.Cache, e.Name())
+	moves := map[string]string{w.Unsealed: t.Files.Unsealed, w.Sealed: t.Files.Sealed, w.Update: t.Files.Update}
+	for from, to := range map[string]string{w.Cache: t.Files.Cache, w.UpdateCache: t.Files.UpdateCache} {
+		entries, err := os.ReadDir(from)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("list what the task made: %w", err)
+		}
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), ".") {
+				moves[filepath.Join(from, e.Name())] = filepath.Join(to, e.Name())
+			}
 		}
 	}
 	folders := map[string]bool{}

@@ -50,6 +50,8 @@ type Memory struct {
 	WindowCRS       uint64 `json:"windowCRS"`
 	WinningTrapdoor uint64 `json:"winningTrapdoor"`
 	WinningCRS      uint64 `json:"winningCRS"`
+	UpdateTrapdoor  uint64 `json:"updateTrapdoor"`
+	UpdateCRS       uint64 `json:"updateCRS"`
 }
 
 // Most is the largest need among the phases of sealing with a backend: crs or trapdoor.
@@ -135,6 +137,8 @@ func memoryOf(sh shape.Sector, c Circuits, cores uint64) Memory {
 		WindowCRS:       Base + window + c.Window.crsBytes(),
 		WinningTrapdoor: Base + winning + trapdoorBytes,
 		WinningCRS:      Base + winning + c.Winning.crsBytes(),
+		UpdateTrapdoor:  Base + updateOpenings(sh)*copies + trapdoorBytes,
+		UpdateCRS:       Base + updateOpenings(sh)*copies + c.Update.crsBytes(),
 	}
 }
 
@@ -154,6 +158,14 @@ func openings(sh shape.Sector) uint64 {
 	column := uint64(sh.Layers)*node + pathBytes(sh)
 	data := uint64(64) * node // a path of the binary tree has fewer rows
 	return uint64(sh.Partitions*sh.ChallengesPerPartition) * ((1+shape.Degree)*column + pathBytes(sh) + data)
+}
+
+// updateOpenings are those of a replica update: for each challenge a node of both replicas and of the data, and the apex
+// of each partition's share.
+func updateOpenings(sh shape.Sector) uint64 {
+	u := shape.UpdateOf(sh)
+	data := uint64(64) * node
+	return uint64(u.UpdatePartitions) * (uint64(u.UpdateChallenges)*(2*pathBytes(sh)+data) + uint64(u.ApexLeaves)*node)
 }
 
 // trapdoorBytes is what the trapdoor prover takes for a circuit of any size: blocks of rows, the Lagrange values of a

@@ -95,6 +95,25 @@ func (s *Sealer) WinningPoSt(ctx context.Context, miner abi.ActorID, sectors []S
 	return []proof.PoStProof{{PoStProof: sh.Type, ProofBytes: b}}, nil
 }
 
+// Commitment is the one that a sealed sector's cache speaks of. Nothing else is looked at.
+func (s *Sealer) Commitment(paths Paths) (cid.Cid, error) {
+	path := paths.cache(pAuxName)
+	f, err := s.openSized(path, 2*fr32.NodeSize)
+	if err != nil {
+		return cid.Undef, err
+	}
+	defer f.Close() // opened for reading only
+	commC, root, err := decodePAux(path, f)
+	if err != nil {
+		return cid.Undef, err
+	}
+	commR, err := porep.CommR(commC, root)
+	if err != nil {
+		return cid.Undef, fileError(path, "%w", err)
+	}
+	return commp.SealedCID(commR), nil
+}
+
 // CheckProvable opens the files of each sector as a PoSt would and returns what is wrong, by sector; sound sectors are not
 // in the map. Slow also opens some leaves, under a fixed randomness.
 func (s *Sealer) CheckProvable(ctx context.Context, sectors []SectorRef, slow bool) (map[abi.SectorID]string, error) {

@@ -180,7 +180,7 @@ func (h *Host) do(q request, r *response) (body []byte, err error) {
 		defer h.working.Unlock()
 		return nil, h.Work(q.Work, q.Arg)
 	}
-	if t := q.Decl.Type; t != Unsealed && t != Sealed && t != Cache && q.Ending+q.Call != callClear {
+	if t := q.Decl.Type; !t.known() && q.Ending+q.Call != callClear {
 		return nil, fmt.Errorf("no file is of type %d", t)
 	}
 	if q.Name != "" && (filepath.Base(q.Name) != q.Name || q.Name == ".." || q.Name == ".") {
@@ -487,7 +487,7 @@ func (s *Store) Seat(id abi.SectorID, want ...FileType) (Files, bool) {
 		if _, ok := h.vol.(*afar); !ok || h.away == "" {
 			continue
 		}
-		all := filesIn(h.root, id)
+		all := sealingFiles(h.root, id)
 		if len(want) == 0 {
 			return all, true
 		}
@@ -525,7 +525,7 @@ func (s *Store) SweepAfar(dir string, wanted func(folder string) bool) error {
 
 // makeCache makes a sector's cache folder: from then on the sector belongs here.
 func (l *local) makeCache(f Files) error {
-	for _, t := range FileTypes() {
+	for _, t := range sealingTypes() {
 		if err := l.folder(t); err != nil {
 			return err
 		}

@@ -92,10 +92,10 @@ func (w *far) count(call string) (n int) {
 func (w *far) sealed(id abi.SectorID, seed uint64) {
 	f, err := w.s.Place(id, 2<<10)
 	require.NoError(w.t, err)
-	require.Equal(w.t, filesIn(w.dir(), id), f, "only the worker's path can seal")
+	require.Equal(w.t, sealingFiles(w.dir(), id), f, "only the worker's path can seal")
 	fill(w.t, filesIn(w.host.Dir, id), seed)
 	w.s.Declare(id, f)
-	for _, t := range FileTypes() {
+	for _, t := range sealingTypes() {
 		require.Contains(w.t, w.s.Holds(w.host.ID), Decl{id, t})
 	}
 }
@@ -127,7 +127,7 @@ func TestOwnPath(t *testing.T) {
 	intact(t, w.s, id, 7) // read from afar
 	f, err := w.s.Find(id, Sealed, Cache)
 	require.NoError(t, err)
-	require.Equal(t, filesIn(w.dir(), id), f, "the tasks that come next go to the worker")
+	require.Equal(t, sealingFiles(w.dir(), id), f, "the tasks that come next go to the worker")
 	require.NoError(t, w.s.DropUnsealed(id))
 	require.NoError(t, w.s.Rest(t.Context(), id, 2<<10))
 	for name := range tree(t, w.host.Dir) {
@@ -185,13 +185,13 @@ func TestOwnPathIsCutOff(t *testing.T) {
 	require.ErrorContains(t, err, "away", "it is not begun anew elsewhere")
 	seat, ok := w.s.Seat(id, Sealed, Cache)
 	require.True(t, ok, "its tasks wait for the worker")
-	require.Equal(t, filesIn(w.dir(), id).Sealed, seat.Sealed)
+	require.Equal(t, sealingFiles(w.dir(), id).Sealed, seat.Sealed)
 	require.Empty(t, seat.Unsealed)
 	_, ok = w.s.Seat(id, Unsealed)
 	require.False(t, ok)
 	seat, ok = w.s.Seat(id)
 	require.True(t, ok)
-	require.Equal(t, filesIn(w.dir(), id), seat)
+	require.Equal(t, sealingFiles(w.dir(), id), seat)
 
 	w.set(func() { w.away = false })
 	require.True(t, w.s.Look(), "it is back with what it holds")

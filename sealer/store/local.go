@@ -109,7 +109,7 @@ func (l *local) list() (found, error) {
 					}
 				}
 				id, err := ParseSectorName(e.Name())
-				if err == nil && (e.IsDir() == (t == Cache) || e.Type()&fs.ModeSymlink != 0) {
+				if err == nil && (e.IsDir() == t.folder() || e.Type()&fs.ModeSymlink != 0) {
 					out.decls = append(out.decls, Decl{id, t})
 				} else {
 					out.stray = append(out.stray, name)
@@ -145,7 +145,7 @@ func (l *local) attempts(out *found) error {
 
 func (l *local) files(d Decl) ([]piece, error) {
 	return ask(l.gate, 1, func() ([]piece, error) {
-		if d.Type != Cache {
+		if !d.Type.folder() {
 			n, err := l.size(l.place(d))
 			return []piece{{size: n}}, err
 		}
@@ -281,7 +281,7 @@ func (l *local) copy(ctx context.Context, d Decl, from volume, said func(int64))
 		return fmt.Errorf("look at the source: %w", err)
 	}
 	tmp := l.beside(d, moving)
-	if d.Type == Cache {
+	if d.Type.folder() {
 		err = try(l.gate, writePatience, func() error { return os.MkdirAll(tmp, 0o755) })
 		if err != nil {
 			return fmt.Errorf("make folder: %w", err)
@@ -300,7 +300,7 @@ func (l *local) copy(ctx context.Context, d Decl, from volume, said func(int64))
 			return fmt.Errorf("copy %s: %w", filepath.Base(filepath.Join(l.place(d), p.name)), err)
 		}
 	}
-	if d.Type != Cache {
+	if !d.Type.folder() {
 		return nil
 	}
 	return try(l.gate, writePatience, func() error { return fsutil.SyncDir(tmp) })
@@ -502,7 +502,9 @@ func (l *local) namesOf(id *abi.SectorID) (names []string, err error) {
 	}
 	folders := []string{workFolder}
 	if id == nil {
-		folders = append(folders, Unsealed.String(), Sealed.String(), Cache.String())
+		for _, t := range FileTypes() {
+			folders = append(folders, t.String())
+		}
 	}
 	for _, folder := range folders {
 		entries, err := l.disk.List(filepath.Join(l.dir, folder))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/filecoin-project/go-state-types/abi"
@@ -12,15 +13,24 @@ import (
 // FileType is a kind of sector file, as the field's bits.
 type FileType int
 
-// The kinds of files of a sector. Unsealed and sealed are files, cache a folder.
+// The kinds of files of a sector. The caches are folders, the others files. Update and update-cache are the sealed file
+// and the cache of a sector that has taken data in.
 const (
-	Unsealed FileType = 1
-	Sealed   FileType = 2
-	Cache    FileType = 4
+	Unsealed    FileType = 1
+	Sealed      FileType = 2
+	Cache       FileType = 4
+	Update      FileType = 8
+	UpdateCache FileType = 16
 )
 
 // FileTypes lists the kinds.
-func FileTypes() []FileType { return []FileType{Unsealed, Sealed, Cache} }
+func FileTypes() []FileType { return []FileType{Unsealed, Sealed, Cache, Update, UpdateCache} }
+
+// known tells whether the type is one of them.
+func (t FileType) known() bool { return slices.Contains(FileTypes(), t) }
+
+// folder tells whether files of the kind are folders.
+func (t FileType) folder() bool { return t == Cache || t == UpdateCache }
 
 func (t FileType) String() string {
 	switch t {
@@ -30,6 +40,10 @@ func (t FileType) String() string {
 		return "sealed"
 	case Cache:
 		return "cache"
+	case Update:
+		return "update"
+	case UpdateCache:
+		return "update-cache"
 	}
 	return fmt.Sprintf("file type %d", int(t))
 }
@@ -59,33 +73,58 @@ func ParseSectorName(name string) (abi.SectorID, error) {
 // Files are the absolute places of one sector's files.
 type Files struct {
 	Unsealed, Sealed, Cache string
+	Update, UpdateCache     string
 }
 
-// FilesIn are the places of a sector's files in a folder.
-func FilesIn(dir string, id abi.SectorID) Files { return filesIn(dir, id) }
+// FilesIn are the places of what sealing makes of a sector in a folder.
+func FilesIn(dir string, id abi.SectorID) Files { return sealingFiles(dir, id) }
 
-func filesIn(dir string, id abi.SectorID) Files {
-	n := SectorName(id)
-	return Files{Unsealed: filepath.Join(dir, Unsealed.String(), n), Sealed: filepath.Join(dir, Sealed.String(), n), Cache: filepath.Join(dir, Cache.String(), n)}
+func filesIn(dir string, id abi.SectorID) (f Files) {
+	for _, t := range FileTypes() {
+		f.set(t, filepath.Join(dir, t.String(), SectorName(id)))
+	}
+	return f
+}
+
+// sealingTypes are the kinds that sealing makes.
+func sealingTypes() []FileType { return []FileType{Unsealed, Sealed, Cache} }
+
+// sealingFiles are the places of what sealing makes of a sector in a folder.
+func sealingFiles(dir string, id abi.SectorID) Files { return filesIn(dir, id).Only(sealingTypes()...) }
+
+// Only are the places of some kinds.
+func (f Files) Only(types ...FileType) (out Files) {
+	for _, t := range types {
+		out.set(t, f.of(t))
+	}
+	return out
 }
 
 func (f Files) of(t FileType) string {
-	switch t {
-	case Unsealed:
-		return f.Unsealed
-	case Sealed:
-		return f.Sealed
+	if p := f.place(t); p != nil {
+		return *p
 	}
-	return f.Cache
+	return ""
 }
 
 func (f *Files) set(t FileType, place string) {
+	if p := f.place(t); p != nil {
+		*p = place
+	}
+}
+
+func (f *Files) place(t FileType) *string {
 	switch t {
 	case Unsealed:
-		f.Unsealed = place
+		return &f.Unsealed
 	case Sealed:
-		f.Sealed = place
+		return &f.Sealed
 	case Cache:
-		f.Cache = place
+		return &f.Cache
+	case Update:
+		return &f.Update
+	case UpdateCache:
+		return &f.UpdateCache
 	}
+	return nil
 }

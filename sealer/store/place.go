@@ -31,7 +31,7 @@ func (s *Store) Place(id abi.SectorID, size abi.SectorSize) (Files, error) {
 			return Files{}, err
 		}
 		s.Reserve(id, size)
-		return filesIn(h.root, id), s.writable(h)
+		return sealingFiles(h.root, id), s.writable(h)
 	}
 	return s.placeNew(id, need, "")
 }
@@ -62,7 +62,7 @@ func (s *Store) placeNew(id abi.SectorID, need int64, but string) (Files, error)
 	if err != nil {
 		return Files{}, fmt.Errorf("seal sector %d: %w (attach one with storage attach --seal)", id.Number, err)
 	}
-	f := filesIn(h.root, id)
+	f := sealingFiles(h.root, id)
 	if err := h.vol.(bench).makeCache(f); err != nil { // buckets cannot seal
 		s.release(h.ID, id)
 		return Files{}, fmt.Errorf("make cache of sector %d: %w", id.Number, err)

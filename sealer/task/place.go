@@ -37,9 +37,9 @@ func DefaultNeeds(size abi.SectorSize, crs bool) Needs {
 		return Needs{} // a size that no network has: nothing is declared
 	}
 	m, d := n.Memory, n.Disk
-	commit2, window, winning := m.Commit2Trapdoor, m.WindowTrapdoor, m.WinningTrapdoor
+	commit2, window, winning, update := m.Commit2Trapdoor, m.WindowTrapdoor, m.WinningTrapdoor, m.UpdateTrapdoor
 	if crs {
-		commit2, window, winning = m.Commit2CRS, m.WindowCRS, m.WinningCRS
+		commit2, window, winning, update = m.Commit2CRS, m.WindowCRS, m.WinningCRS, m.UpdateCRS
 	}
 	out := Needs{
 		sector.TaskAddPiece:   {Cores: 1, Memory: machine.Base, Disk: d.Unsealed},
@@ -48,8 +48,11 @@ func DefaultNeeds(size abi.SectorSize, crs bool) Needs {
 		sector.TaskCommit1:    {Cores: 1, Memory: m.Commit1},
 		sector.TaskCommit2:    {Cores: wide(size), Memory: commit2},
 		sector.TaskFinalize:   {Memory: machine.Base},
-		sched.WindowPoSt:      {Cores: wide(size), Memory: window},
-		sched.WinningPoSt:     {Cores: wide(size), Memory: winning},
+		// An update builds the same trees but that of the columns, and proves several partitions one after the other.
+		sector.TaskReplicaUpdate: {Cores: wide(size), Memory: m.PreCommit2, Disk: d.TreeD + d.TreeRLast + d.Sealed},
+		sector.TaskProveUpdate:   {Cores: wide(size), Memory: update},
+		sched.WindowPoSt:         {Cores: wide(size), Memory: window},
+		sched.WinningPoSt:        {Cores: wide(size), Memory: winning},
 	}
 	if size <= 8<<20 {
 		// A small sector is never kept waiting by memory (sealer-miner.md 4.2).
