@@ -1,6 +1,6 @@
 // Package db is the sealer's memory: sectors, their log and intermediate
-// results, messages that sectors share, tasks, and the WindowPoSt planner's
-// state, in one SQL database.
+// results, deals, messages that sectors share, tasks, and the WindowPoSt
+// planner's state, in one SQL database.
 //
 // Start at Open; one file per kind of record. SQLite is the default, MySQL is
 // chosen by configuration, and the statements are those both understand. Dump

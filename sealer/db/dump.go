@@ -25,6 +25,7 @@ func tables() []table {
 		{"sector_log", "nnntb", 2, []string{"number", "seq", "at", "kind", "text"}},
 		{"artifacts", "ntb", 2, []string{"number", "kind", "data"}},
 		{"window_proofs", "nnb", 2, []string{"open_epoch", "part_group", "record"}},
+		{"deals", "nb", 1, []string{"id", "body"}},
 		{"outbox", "tttnb", 1, []string{"id", "kind", "state", "created", "body"}},
 	}
 }

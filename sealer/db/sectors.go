@@ -169,7 +169,7 @@ func decodeSector(raw []byte) (sector.Record, error) {
 		return r, fmt.Errorf("decode sector record: %w", err)
 	}
 	// Records of earlier releases lack what came later; an amount that is not there could not be stored again.
-	for _, m := range []*sector.Message{&r.PreCommit, &r.Commit, &r.Terminate} {
+	for _, m := range []*sector.Message{&r.PreCommit, &r.Commit, &r.Terminate, &r.UpdateMsg} {
 		if m.Value.Nil() {
 			m.Value = big.Zero()
 		}
