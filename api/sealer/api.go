@@ -29,6 +29,7 @@ type Sealer interface {
 	Proving
 	Sectors
 	SectorLife
+	Deals
 	Storage
 	Backup
 	Workers
@@ -148,6 +149,26 @@ type SectorLife interface {
 	// SectorsFlush sends what waits of a kind (precommit, provecommit, terminate), however few they are.
 	//perm:admin
 	SectorsFlush(ctx context.Context, kind string) error
+}
+
+// Deals is data for sectors that were sealed without.
+type Deals interface {
+	// DealsImportData checks a deal against the chain, records it and begins to copy its data from a file of the sealer's
+	// machine. DealsList tells how that fares.
+	//perm:write
+	DealsImportData(ctx context.Context, deal abi.DealID, file string) error
+	// DealsList returns the deals whose data was brought, by id, with their sectors.
+	//perm:read
+	DealsList(ctx context.Context) ([]DealInfo, error)
+	// SectorMarkForUpgrade offers a proven sector without data to deals.
+	//perm:admin
+	SectorMarkForUpgrade(ctx context.Context, number abi.SectorNumber) error
+	// SectorAbortUpgrade takes such a sector back while no message with its update is under way.
+	//perm:admin
+	SectorAbortUpgrade(ctx context.Context, number abi.SectorNumber) error
+	// SectorStartSealing lets a sector with deals wait for no more of them.
+	//perm:write
+	SectorStartSealing(ctx context.Context, number abi.SectorNumber) error
 }
 
 // Backup saves what the sealer knows.

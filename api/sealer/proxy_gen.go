@@ -35,6 +35,8 @@ type SealerProxy struct {
 		Closing               func(p0 context.Context) (<-chan struct{}, error)                                                         `perm:"read" doc:"Closing gives a channel that closes when the program is about to stop."`
 		ComputeProof          func(p0 context.Context, p1 []proof.ExtendedSectorInfo, p2 abi.PoStRandomness) ([]proof.PoStProof, error) `perm:"read" args:"sectors,randomness" doc:"ComputeProof proves the challenged sectors for a block. Randomness is 32 bytes."`
 		CreateBackup          func(p0 context.Context, p1 string) (*BackupReport, error)                                                `perm:"admin" args:"path" doc:"CreateBackup writes a backup of database and settings to a file of the sealer's machine, and reads it back."`
+		DealsImportData       func(p0 context.Context, p1 abi.DealID, p2 string) error                                                  `perm:"write" args:"deal,file" doc:"DealsImportData checks a deal against the chain, records it and begins to copy its data from a file of the sealer's machine. DealsList tells how that fares."`
+		DealsList             func(p0 context.Context) ([]DealInfo, error)                                                              `perm:"read" doc:"DealsList returns the deals whose data was brought, by id, with their sectors."`
 		Discover              func(p0 context.Context) (map[string]any, error)                                                          `perm:"read" doc:"Discover describes the served methods as an OpenRPC document."`
 		Info                  func(p0 context.Context) (*Info, error)                                                                   `perm:"read" doc:"Info gathers power, balances and sector counts."`
 		LogList               func(p0 context.Context) ([]string, error)                                                                `perm:"write" doc:"LogList names the log systems."`
@@ -54,9 +56,12 @@ type SealerProxy struct {
 		SealingSchedDiag      func(p0 context.Context) (any, error)                                                                     `perm:"admin" doc:"SealingSchedDiag returns the inner state of the scheduler."`
 		SealingWhy            func(p0 context.Context, p1 string) (JobWhy, error)                                                       `perm:"admin" args:"jobID" doc:"SealingWhy returns how a job fares, and while it waits what keeps each worker from it."`
 		SectorAbandon         func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorAbandon deletes the files of a sector that is committed to and not proven, and gives up its deposit."`
+		SectorAbortUpgrade    func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorAbortUpgrade takes such a sector back while no message with its update is under way."`
+		SectorMarkForUpgrade  func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorMarkForUpgrade offers a proven sector without data to deals."`
 		SectorRedo            func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRedo makes the files of a proven sector anew, from the ticket it was sealed with."`
 		SectorRemove          func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRemove deletes the files of a sector that is not on the chain, or ended there."`
 		SectorRetry           func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorRetry takes a failed sector up again where it failed."`
+		SectorStartSealing    func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"write" args:"number" doc:"SectorStartSealing lets a sector with deals wait for no more of them."`
 		SectorTerminate       func(p0 context.Context, p1 abi.SectorNumber) error                                                       `perm:"admin" args:"number" doc:"SectorTerminate ends a sector on the chain, at a fee, and removes it."`
 		SectorWhy             func(p0 context.Context, p1 abi.SectorNumber) (SectorWhy, error)                                          `perm:"read" args:"number" doc:"SectorWhy explains a sector: what it waits for, since when, what comes next and when, what the operator can do."`
 		SectorsAdopt          func(p0 context.Context) ([]abi.SectorNumber, error)                                                      `perm:"admin" doc:"SectorsAdopt takes the live ones of the unknown sectors into the sealer's database and returns their numbers."`
@@ -251,6 +256,22 @@ func (s *SealerProxy) CreateBackup(p0 context.Context, p1 string) (r *BackupRepo
 	return s.Internal.CreateBackup(p0, p1)
 }
 
+// DealsImportData forwards to the function of the same name.
+func (s *SealerProxy) DealsImportData(p0 context.Context, p1 abi.DealID, p2 string) error {
+	if s.Internal.DealsImportData == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.DealsImportData(p0, p1, p2)
+}
+
+// DealsList forwards to the function of the same name.
+func (s *SealerProxy) DealsList(p0 context.Context) (r []DealInfo, err error) {
+	if s.Internal.DealsList == nil {
+		return r, api.ErrNotSupported
+	}
+	return s.Internal.DealsList(p0)
+}
+
 // Discover forwards to the function of the same name.
 func (s *SealerProxy) Discover(p0 context.Context) (r map[string]any, err error) {
 	if s.Internal.Discover == nil {
@@ -403,6 +424,22 @@ func (s *SealerProxy) SectorAbandon(p0 context.Context, p1 abi.SectorNumber) err
 	return s.Internal.SectorAbandon(p0, p1)
 }
 
+// SectorAbortUpgrade forwards to the function of the same name.
+func (s *SealerProxy) SectorAbortUpgrade(p0 context.Context, p1 abi.SectorNumber) error {
+	if s.Internal.SectorAbortUpgrade == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.SectorAbortUpgrade(p0, p1)
+}
+
+// SectorMarkForUpgrade forwards to the function of the same name.
+func (s *SealerProxy) SectorMarkForUpgrade(p0 context.Context, p1 abi.SectorNumber) error {
+	if s.Internal.SectorMarkForUpgrade == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.SectorMarkForUpgrade(p0, p1)
+}
+
 // SectorRedo forwards to the function of the same name.
 func (s *SealerProxy) SectorRedo(p0 context.Context, p1 abi.SectorNumber) error {
 	if s.Internal.SectorRedo == nil {
@@ -425,6 +462,14 @@ func (s *SealerProxy) SectorRetry(p0 context.Context, p1 abi.SectorNumber) error
 		return api.ErrNotSupported
 	}
 	return s.Internal.SectorRetry(p0, p1)
+}
+
+// SectorStartSealing forwards to the function of the same name.
+func (s *SealerProxy) SectorStartSealing(p0 context.Context, p1 abi.SectorNumber) error {
+	if s.Internal.SectorStartSealing == nil {
+		return api.ErrNotSupported
+	}
+	return s.Internal.SectorStartSealing(p0, p1)
 }
 
 // SectorTerminate forwards to the function of the same name.

@@ -494,3 +494,26 @@ type MessageStatus struct {
 	Return     []byte
 	Error      string
 }
+
+// DealInfo is a deal whose data was brought.
+type DealInfo struct {
+	DealID abi.DealID
+	// State is importing (its file is copied), failed (Err tells why; import it again), waiting (for a sector), sealing (a
+	// sector takes it in), active (the chain has it in a sector), or expired (it started without one).
+	State     string
+	Err       string
+	PieceCID  cid.Cid
+	PieceSize abi.PaddedPieceSize
+	Verified  bool
+	Start     abi.ChainEpoch
+	End       abi.ChainEpoch
+	Source    string // the file it came from
+	Bytes     int64  // of that file
+	Done      int64  // bytes that are copied, while it is importing
+	Imported  time.Time
+
+	Sector      *abi.SectorNumber // nil for none
+	SectorState string
+	Epoch       abi.ChainEpoch // the head's, for comparison
+	BlockDelay  time.Duration
+}

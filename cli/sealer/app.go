@@ -57,7 +57,7 @@ func App(d Deps) *cli.Command {
 			&cli.StringFlag{Name: FlagData, Aliases: []string{"repo"}, Usage: "the sealer's `DIR`", Value: DefaultData, Sources: cli.EnvVars(DataEnv)},
 		},
 		Commands: []*cli.Command{
-			initCommand(d), runCommand(d), stopCommand(d), infoCommand(d), sectorsCommand(d), storageCommand(d), provingCommand(d), actorCommand(d), maintenanceCommand(d), sealingCommand(d), tokenCommand(d), backupCommand(d), restoreCommand(d), program(d).Logs("the running sealer"),
+			initCommand(d), runCommand(d), stopCommand(d), infoCommand(d), sectorsCommand(d), dealsCommand(d), storageCommand(d), provingCommand(d), actorCommand(d), maintenanceCommand(d), sealingCommand(d), tokenCommand(d), backupCommand(d), restoreCommand(d), program(d).Logs("the running sealer"),
 		},
 	}
 }

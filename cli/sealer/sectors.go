@@ -18,7 +18,7 @@ import (
 func now() time.Time { return clock.Real().Now() }
 
 func sectorsCommand(d Deps) *cli.Command {
-	return &cli.Command{Name: "sectors", Usage: "seal and look at sectors", Commands: []*cli.Command{
+	return &cli.Command{Name: "sectors", Usage: "seal and look at sectors", Commands: append(upgradeCommands(d), []*cli.Command{
 		pledgeCommand(d),
 		listCommand(d),
 		{Name: "unknown", Usage: "sectors that the chain has for the miner and this sealer does not know", Flags: []cli.Flag{
@@ -51,7 +51,7 @@ func sectorsCommand(d Deps) *cli.Command {
 			}
 			return p.Result(m, func() { printSummary(p, m) })
 		})},
-	}}
+	}...)}
 }
 
 func updateState(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {

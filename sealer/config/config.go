@@ -18,6 +18,7 @@ import (
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin/miner"
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/filecoin-venus/venus/internal/fsutil"
@@ -80,11 +81,12 @@ type Sealing struct {
 	MaxSealingSectors int            `toml:"MaxSealingSectors" comment:"sectors under way at once, 0 = no limit"`
 	Slots             int            `toml:"Slots" comment:"tasks that this process runs at once, 0 = as many as cores and memory allow"`
 	Limits            map[string]int `toml:"Limits,omitempty" comment:"tasks of a kind that this process runs at once, such as PC1 = 1"`
-	Tasks             []string       `toml:"Tasks" comment:"tasks that this process runs: AP PC1 PC2 C1 C2 FIN; empty leaves all to venus-worker"`
+	Tasks             []string       `toml:"Tasks" comment:"tasks that this process runs: AP PC1 PC2 C1 C2 FIN RU PRU; empty leaves all to venus-worker"`
 	LeaseTerm         string         `toml:"LeaseTerm" comment:"a worker that is silent for so long loses its task"`
 	LifetimeEpochs    int64          `toml:"LifetimeEpochs" comment:"life of a new sector, 0 = as long as the chain allows"`
 	ParentCache       string         `toml:"ParentCache" comment:"folder of parent caches, for sectors above 8 MiB; empty is $FIL_PROOFS_PARENT_CACHE or where all Filecoin programs look"`
 	Batching
+	Deals
 	Proofs string `toml:"Proofs" comment:"how proofs are made: trapdoor or crs (parameter files); empty = trapdoor on private networks, crs elsewhere"`
 }
 
@@ -107,6 +109,28 @@ type Batching struct {
 	TerminateBatchWait         string `toml:"TerminateBatchWait"`
 }
 
+// Deals are the settings of data for sectors.
+type Deals struct {
+	WaitDealsDelay          string `toml:"WaitDealsDelay" comment:"longest wait of a deal for others to fill its sector with"`
+	StartEpochSealingBuffer int64  `toml:"StartEpochSealingBuffer" comment:"deals that start in fewer epochs are refused, and sectors wait no longer at twice as many; 0 = 480, on private networks 60"`
+}
+
+// Rule is the rule by which deals get their sectors, and how many epochs before its start a deal is still taken.
+func (d Deals) Rule(n params.Network, size abi.SectorSize) (rule sector.DealRule, buffer abi.ChainEpoch, err error) {
+	buffer = abi.ChainEpoch(d.StartEpochSealingBuffer)
+	switch {
+	case buffer < 0:
+		return rule, 0, fmt.Errorf("Sealing.StartEpochSealingBuffer = %d: want 0 or more", d.StartEpochSealingBuffer)
+	case buffer == 0 && n.Devnet:
+		buffer = 60
+	case buffer == 0:
+		buffer = 480
+	}
+	rule = sector.DealRule{Size: abi.PaddedPieceSize(size), Most: int(miner.SectorDealsMax(size)), Buffer: 2 * buffer} // some hundred
+	rule.Wait, err = Span("Sealing.WaitDealsDelay", d.WaitDealsDelay, 6*time.Hour)
+	return rule, buffer, err
+}
+
 // Proving are the settings of window proofs.
 type Proving struct {
 	MaxPartitionsPerMessage int    `toml:"MaxPartitionsPerMessage" comment:"partitions in one proof and message; the chain's own limit (10 of 32 GiB) is kept in any case"`
@@ -121,7 +145,7 @@ type Proving struct {
 // Fees limit what messages may cost; FIL as text, empty = the messager's limit.
 type Fees struct {
 	MaxPreCommitGasFee  string `toml:"MaxPreCommitGasFee"`
-	MaxCommitGasFee     string `toml:"MaxCommitGasFee"`
+	MaxCommitGasFee     string `toml:"MaxCommitGasFee" comment:"also for updates of sectors"`
 	MaxWindowPoStGasFee string `toml:"MaxWindowPoStGasFee"`
 	MaxTerminateGasFee  string `toml:"MaxTerminateGasFee" comment:"also for extensions and compactions"`
 	MaxActorGasFee      string `toml:"MaxActorGasFee" comment:"withdrawals, debt, owner, worker, control addresses, peer id, multiaddrs"`
@@ -130,7 +154,7 @@ type Fees struct {
 // Addresses pay before the worker does.
 type Addresses struct {
 	PreCommitControl []string `toml:"PreCommitControl"`
-	CommitControl    []string `toml:"CommitControl"`
+	CommitControl    []string `toml:"CommitControl" comment:"also for updates of sectors"`
 	TerminateControl []string `toml:"TerminateControl" comment:"also for extensions and compactions; control addresses of the miner that stand in no list pay for window proofs"`
 }
 
@@ -144,7 +168,7 @@ func Default() Config {
 			BatchPreCommits: true, MinPreCommitBatch: 2, MaxPreCommitBatch: 256, PreCommitBatchWait: "24h", PreCommitBatchSlack: "3h", BatchPreCommitAboveBaseFee: "0.25 nFIL",
 			AggregateCommits: true, MinCommitBatch: 4, MaxCommitBatch: 819, CommitBatchWait: "24h", CommitBatchSlack: "1h", AggregateAboveBaseFee: "0.25 nFIL",
 			TerminateBatchMax: 100, TerminateBatchWait: "5m",
-		}},
+		}, Deals: Deals{WaitDealsDelay: "6h"}},
 		Proving:   Proving{MaxPartitionsPerMessage: 10, ParallelProofs: 2, Workers: "prefer", CheckTimeout: "30s", OpenTimeout: "5m", ParallelChecks: 32},
 		Fees:      Fees{MaxPreCommitGasFee: "0.025", MaxCommitGasFee: "0.05", MaxWindowPoStGasFee: "5", MaxTerminateGasFee: "0.5", MaxActorGasFee: "0.05"},
 		Addresses: Addresses{PreCommitControl: []string{}, CommitControl: []string{}, TerminateControl: []string{}},
@@ -307,7 +331,7 @@ func KindsOf(names []string, beside ...sector.TaskKind) ([]sector.TaskKind, erro
 func (f Fees) MaxFees() (map[sector.Kind]abi.TokenAmount, error) {
 	out := map[sector.Kind]abi.TokenAmount{}
 	for kind, text := range map[sector.Kind]string{
-		sector.KindPreCommit: f.MaxPreCommitGasFee, sector.KindCommit: f.MaxCommitGasFee,
+		sector.KindPreCommit: f.MaxPreCommitGasFee, sector.KindCommit: f.MaxCommitGasFee, sector.KindUpdate: f.MaxCommitGasFee,
 		sector.KindWindowPoSt: f.MaxWindowPoStGasFee, sector.KindRecover: f.MaxWindowPoStGasFee, sector.KindFault: f.MaxWindowPoStGasFee,
 		sector.KindTerminate: f.MaxTerminateGasFee, sector.KindExtend: f.MaxTerminateGasFee, sector.KindCompact: f.MaxTerminateGasFee,
 		sector.KindActor: f.MaxActorGasFee,
@@ -327,7 +351,7 @@ func (f Fees) MaxFees() (map[sector.Kind]abi.TokenAmount, error) {
 // Controls are the addresses that pay first, by kind of message.
 func (a Addresses) Controls() (map[sector.Kind][]address.Address, error) {
 	out := map[sector.Kind][]address.Address{}
-	for kind, list := range map[sector.Kind][]string{sector.KindPreCommit: a.PreCommitControl, sector.KindCommit: a.CommitControl,
+	for kind, list := range map[sector.Kind][]string{sector.KindPreCommit: a.PreCommitControl, sector.KindCommit: a.CommitControl, sector.KindUpdate: a.CommitControl,
 		sector.KindTerminate: a.TerminateControl, sector.KindExtend: a.TerminateControl, sector.KindCompact: a.TerminateControl} {
 		for _, s := range list {
 			addr, err := address.NewFromString(s)

@@ -49,7 +49,7 @@ func TestPoliciesFitTheirNetworks(t *testing.T) {
 	require.ErrorContains(t, err, "PC9")
 	k, err := Default().Sealing.Kinds()
 	require.NoError(t, err)
-	require.Len(t, k, 6)
+	require.Len(t, k, 8)
 }
 
 func TestWorkers(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/filecoin-project/go-state-types/abi"
@@ -47,9 +48,27 @@ type Chain interface {
 	Partitions
 }
 
-// Verifier checks a seal proof before it is sent.
+// Verifier checks proofs before they are sent.
 type Verifier interface {
 	VerifySeal(ctx context.Context, info proof.SealVerifyInfo) (bool, error)
+	VerifyReplicaUpdate(ctx context.Context, info proof.ReplicaUpdateInfo) (bool, error)
+}
+
+// Deals are the deals whose data was brought.
+type Deals interface {
+	// Here lists those whose data is here, also those that sectors have.
+	Here() []sector.Deal
+	// Data opens the data of one: as many bytes as its piece holds.
+	Data(id abi.DealID) (io.ReadCloser, error)
+	// Done tells that a sector holds a deal for good.
+	Done(ctx context.Context, id abi.DealID) error
+	// Expire ends those that have started and that no sector has taken.
+	Expire(ctx context.Context, epoch abi.ChainEpoch, taken func(abi.DealID) bool) error
+}
+
+// Pieces writes pieces into unsealed files; proofs/seal does.
+type Pieces interface {
+	AddPiece(ctx context.Context, sector seal.Sector, paths seal.Paths, existing []abi.UnpaddedPieceSize, size abi.UnpaddedPieceSize, r io.Reader) (abi.PieceInfo, error)
 }
 
 // Replicas looks into the files of a sector that was just sealed.

@@ -29,6 +29,7 @@ func failpoints(t *testing.T) []string {
 var offTheWay = map[string]string{
 	"sealer/settle": "TestRestoredSectors",
 	// These are passed by operators and between file systems: sealer/store.TestCrashAtEveryPassage.
+	"sealer/pieces": "TestCrashInEveryStepOfAnUpdate", "sealer/update-dropped": "TestCrashInEveryStepOfAnUpdate", "sealer/key-released": "TestCrashInEveryStepOfAnUpdate",
 	"store/attach": "sealer/store", "store/detach": "sealer/store", "store/chunk": "sealer/store", "store/mark": "sealer/store", "store/part": "sealer/store",
 }
 

@@ -93,9 +93,9 @@ func (p *Pipeline) awaitMessage(ctx context.Context, rec sector.Record, x sector
 		return nil, err
 	}
 	// Another message of ours may have done the work: only the chain's record counts.
-	switch fact.(type) {
+	switch f := fact.(type) {
 	case sector.OnChainProven:
-		if x.Kind != sector.KindTerminate {
+		if x.Kind != sector.KindTerminate && (x.Kind != sector.KindUpdate || rec.Update.CommR != nil && f.CommR.Equals(*rec.Update.CommR)) {
 			return fact, nil
 		}
 	case sector.OnChainPreCommitted:

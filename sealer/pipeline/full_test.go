@@ -100,7 +100,7 @@ func onFillable(t *testing.T, more []string, f func(t *testing.T, r *rig, d *fil
 // has lists the sector files of a path, without what tasks are making.
 func (r *rig) has(path string) (out []string) {
 	r.t.Helper()
-	for _, kind := range []string{"sealed", "unsealed", "cache"} {
+	for _, kind := range []string{"sealed", "unsealed", "cache", "update", "update-cache"} {
 		require.NoError(r.t, filepath.WalkDir(filepath.Join(r.dir, path, kind), func(name string, e fs.DirEntry, err error) error {
 			if err == nil && !e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
 				rel, _ := filepath.Rel(r.dir, name)

@@ -141,13 +141,24 @@ func (p *Pipeline) checkLife(ctx context.Context, rec sector.Record) (sector.Eve
 
 // removeFiles ends all work on a sector, then deletes its files.
 func (p *Pipeline) removeFiles(ctx context.Context, rec sector.Record) (sector.Event, error) {
+	if ev, err := p.letGo(ctx, rec, "the sector is removed"); ev != nil || err != nil {
+		return ev, err
+	}
+	if err := p.wipe(rec.ID()); err != nil {
+		return nil, err
+	}
+	return sector.FilesRemoved{}, fault.Point("sealer/remove")
+}
+
+// letGo ends all work on a sector. An event tells that a worker still has to let go.
+func (p *Pipeline) letGo(ctx context.Context, rec sector.Record, why string) (sector.Event, error) {
 	for _, e := range p.parts.Queue.Entries() {
 		if e.Task.Sector != rec.ID() {
 			continue
 		}
 		if e.State == task.Leased {
 			// The worker learns it at its next sign of life; until then it writes.
-			if err := p.parts.Queue.Abort(ctx, e.Task.ID, "the sector is removed"); err != nil {
+			if err := p.parts.Queue.Abort(ctx, e.Task.ID, why); err != nil {
 				return nil, err
 			}
 			return sector.Later{Until: p.parts.Clock.Now().UTC().Add(lettingGo), Why: fmt.Sprintf("worker %s lets go of task %s", e.Host, e.Task.Kind)}, nil
@@ -156,10 +167,7 @@ func (p *Pipeline) removeFiles(ctx context.Context, rec sector.Record) (sector.E
 			return nil, err
 		}
 	}
-	if err := p.wipe(rec.ID()); err != nil {
-		return nil, err
-	}
-	return sector.FilesRemoved{}, fault.Point("sealer/remove")
+	return nil, nil
 }
 
 // lettingGo is how long a worker may go on with an aborted task: a term of its lease, and some.

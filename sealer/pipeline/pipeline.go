@@ -52,6 +52,8 @@ type Config struct {
 	WatchEvery abi.ChainEpoch
 	// Batch says when sectors share a message, by kind.
 	Batch map[sector.Kind]sector.BatchRule
+	// Deals says which deals go into which sectors.
+	Deals sector.DealRule
 }
 
 // Parts are what a pipeline works with.
@@ -66,6 +68,9 @@ type Parts struct {
 	Loaded func(done, total int)
 	// Replicas looks into what PC2 made; nil takes every worker at its word.
 	Replicas Replicas
+	// Deals and Pieces may be nil together: then sectors take no data in.
+	Deals  Deals
+	Pieces Pieces
 	// Aggregator may be nil; then Policy.AggregateCommits must be false.
 	Aggregator Aggregator
 	Heads      *heads.Follower
@@ -221,6 +226,9 @@ func (p *Pipeline) decideAt(ctx context.Context, wg *sync.WaitGroup, head heads.
 		if err := p.towards(ctx); err != nil && ctx.Err() == nil {
 			log.Warnf("cannot pledge towards the target: %v", err)
 		}
+		if err := p.placeDeals(ctx); err != nil && ctx.Err() == nil {
+			log.Warnf("cannot give deals to sectors: %v", err)
+		}
 		if err := p.decide(ctx); err != nil && ctx.Err() == nil {
 			log.Warnf("sectors wait on to share a message: %v", err)
 		}
@@ -268,7 +276,7 @@ func (p *Pipeline) launch(ctx context.Context, wg *sync.WaitGroup) time.Duration
 func (p *Pipeline) ripe(e *entry, eff sector.Effect) bool {
 	head := p.parts.Heads.Latest()
 	switch x := eff.(type) {
-	case sector.Nothing, sector.AwaitBatch, sector.AwaitPush:
+	case sector.Nothing, sector.AwaitBatch, sector.AwaitPush, sector.AwaitDeals:
 		return false
 	case sector.RunTask:
 		return e.ensured != x.String()
@@ -282,7 +290,7 @@ func (p *Pipeline) ripe(e *entry, eff sector.Effect) bool {
 		if head.Epoch < x.ReadyAt {
 			return false
 		}
-	case sector.RemoveFiles:
+	case sector.RemoveFiles, sector.AddPieces:
 		return true
 	}
 	if head.Seq == 0 || e.polled == head.Seq {
@@ -353,6 +361,23 @@ func (p *Pipeline) effect(ctx context.Context, rec sector.Record, eff sector.Eff
 		return p.checkLife(ctx, rec)
 	case sector.RemoveFiles:
 		return p.removeFiles(ctx, rec)
+	}
+	return p.updateEffect(ctx, rec, eff)
+}
+
+// updateEffect carries out the effects of a sector that takes data in.
+func (p *Pipeline) updateEffect(ctx context.Context, rec sector.Record, eff sector.Effect) (sector.Event, error) {
+	switch x := eff.(type) {
+	case sector.AddPieces:
+		return p.addPieces(ctx, rec)
+	case sector.PushUpdate:
+		return p.pushUpdate(ctx, rec)
+	case sector.CheckUpdate:
+		return p.checkUpdate(ctx, rec, x)
+	case sector.DropUpdate:
+		return p.dropUpdate(ctx, rec, x)
+	case sector.ReleaseKey:
+		return p.releaseKey(ctx, rec)
 	}
 	return nil, fmt.Errorf("effect %q is not known", eff)
 }

@@ -21,8 +21,10 @@ import (
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/fault"
 	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/sealer/config"
 	"github.com/filecoin-venus/venus/sealer/db"
+	"github.com/filecoin-venus/venus/sealer/deals"
 	"github.com/filecoin-venus/venus/sealer/heads"
 	"github.com/filecoin-venus/venus/sealer/messages"
 	"github.com/filecoin-venus/venus/sealer/pipeline"
@@ -50,6 +52,7 @@ type rig struct {
 
 	db   *db.DB
 	p    *pipeline.Pipeline
+	book *deals.Book
 	q    *task.Queue
 	stop func()
 }
@@ -89,10 +92,14 @@ func (r *rig) up() error {
 	if replicas == nil {
 		replicas = r.prover
 	}
+	book, err := deals.Open(ctx, deals.Config{Miner: sealertest.Miner(), SectorSize: 2048, Buffer: 20, Place: st.PlaceData}, r.chain, d, clk)
+	require.NoError(r.t, err)
+	sealer := seal.New(seal.Config{})
 	p, err := pipeline.New(ctx, pipeline.Config{
 		Miner: sealertest.Miner(), ActorID: sealertest.MinerID, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, SectorSize: 2048,
 		Policy: policy, Batch: maps.Clone(r.batch), TicketLookback: r.net.SealRandomnessLookback, Lifetime: 1549440, WatchEvery: r.net.ChallengeWindow,
-	}, pipeline.Parts{DB: d, Queue: q, Store: st, Messages: sender, Chain: r.chain, Verifier: r.prover, Replicas: replicas, Aggregator: r.prover, Heads: h, Clock: clk})
+		Deals: sector.DealRule{Size: 2048, Most: 256, Wait: 10 * time.Second, Buffer: 20},
+	}, pipeline.Parts{DB: d, Queue: q, Store: st, Messages: sender, Chain: r.chain, Verifier: r.prover, Replicas: replicas, Aggregator: r.prover, Heads: h, Clock: clk, Deals: book, Pieces: sealer})
 	require.NoError(r.t, err)
 	if _, err := p.AfterRestore(ctx, 0); err != nil {
 		cancel()
@@ -102,14 +109,16 @@ func (r *rig) up() error {
 	var wg sync.WaitGroup
 	wg.Go(func() { p.Run(ctx) })
 	wg.Go(func() { h.Run(ctx) })
+	wg.Go(func() { book.Run(ctx) })
 	e := &worker.Executor{Source: q, Prover: r.prover, Clock: clk, Info: worker.Info{ID: task.BuiltIn + fmt.Sprint(time.Now().UnixNano()), Kinds: sector.TaskKinds(), Slots: 2}}
 	if !r.idle {
 		wg.Go(func() { e.Run(ctx, ctx) })
 	}
-	r.db, r.p, r.q = d, p, q
+	r.db, r.p, r.q, r.book = d, p, q, book
 	r.stop = func() {
 		cancel()
 		wg.Wait()
+		require.NoError(r.t, sealer.Close())
 		require.NoError(r.t, d.Close())
 	}
 	return nil

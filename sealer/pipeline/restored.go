@@ -51,6 +51,9 @@ func (p *Pipeline) AfterRestore(ctx context.Context, used abi.SectorNumber) (abi
 // reconcile tells what the chain has of a sector that the record knows as not
 // committed to, nil if nothing.
 func (p *Pipeline) reconcile(ctx context.Context, r sector.Record) (sector.Event, error) {
+	if r.Proven() { // an earlier life may have put data into it
+		return p.replica(ctx, r)
+	}
 	if r.State.Order() >= sector.PreCommitting.Order() && !r.State.Failed() {
 		return nil, nil
 	}
@@ -71,6 +74,18 @@ func (p *Pipeline) reconcile(ctx context.Context, r sector.Record) (sector.Event
 			return nil, fmt.Errorf("draw the ticket of epoch %d: %w", pre.Info.SealRandEpoch, err)
 		}
 		return sector.Reconciled{CommR: x.CommR, Ticket: sector.Randomness{Value: ticket, Epoch: pre.Info.SealRandEpoch}}, nil
+	}
+	return nil, nil
+}
+
+// replica tells which replica the chain holds of a proven sector, nil if it is the one of the record.
+func (p *Pipeline) replica(ctx context.Context, r sector.Record) (sector.Event, error) {
+	fact, err := p.facts(ctx, r.Number, types.EmptyTSK)
+	if err != nil {
+		return nil, err
+	}
+	if f, ok := fact.(sector.OnChainProven); ok && r.CommR != nil && !f.CommR.Equals(*r.CommR) {
+		return f, nil
 	}
 	return nil, nil
 }

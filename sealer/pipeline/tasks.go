@@ -38,6 +38,9 @@ func (p *Pipeline) ensureTask(ctx context.Context, rec sector.Record, x sector.R
 			return err
 		}
 	}
+	if rec.State.Updating() {
+		return p.ensureUpdate(ctx, rec, t)
+	}
 	switch x.Kind {
 	case sector.TaskCommit1, sector.TaskFinalize:
 		if files, err = p.parts.Store.Find(rec.ID(), store.Sealed, store.Cache); err != nil {
@@ -56,7 +59,7 @@ func (p *Pipeline) ensureTask(ctx context.Context, rec sector.Record, x sector.R
 	if err != nil {
 		return err
 	}
-	t.Files = worker.Files(files)
+	t.Files = worker.Files(files.Only(store.Unsealed, store.Sealed, store.Cache))
 	switch x.Kind {
 	case sector.TaskPreCommit2:
 		t.Input, err = p.parts.DB.Artifact(ctx, rec.Number, string(sector.TaskPreCommit1))
@@ -83,6 +86,11 @@ func (p *Pipeline) wipe(id abi.SectorID) error {
 	if err := p.parts.Store.Remove(id); err != nil {
 		return err
 	}
+	return p.dropWork(id)
+}
+
+// dropWork deletes what tasks were making of a sector.
+func (p *Pipeline) dropWork(id abi.SectorID) error {
 	for _, path := range p.parts.Store.Paths() {
 		if afar, err := p.removeAfar(path, id); err != nil {
 			return err
@@ -206,18 +214,24 @@ func (p *Pipeline) outcome(ctx context.Context, e task.Entry) (sector.Event, map
 			return fail("worker %s returned nothing", e.Host)
 		}
 		keep[string(t.Kind)] = res.Output
-	case sector.TaskPreCommit2:
+	case sector.TaskPreCommit2, sector.TaskReplicaUpdate:
 		if res.CommD == nil || res.CommR == nil {
 			return fail("worker %s returned no commitments", e.Host)
 		}
 		done.CommD, done.CommR = *res.CommD, *res.CommR
-		keep[string(sector.TaskPreCommit1)] = nil
-	case sector.TaskCommit2:
+		if t.Kind == sector.TaskPreCommit2 {
+			keep[string(sector.TaskPreCommit1)] = nil
+		}
+	case sector.TaskCommit2, sector.TaskProveUpdate:
 		if len(res.Proof) == 0 {
 			return fail("worker %s returned no proof", e.Host)
 		}
 		done.Proof = res.Proof
 	case sector.TaskFinalize:
+		if t.Files.UpdateCache != "" {
+			p.parts.Store.Release(t.Sector) // it rests where it was made
+			return done, nil
+		}
 		switch err := p.rest(ctx, t.Sector); {
 		case err != nil && (worker.NoRoom(err) || errors.Is(err, store.ErrNoSpace)):
 			return full("", err.Error())
@@ -257,7 +271,7 @@ func (p *Pipeline) refuse(ctx context.Context, e task.Entry) (string, error) {
 		if _, err := os.Stat(files.Sealed); err != nil {
 			files = t.Files // it is taken over
 		}
-		ref := seal.SectorRef{Sector: seal.Sector{ID: t.Sector, Proof: t.SealProof}, SealedCID: *res.CommR, Paths: seal.Paths(files)}
+		ref := seal.SectorRef{Sector: seal.Sector{ID: t.Sector, Proof: t.SealProof}, SealedCID: *res.CommR, Paths: files.Key()}
 		why, err := p.unsound(ctx, t, ref)
 		if why == "" || err != nil {
 			return "", err
@@ -276,6 +290,8 @@ func (p *Pipeline) refuse(ctx context.Context, e task.Entry) (string, error) {
 		if ev != nil {
 			return "its proof does not hold", nil
 		}
+	case t.Kind == sector.TaskReplicaUpdate || t.Kind == sector.TaskProveUpdate:
+		return p.refuseUpdate(ctx, e)
 	}
 	return "", nil
 }

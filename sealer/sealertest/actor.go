@@ -37,6 +37,9 @@ func (c *Chain) run(m *types.Message, h abi.ChainEpoch) error {
 		builtin.MethodsMiner.TerminateSectors:       with(m, func(p *miner.TerminateSectorsParams) error { return c.terminate(p, h) }),
 		builtin.MethodsMiner.ExtendSectorExpiration: with(m, func(p *miner.ExtendSectorExpirationParams) error { return c.extend(p, h) }),
 		builtin.MethodsMiner.CompactPartitions:      with(m, c.compact),
+		builtin.MethodsMiner.ProveReplicaUpdates: with(m, func(p *miner.ProveReplicaUpdatesParams) error {
+			return c.proveUpdates(p, h)
+		}),
 	}
 	f := methods[m.Method]
 	if f == nil {

@@ -66,12 +66,13 @@ type state struct {
 	ended     map[abi.SectorNumber]bool
 	posted    map[uint64]map[uint64]bool
 	landed    map[string]receipt
+	deals     map[abi.DealID]node.MarketDeal
 }
 
 func (s state) clone() state {
 	c := state{
 		pre: maps.Clone(s.pre), sectors: maps.Clone(s.sectors), place: maps.Clone(s.place), allocated: maps.Clone(s.allocated), faulty: maps.Clone(s.faulty),
-		recover: maps.Clone(s.recover), active: maps.Clone(s.active), ended: maps.Clone(s.ended), landed: maps.Clone(s.landed), posted: map[uint64]map[uint64]bool{},
+		recover: maps.Clone(s.recover), active: maps.Clone(s.active), ended: maps.Clone(s.ended), landed: maps.Clone(s.landed), deals: maps.Clone(s.deals), posted: map[uint64]map[uint64]bool{},
 	}
 	for d, p := range s.posted {
 		c.posted[d] = maps.Clone(p)
@@ -114,7 +115,7 @@ func NewChain(n params.Network, height abi.ChainEpoch, at time.Time) *Chain {
 	c := &Chain{Network: n, SectorSize: 2 << 10, Balance: types.NewFIL(100).Atto(), now: state{
 		pre: map[abi.SectorNumber]node.SectorPreCommitOnChainInfo{}, sectors: map[abi.SectorNumber]node.SectorOnChainInfo{}, place: map[abi.SectorNumber]node.SectorLocation{},
 		allocated: map[abi.SectorNumber]bool{}, faulty: map[abi.SectorNumber]bool{}, recover: map[abi.SectorNumber]bool{}, active: map[abi.SectorNumber]bool{}, ended: map[abi.SectorNumber]bool{},
-		posted: map[uint64]map[uint64]bool{}, landed: map[string]receipt{},
+		posted: map[uint64]map[uint64]bool{}, landed: map[string]receipt{}, deals: map[abi.DealID]node.MarketDeal{},
 	}}
 	c.msgs = &Messager{chain: c, by: map[string]*queued{}}
 	c.heads = []*types.TipSet{c.tipset(height, cid.Undef, at)}
@@ -547,6 +548,13 @@ func (c *Chain) Ended() []abi.SectorNumber {
 	return slices.Sorted(maps.Keys(c.now.ended))
 }
 
+// Place puts a sector into another deadline.
+func (c *Chain) Place(n abi.SectorNumber, deadline uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now.place[n] = node.SectorLocation{Deadline: deadline}
+}
+
 // Info is the chain's record of a sector.
 func (c *Chain) Info(n abi.SectorNumber) node.SectorOnChainInfo {
 	c.mu.Lock()
@@ -564,7 +572,7 @@ func (c *Chain) AddSealed(n abi.SectorNumber, deadline, partition uint64, commR 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now.allocated[n], c.now.active[n] = true, true
-	c.now.sectors[n] = node.SectorOnChainInfo{SectorNumber: n, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, SealedCID: commR, Activation: 1, Expiration: 1e6}
+	c.now.sectors[n] = node.SectorOnChainInfo{SectorNumber: n, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, SealedCID: commR, Activation: 1, Expiration: 1e6, InitialPledge: types.NewFIL(2).Atto()}
 	c.now.place[n] = node.SectorLocation{Deadline: deadline, Partition: partition}
 }
 

@@ -199,7 +199,7 @@ func (c *Chain) proveCommit(p miner.ProveCommitSectorParams, h abi.ChainEpoch) e
 		c.now.pre[p.SectorNumber] = pre
 		return nil // the cron drops a bad proof without a word
 	}
-	c.now.sectors[p.SectorNumber] = node.SectorOnChainInfo{SectorNumber: p.SectorNumber, SealProof: pre.Info.SealProof, SealedCID: pre.Info.SealedCID, Activation: h, Expiration: pre.Info.Expiration}
+	c.now.sectors[p.SectorNumber] = node.SectorOnChainInfo{SectorNumber: p.SectorNumber, SealProof: pre.Info.SealProof, SealedCID: pre.Info.SealedCID, Activation: h, Expiration: pre.Info.Expiration, InitialPledge: types.NewFIL(2).Atto()}
 	k := uint64(len(c.now.place))
 	c.now.place[p.SectorNumber] = node.SectorLocation{Deadline: (c.FirstDeadline + k/4) % 48, Partition: k % 4 / 2}
 	return nil

@@ -53,6 +53,8 @@ type Prover struct {
 	Hidden map[abi.SectorNumber]bool
 	// Fail, if set, makes runs fail.
 	Fail func(t worker.Task) error
+	// Lie, if set, spoils what a task made.
+	Lie func(t worker.Task, made *worker.Result) error
 	// Runs counts tasks by kind, Proofs window proofs.
 	Runs   map[sector.TaskKind]int
 	Proofs int
@@ -78,6 +80,14 @@ func (p *Prover) Change(f func()) {
 func (p *Prover) Run(_ context.Context, t worker.Task) (worker.Result, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	made, err := p.run(t)
+	if err == nil && p.Lie != nil {
+		err = p.Lie(t, &made)
+	}
+	return made, err
+}
+
+func (p *Prover) run(t worker.Task) (worker.Result, error) {
 	p.Runs[t.Kind]++
 	if p.Fail != nil {
 		if err := p.Fail(t); err != nil {
@@ -112,6 +122,8 @@ func (p *Prover) Run(_ context.Context, t worker.Task) (worker.Result, error) {
 		return worker.Result{Output: append([]byte("vanilla"), t.Seed...)}, nil
 	case sector.TaskCommit2:
 		return worker.Result{Proof: SealProof(*t.CommR, bytes.TrimPrefix(t.Input, []byte("vanilla")))}, nil
+	case sector.TaskReplicaUpdate, sector.TaskProveUpdate:
+		return p.update(t)
 	}
 	return worker.Result{}, nil
 }

@@ -146,6 +146,9 @@ func (s *Service) SectorsAdopt(ctx context.Context) ([]abi.SectorNumber, error) 
 		}
 		rec := sector.New(s.actorID, u.SectorID, info.SealProof, s.opts.Clock.Now().UTC())
 		rec.State, rec.CommR = sector.Proving, &info.SealedCID
+		if info.SectorKeyCID != nil {
+			rec.Update = &sector.Update{Key: info.SectorKeyCID, CommR: &info.SealedCID, Sent: true}
+		}
 		if err := s.pipeline.Adopt(ctx, rec); err != nil {
 			return out, err
 		}

@@ -109,6 +109,10 @@ func (s *Service) remove(ctx context.Context, n abi.SectorNumber, abandon bool) 
 
 // SectorRedo makes the files of a proven sector anew.
 func (s *Service) SectorRedo(ctx context.Context, n abi.SectorNumber) error {
+	if r, err := s.pipeline.Get(n); err == nil && r.Update != nil {
+		return api.Errorf(api.CodePrecondition, "sector %d has taken data in, or does: it cannot be made anew from its ticket alone", n).
+			WithHint("bring its files back ('venus-sealer storage find %d'), or end it on the chain, at a fee: venus-sealer sectors terminate %d", n, n)
+	}
 	return s.wish(ctx, n, sector.Redo{})
 }
 

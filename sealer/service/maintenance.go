@@ -61,7 +61,7 @@ func (s *Service) Maintenance(ctx context.Context, length time.Duration) (*seale
 		w := s.pipeline.Why(r)
 		p.sealing = append(p.sealing, sealed{number: r.Number, state: r.State, limit: w.LimitEpoch, what: w.Limit})
 		switch r.State {
-		case sector.PreCommitWait, sector.PreCommitBatchWait, sector.CommitWait, sector.CommitAggregateWait, sector.TerminateWait:
+		case sector.PreCommitWait, sector.PreCommitBatchWait, sector.CommitWait, sector.CommitAggregateWait, sector.TerminateWait, sector.ReplicaUpdateWait:
 			p.messages++
 		}
 	}

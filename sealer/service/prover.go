@@ -37,11 +37,7 @@ type fileProver struct {
 // ref finds the files of a sector.
 func (p *fileProver) ref(s proof.SectorInfo) (seal.SectorRef, error) {
 	id := abi.SectorID{Miner: p.miner, Number: s.SectorNumber}
-	f, err := p.store.Find(id, store.Sealed, store.Cache)
-	if err != nil {
-		return seal.SectorRef{}, err
-	}
-	return seal.SectorRef{Sector: seal.Sector{ID: id, Proof: s.SealProof}, SealedCID: s.SealedCID, Paths: seal.Paths(f)}, nil
+	return replica(p.store, p.sealer, seal.Sector{ID: id, Proof: s.SealProof}, s.SealedCID)
 }
 
 // Check looks at each sector's files; one that takes too long is bad, and the

@@ -7,6 +7,7 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
 	"github.com/filecoin-project/go-state-types/proof"
+	"github.com/ipfs/go-cid"
 
 	"github.com/filecoin-venus/venus/api"
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
@@ -80,6 +81,9 @@ func (s *Service) SectorsStatus(ctx context.Context, n abi.SectorNumber, onChain
 		PreCommitMsg: r.PreCommit.ID, CommitMsg: r.Commit.ID, Retries: uint64(r.Tries),
 		CreatedAt: r.CreatedAt, NextAction: s.pipeline.Why(r).Next, SealProof: r.SealProof,
 		DealWeight: big.Zero(), VerifiedDealWeight: big.Zero(), InitialPledge: big.Zero(),
+	}
+	if r.Update != nil {
+		out.Deals = r.Update.DealIDs()
 	}
 	if w := s.pipeline.Why(r); w.Overcome.IsZero() {
 		out.LastErr = w.LastErr
@@ -192,6 +196,10 @@ func (s *Service) CheckProvable(ctx context.Context, numbers []abi.SectorNumber,
 	}
 	var list []proof.SectorInfo
 	bad := map[abi.SectorNumber]string{}
+	sealed, err := s.sealedOnChain(ctx)
+	if err != nil {
+		log.Warnf("sectors are checked against this sealer's records, the chain's cannot be read: %v", err)
+	}
 	for _, r := range s.pipeline.List() {
 		if len(numbers) > 0 && !want[r.Number] || len(numbers) == 0 && !r.Proven() {
 			continue
@@ -201,7 +209,11 @@ func (s *Service) CheckProvable(ctx context.Context, numbers []abi.SectorNumber,
 			bad[r.Number] = "it is not sealed"
 			continue
 		}
-		list = append(list, proof.SectorInfo{SealProof: r.SealProof, SectorNumber: r.Number, SealedCID: *r.CommR})
+		commR := *r.CommR
+		if c, ok := sealed[r.Number]; ok {
+			commR = c
+		}
+		list = append(list, proof.SectorInfo{SealProof: r.SealProof, SectorNumber: r.Number, SealedCID: commR})
 	}
 	for n := range want {
 		bad[n] = "this sealer does not know it"
@@ -211,6 +223,33 @@ func (s *Service) CheckProvable(ctx context.Context, numbers []abi.SectorNumber,
 		bad[n] = why
 	}
 	return bad, err
+}
+
+// sealedOnChain are the commitments that the chain has for the sectors that take data in, or took some: of those a record
+// may be behind or ahead.
+func (s *Service) sealedOnChain(ctx context.Context) (map[abi.SectorNumber]cid.Cid, error) {
+	var list []sector.Record
+	for _, r := range s.pipeline.List() {
+		if r.Update != nil && r.Proven() {
+			list = append(list, r)
+		}
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	st, err := s.pipeline.Standings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	infos, err := s.infos(ctx, list, st)
+	if err != nil {
+		return nil, err
+	}
+	out := map[abi.SectorNumber]cid.Cid{}
+	for n, i := range infos {
+		out[n] = i.SealedCID
+	}
+	return out, nil
 }
 
 // findings makes what a look at sectors' files gave show in their states, before the chain finds it out.

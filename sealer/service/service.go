@@ -30,6 +30,7 @@ import (
 	"github.com/filecoin-venus/venus/sealer/broker"
 	"github.com/filecoin-venus/venus/sealer/config"
 	"github.com/filecoin-venus/venus/sealer/db"
+	"github.com/filecoin-venus/venus/sealer/deals"
 	"github.com/filecoin-venus/venus/sealer/heads"
 	"github.com/filecoin-venus/venus/sealer/messages"
 	"github.com/filecoin-venus/venus/sealer/pipeline"
@@ -86,6 +87,7 @@ type Service struct {
 	prover   *fileProver
 	verifier *verify.Verifier
 	pipeline *pipeline.Pipeline
+	deals    *deals.Book
 	rules    map[sector.Kind]sector.BatchRule
 	wdpost   *wdpost.Shell
 	windows  windowCounts
@@ -301,19 +303,28 @@ func (s *Service) assemble(ctx context.Context) error {
 	if err == nil {
 		policy.AggregateCommits = s.cfg.Sealing.AggregateCommits
 	}
+	rule, err := s.openDeals(ctx)
+	if err != nil {
+		return err
+	}
 	s.pipeline, err = pipeline.New(ctx, pipeline.Config{
 		Miner: s.miner, ActorID: s.actorID, SealProof: proofType, SectorSize: s.size, Policy: policy, Batch: s.rules,
 		TicketLookback: s.network.SealRandomnessLookback, Lifetime: s.cfg.Sealing.Lifetime(), MaxSealing: s.cfg.Sealing.MaxSealingSectors,
-		WatchEvery: s.network.ChallengeWindow,
+		WatchEvery: s.network.ChallengeWindow, Deals: rule,
 	}, pipeline.Parts{
 		DB: s.db, Queue: s.queue, Store: s.store, Messages: s.sender, Chain: s.node, Verifier: s.verifier, Aggregator: aggregator, Heads: s.heads, Clock: s.opts.Clock,
 		Replicas: seal.New(seal.Config{Open: s.openMade, Clock: s.opts.Clock}),
-		Loaded:   s.starting.loaded,
+		Loaded:   s.starting.loaded, Deals: s.deals, Pieces: s.sealer,
 	})
 	if err != nil {
 		return err
 	}
 	s.prover.found = s.findings
+	return s.assembleProofs(ctx)
+}
+
+// assembleProofs makes what window proofs are planned and made by.
+func (s *Service) assembleProofs(ctx context.Context) error {
 	mode, err := spread.ParseMode(s.cfg.Proving.Workers)
 	if err != nil {
 		return api.Errorf(api.CodeInvalid, "Proving.Workers = %w", err).WithHint("correct %s", s.repo.Path(config.FileName))
@@ -405,6 +416,7 @@ func (s *Service) listen() error {
 func (s *Service) background(ctx context.Context) {
 	s.wg.Go(func() { s.pipeline.Run(ctx) })
 	s.wg.Go(func() { s.wdpost.Run(ctx) })
+	s.wg.Go(func() { s.deals.Run(ctx) })
 	s.wg.Go(func() { s.heads.Run(ctx) })
 	s.backgroundStorage(ctx)
 	s.backgroundTasks(ctx)

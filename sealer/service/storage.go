@@ -112,7 +112,7 @@ func (s *Service) fate(id abi.SectorID) store.Fate {
 		return store.Unknown
 	case r.State == sector.Removed:
 		return store.Removed
-	case r.State.Sealing(), r.State == sector.Removing, r.State == sector.RemoveFailed, r.State == sector.FailedUnrecoverable:
+	case r.State.Sealing(), r.State.Updating(), r.State == sector.Removing, r.State == sector.RemoveFailed, r.State == sector.FailedUnrecoverable:
 		return store.Sealing
 	}
 	return store.Settled
@@ -230,9 +230,9 @@ func (s *Service) StoragePaths(context.Context) ([]sealerapi.StoragePath, error)
 			switch d.Type {
 			case store.Unsealed:
 				out[i].Unsealed++
-			case store.Sealed:
+			case store.Sealed, store.Update:
 				out[i].Sealed++
-			case store.Cache:
+			case store.Cache, store.UpdateCache:
 				out[i].Caches++
 			}
 		}
@@ -311,12 +311,11 @@ func (s *Service) StorageVerify(ctx context.Context, n abi.SectorNumber, deep bo
 		v.Why = "it is not sealed"
 		return v, nil
 	}
-	f, err := s.store.Find(r.ID(), store.Sealed, store.Cache)
+	ref, err := replica(s.store, s.sealer, seal.Sector{ID: r.ID(), Proof: r.SealProof}, *r.CommR)
 	if err != nil {
 		v.Why = err.Error()
 		return v, nil
 	}
-	ref := seal.SectorRef{Sector: seal.Sector{ID: r.ID(), Proof: r.SealProof}, SealedCID: *r.CommR, Paths: seal.Paths(f)}
 	bad, err := s.sealer.CheckProvable(ctx, []seal.SectorRef{ref}, true)
 	if err != nil {
 		return v, err
