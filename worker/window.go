@@ -20,7 +20,7 @@ type Window struct {
 	Sectors    []WindowSector
 }
 
-// WindowSector is a sector to be proven: what the chain has of it, and where its files lie.
+// WindowSector is a sector to be proven: what the chain has of it, and where the sealed file and the cache of that replica lie.
 type WindowSector struct {
 	Number abi.SectorNumber
 	Proof  abi.RegisteredSealProof
@@ -46,7 +46,7 @@ func (p SealProver) window(ctx context.Context, t Task) (Result, error) {
 	refs := make([]seal.SectorRef, len(w.Sectors))
 	for i, s := range w.Sectors {
 		id := abi.SectorID{Miner: w.Miner, Number: s.Number}
-		refs[i] = seal.SectorRef{Sector: seal.Sector{ID: id, Proof: s.Proof}, SealedCID: s.CommR, Paths: seal.Paths(Task{Files: s.Files}.In(p.Own).Files)}
+		refs[i] = seal.SectorRef{Sector: seal.Sector{ID: id, Proof: s.Proof}, SealedCID: s.CommR, Paths: Task{Files: s.Files}.In(p.Own).Files.Key()}
 	}
 	proofs, faulty, err := p.Sealer.WindowPoStFrom(ctx, w.Miner, w.First, refs, w.Randomness)
 	var res Result

@@ -112,10 +112,11 @@ func (p *fileProver) Look(ctx context.Context, sectors []proof.SectorInfo) (map[
 
 // Find implements spread.Here: objects in buckets have names that only this process understands.
 func (p *fileProver) Find(s proof.SectorInfo) (worker.Files, []string, bool) {
-	f, err := p.store.Find(abi.SectorID{Miner: p.miner, Number: s.SectorNumber}, store.Sealed, store.Cache)
+	ref, err := p.ref(s)
 	if err != nil {
 		return worker.Files{}, nil, false
 	}
+	f := worker.Files{Sealed: ref.Paths.Sealed, Cache: ref.Paths.Cache}
 	var dirs []string
 	paths := p.store.Paths()
 	for _, name := range []string{f.Sealed, f.Cache} {
@@ -125,7 +126,7 @@ func (p *fileProver) Find(s proof.SectorInfo) (worker.Files, []string, bool) {
 		}
 		dirs = append(dirs, paths[i].Dir)
 	}
-	return worker.Files(f), dirs, true
+	return f, dirs, true
 }
 
 // WindowPoStFrom proves the sectors whose files are found.
