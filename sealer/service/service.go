@@ -393,7 +393,7 @@ func (s *Service) listen() error {
 		Namespace: sealerapi.Namespace, Proxy: new(sealerapi.SealerProxy), Tokens: s.tokens,
 	})
 	m := s.meter()
-	srv := rpc.NewServer(rpc.Options{Verify: s.tokens.Verifier, Clock: s.opts.Clock, Meter: m})
+	srv := rpc.NewServer(rpc.Options{Verify: s.tokens.Verifier, Clock: s.opts.Clock, Meter: m, Health: s.health()})
 	srv.Handle("/metrics", m.Handler())
 	if err := srv.Register(rpc.DefaultPath, s, new(sealerapi.SealerProxy), sealerapi.Namespace); err != nil {
 		return err

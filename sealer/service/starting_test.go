@@ -79,8 +79,10 @@ func TestStartTellsWhatItDoes(t *testing.T) {
 	require.NoError(t, cfg.Save(file))
 	s, err := Start(t.Context(), Options{Dir: dir, API: listen, Version: "test", Clock: clock.Real()})
 	require.NoError(t, err)
-	status, text := asks(t, port, "readyz")
-	require.Equal(t, http.StatusOK, status, text)
+	require.Eventually(t, func() bool {
+		status, _ := asks(t, port, "readyz")
+		return status == http.StatusOK
+	}, 10*time.Second, 10*time.Millisecond)
 	require.NoError(t, s.Close())
 }
 
