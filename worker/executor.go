@@ -41,7 +41,9 @@ type Executor struct {
 	leaving bool
 	paths   []Path
 	reaches []string
-	kick    chan struct{} // holds a signal when a beat is due at once
+	// detached are own paths that the sealer does not want.
+	detached []string
+	kick     chan struct{} // holds a signal when a beat is due at once
 }
 
 // job is a lease that this worker holds.
@@ -293,6 +295,14 @@ func (e *Executor) obey(ctx context.Context, o Orders) {
 			j.handed = time.Time{} // one at a time
 			go e.handIn(ctx, ctx, j)
 		}
+	}
+	if !slices.Equal(o.Detached, e.detached) {
+		for _, id := range o.Detached {
+			if !slices.Contains(e.detached, id) {
+				log.Warnf("the sealer's operator detached this worker's path %s%s: nothing is sealed in it until 'venus-sealer storage attach %s%s'", OwnPrefix, id, OwnPrefix, id)
+			}
+		}
+		e.detached = o.Detached
 	}
 	if !slices.Equal(o.Paths, e.paths) {
 		e.paths = o.Paths

@@ -137,6 +137,8 @@ type Orders struct {
 	Over []Lease
 	// Paths are the sealer's storage paths.
 	Paths []Path
+	// Detached are the worker's own paths that an operator of the sealer detached.
+	Detached []string `json:",omitempty"`
 }
 
 // Source is where tasks come from, and where outcomes go. See the package comment

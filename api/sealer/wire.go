@@ -304,7 +304,9 @@ type StoragePath struct {
 	Path       string
 	MaxStorage uint64
 	Stat       FsStat
-	Unsealed   int // files of sectors, by kind
+	Detached   bool   `json:",omitempty"` // a worker's own path that an operator detached: it stays so until it is attached
+	Offered    string `json:",omitempty"` // the worker that offers a detached path still
+	Unsealed   int    // files of sectors, by kind
 	Sealed     int
 	Caches     int
 	// Away tells why the path is not served; "" when it is.
@@ -333,6 +335,9 @@ type StorageVerdict struct {
 	Why string
 	// Checked tells what was compared.
 	Checked string
+	// Unsealed tells what is wrong with the unsealed copy, and what to do; "" when it is well, or there is none. It never
+	// makes a sector faulty.
+	Unsealed string
 }
 
 // StorageWaste is something in a path that is the sealer's own and not needed.

@@ -18,7 +18,7 @@ import (
 func asked(t *testing.T, c *client, f func(context.Context, *cli.Command, *client, *render.Printer) error, args ...string) (string, error) {
 	var out bytes.Buffer
 	var got error
-	cmd := &cli.Command{Name: "x", Flags: []cli.Flag{&cli.IntFlag{Name: "deadline"}, &cli.BoolFlag{Name: "slow"}, &cli.BoolFlag{Name: "only-bad"}}, Action: func(ctx context.Context, cmd *cli.Command) error {
+	cmd := &cli.Command{Name: "x", Flags: []cli.Flag{&cli.IntFlag{Name: "deadline"}, &cli.BoolFlag{Name: "slow"}, &cli.BoolFlag{Name: "only-bad"}, &cli.BoolFlag{Name: "force"}, &cli.BoolFlag{Name: "deep"}, &cli.IntFlag{Name: "parallel"}}, Action: func(ctx context.Context, cmd *cli.Command) error {
 		got = f(ctx, cmd, c, render.New(&out, &out))
 		return nil
 	}}

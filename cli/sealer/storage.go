@@ -36,17 +36,12 @@ func storageCommand(d Deps) *cli.Command {
 				&cli.StringFlag{Name: "profile", Usage: "of a bucket: `NAME` of the keys in that file", Value: ""},
 			}, Action: func(ctx context.Context, cmd *cli.Command) error { return attach(ctx, cmd, d) },
 		},
-		{Name: "detach", Usage: "forget a storage path; deletes nothing", ArgsUsage: "ID or PATH", Action: action(d, func(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
-			if cmd.Args().Len() != 1 {
-				return render.Usage("name one storage path by its id or folder: storage detach ID")
-			}
-			if err := c.StorageDetach(ctx, cmd.Args().First()); err != nil {
-				return err
-			}
-			return p.Result(map[string]string{"Detached": cmd.Args().First()}, func() {
-				p.Note("storage path %s is detached; its files are untouched", cmd.Args().First())
-			})
-		})},
+		{
+			Name: "detach", Usage: "forget a storage path; deletes nothing", ArgsUsage: "ID or PATH",
+			Description: "The path is not used any more until it is attached again; so is a worker's own path, though its worker offers it. Sectors whose files lie only there cannot be proven then: while there are such, --force is wanted.",
+			Flags:       []cli.Flag{&cli.BoolFlag{Name: "force", Usage: "also when sectors lie only there"}},
+			Action:      action(d, detach),
+		},
 		{Name: "list", Usage: "list storage paths: room, files, and what is wrong", Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "stray", Usage: "name the files that are no sector's; nothing touches them"},
 		}, Action: action(d, listStorage)},
@@ -71,6 +66,71 @@ func attach(ctx context.Context, cmd *cli.Command, d Deps) error {
 	return p.Result(info, func() { p.Note("attached %s as storage path %s (%s)", spec.Path, info.ID, use(info)) })
 }
 
+// named is how many sectors a refusal names.
+const named = 10
+
+func detach(ctx context.Context, cmd *cli.Command, c *client, p *render.Printer) error {
+	if cmd.Args().Len() != 1 {
+		return render.Usage("name one storage path by its id or folder: storage detach [--force] ID")
+	}
+	path := cmd.Args().First()
+	only, err := onlyIn(ctx, c, path)
+	if err != nil {
+		return err
+	}
+	if len(only) > 0 && !cmd.Bool("force") {
+		return api.Errorf(api.CodePrecondition, "%d sectors have files in %s and nowhere else (%s): without it they cannot be proven, nor sealed further", len(only), path, firstOf(only)).
+			WithHint("bring them elsewhere first: venus-sealer storage move --from %s; if the disk is gone for good, or comes back elsewhere: venus-sealer storage detach --force %s", path, path)
+	}
+	if err := c.StorageDetach(ctx, path); err != nil {
+		return err
+	}
+	return p.Result(map[string]any{"Detached": path, "Only": only}, func() {
+		p.Note("storage path %s is detached; its files are untouched", path)
+		if len(only) > 0 {
+			p.Note("%d sectors have files nowhere else: %s", len(only), firstOf(only))
+		}
+	})
+}
+
+// onlyIn lists the sectors that have a file in a path, by its id or folder, that no other path has.
+func onlyIn(ctx context.Context, c *client, path string) ([]abi.SectorNumber, error) {
+	local, err := c.StorageLocal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := c.StorageList(ctx)
+	if err != nil {
+		return nil, err
+	}
+	elsewhere := map[sealerapi.StorageDecl]bool{}
+	for id, list := range all {
+		for _, f := range list {
+			if id != path && local[id] != path {
+				elsewhere[f] = true
+			}
+		}
+	}
+	only := []abi.SectorNumber{}
+	for id, list := range all {
+		for _, f := range list {
+			if (id == path || local[id] == path) && !elsewhere[f] {
+				only = append(only, f.Number)
+			}
+		}
+	}
+	slices.Sort(only)
+	return slices.Compact(only), nil
+}
+
+// firstOf names the first of many sectors.
+func firstOf(list []abi.SectorNumber) string {
+	if len(list) <= named {
+		return ranges(list)
+	}
+	return ranges(list[:named]) + " ..."
+}
+
 func attachSpec(cmd *cli.Command) (sealerapi.StorageSpec, error) {
 	spec := sealerapi.StorageSpec{Path: cmd.Args().First(), Init: cmd.Bool("init"), CanSeal: cmd.Bool("seal"), CanStore: cmd.Bool("store"), Weight: cmd.Uint64("weight")}
 	var err error
@@ -85,6 +145,7 @@ func attachSpec(cmd *cli.Command) (sealerapi.StorageSpec, error) {
 				return spec, err
 			}
 		}
+	case strings.HasPrefix(spec.Path, "worker:"):
 	case cmd.IsSet("endpoint") || cmd.IsSet("region") || cmd.IsSet("credentials") || cmd.IsSet("profile"):
 		return spec, render.Usage("--endpoint, --region, --credentials and --profile are for buckets: s3://BUCKET/PREFIX")
 	default:
@@ -183,6 +244,15 @@ func printPath(p *render.Printer, x sealerapi.StoragePath, stray bool) {
 		name = x.Path
 	}
 	p.Line("%s:", name)
+	if x.Detached {
+		why := "DETACHED by an operator; its worker is not here"
+		if x.Offered != "" {
+			why = "DETACHED by an operator; worker " + x.Offered + " offers it still"
+		}
+		p.Line("\t%s", p.Yellow(why+". It is taken again by: venus-sealer storage attach "+x.Path))
+		p.Line("")
+		return
+	}
 	if x.Away != "" {
 		p.Line("\t%s", p.Red("AWAY: "+x.Away))
 	} else {

@@ -5,8 +5,10 @@ import (
 	"context"
 	"testing"
 
+	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/stretchr/testify/require"
 
+	"github.com/filecoin-venus/venus/api"
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
 	"github.com/filecoin-venus/venus/cli/render"
 )
@@ -54,6 +56,58 @@ func TestPathsShown(t *testing.T) {
 	require.Contains(t, out.String(), "no limit known")
 	require.Contains(t, out.String(), "Sector files may take 1 TiB\n\tit is full\n\tURL: s3://b/x")
 	out.Reset()
+	printPath(p, sealerapi.StoragePath{Path: "worker:x", Detached: true, Offered: "machine-a"}, false)
+	require.Contains(t, out.String(), "worker:x:\n\tDETACHED by an operator; worker machine-a offers it still. It is taken again by: venus-sealer storage attach worker:x\n")
+	out.Reset()
 	printPath(p, sealerapi.StoragePath{Path: "/mnt/b", Away: "not mounted"}, false)
 	require.Contains(t, out.String(), "/mnt/b:\n\tAWAY: not mounted")
+}
+
+// TestDetachRefuses names the sectors that would be lost sight of, and does it when that is meant.
+func TestDetachRefuses(t *testing.T) {
+	c := new(client)
+	files := map[string][]sealerapi.StorageDecl{"a": {}, "b": {}}
+	has := func(id string, kind int, numbers ...abi.SectorNumber) {
+		for _, n := range numbers {
+			files[id] = append(files[id], sealerapi.StorageDecl{Miner: 1000, Number: n, SectorFileType: kind})
+		}
+	}
+	c.Internal.StorageLocal = func(context.Context) (map[string]string, error) {
+		return map[string]string{"a": "/mnt/a", "b": "/mnt/b"}, nil
+	}
+	c.Internal.StorageList = func(context.Context) (map[string][]sealerapi.StorageDecl, error) { return files, nil }
+	var detached []string
+	c.Internal.StorageDetach = func(_ context.Context, id string) error {
+		detached = append(detached, id)
+		return nil
+	}
+	has("a", sealerapi.FileSealed, 1, 2)
+	has("b", sealerapi.FileSealed, 1, 2)
+	_, err := asked(t, c, detach, "/mnt/a")
+	require.NoError(t, err, "the other path has all of it")
+	has("a", sealerapi.FileCache, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13)
+	for _, name := range []string{"a", "/mnt/a"} {
+		_, err = asked(t, c, detach, name)
+		require.ErrorContains(t, err, "12 sectors have files in "+name+" and nowhere else (1-2 4-11 ...)")
+		require.Contains(t, api.Explain(err).Hint, "storage move --from "+name)
+		out, err := asked(t, c, detach, "--force", name)
+		require.NoError(t, err)
+		require.Contains(t, out, "12 sectors have files nowhere else: 1-2 4-11 ...")
+	}
+	_, err = asked(t, c, detach, "/mnt/unread")
+	require.NoError(t, err, "what lies there is not used anyway")
+	require.Equal(t, []string{"/mnt/a", "a", "/mnt/a", "/mnt/unread"}, detached)
+}
+
+// TestUnsealedCopiesShown: a bad unsealed copy is told, also among bad sectors only, and makes no sector bad.
+func TestUnsealedCopiesShown(t *testing.T) {
+	c := new(client)
+	c.Internal.SectorsList = func(context.Context) ([]abi.SectorNumber, error) { return []abi.SectorNumber{7}, nil }
+	c.Internal.StorageVerify = func(_ context.Context, n abi.SectorNumber, _ bool) (sealerapi.StorageVerdict, error) {
+		return sealerapi.StorageVerdict{Sector: n, Checked: "x", Unsealed: "its data has another commitment"}, nil
+	}
+	out, err := asked(t, c, verifySectors, "--only-bad")
+	require.NoError(t, err)
+	require.Contains(t, out, "unsealed copy bad")
+	require.Contains(t, out, "its data has another commitment")
 }

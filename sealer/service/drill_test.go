@@ -74,7 +74,12 @@ func TestDrillDisk(t *testing.T) {
 			}},
 			{Type: "venus-sealer storage find 7"},
 			{Type: "venus-sealer storage verify 7 8", Before: func() { away(false) }},
-			{Type: "venus-sealer storage detach /mnt/disk2", Before: func() { away(true) }},
+			{Type: "venus-sealer storage detach --force /mnt/disk2", Before: func() {
+				away(true)
+				out, code := guideRun(t, dir, "storage", "detach", disk2)
+				require.NotZero(t, code)
+				require.Contains(t, out, "2 sectors have files in "+disk2+" and nowhere else (7-8)")
+			}},
 			{Type: "venus-sealer storage attach --init --seal --store /mnt/disk3"},
 			{Type: "venus-sealer sectors redo --really-do-it 7", After: proven(7)},
 			{Type: "venus-sealer sectors redo --really-do-it 8", After: proven(8)},

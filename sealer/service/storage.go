@@ -3,6 +3,9 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -247,6 +250,15 @@ func (s *Service) StoragePaths(context.Context) ([]sealerapi.StoragePath, error)
 		})
 	}
 	wg.Wait()
+	for _, dir := range s.store.Detached() {
+		x := sealerapi.StoragePath{StorageInfo: sealerapi.StorageInfo{URLs: []string{}}, Path: dir, Detached: true, Stray: []string{}}
+		for _, w := range s.queue.Workers() {
+			if slices.Contains(w.Info.Own, strings.TrimPrefix(dir, store.AfarPrefix)) {
+				x.Offered = w.Info.Hostname
+			}
+		}
+		out = append(out, x)
+	}
 	for dir, why := range s.store.Lost() {
 		out = append(out, sealerapi.StoragePath{StorageInfo: sealerapi.StorageInfo{URLs: []string{}}, Path: dir, Away: why, Stray: []string{}})
 	}
@@ -311,6 +323,11 @@ func (s *Service) StorageVerify(ctx context.Context, n abi.SectorNumber, deep bo
 		v.Why = "it is not sealed"
 		return v, nil
 	}
+	if f, err := s.store.Find(r.ID(), store.Unsealed); err == nil {
+		if v.Unsealed = s.checkUnsealed(ctx, r, f.Unsealed, deep); ctx.Err() != nil {
+			return v, ctx.Err()
+		}
+	}
 	ref, err := replica(s.store, s.sealer, seal.Sector{ID: r.ID(), Proof: r.SealProof}, *r.CommR)
 	if err != nil {
 		v.Why = err.Error()
@@ -324,7 +341,7 @@ func (s *Service) StorageVerify(ctx context.Context, n abi.SectorNumber, deep bo
 	if v.Why != "" || !deep {
 		return v, nil
 	}
-	v.Checked = "every byte of the sealed file and of the tree at rest"
+	v.Checked = "every byte of the sealed file, of the tree at rest and of the unsealed copy if there is one"
 	if err := s.sealer.CheckReplica(ctx, ref); err != nil {
 		if ctx.Err() != nil {
 			return v, ctx.Err()
@@ -332,6 +349,18 @@ func (s *Service) StorageVerify(ctx context.Context, n abi.SectorNumber, deep bo
 		v.Why = err.Error()
 	}
 	return v, nil
+}
+
+// checkUnsealed tells what is wrong with a sector's unsealed copy.
+func (s *Service) checkUnsealed(ctx context.Context, r sector.Record, file string, deep bool) string {
+	if file == "" || r.CommD == nil {
+		return ""
+	}
+	err := s.sealer.CheckUnsealed(ctx, seal.Sector{ID: r.ID(), Proof: r.SealProof}, file, *r.CommD, deep)
+	if err == nil {
+		return ""
+	}
+	return fmt.Sprintf("%v: the chain does not prove this copy and the sector is not faulty, but no data can be served from it; delete it, the sealed file holds the same data", err)
 }
 
 func (s *Service) wasteOut(list []store.Waste) []sealerapi.StorageWaste {

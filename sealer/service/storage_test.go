@@ -12,6 +12,7 @@ import (
 
 	"github.com/filecoin-venus/venus/api"
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
+	"github.com/filecoin-venus/venus/proofs/commp"
 	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/sealer/sealertest"
 	"github.com/filecoin-venus/venus/sealer/sector"
@@ -21,6 +22,11 @@ import (
 func adopt(t *testing.T, s *Service, n abi.SectorNumber, state sector.State, commR *cid.Cid) {
 	rec := sector.New(s.actorID, n, abi.RegisteredSealProof_StackedDrg2KiBV1_1, time.Now())
 	rec.State, rec.CommR, rec.Ticket.Value = state, commR, ticketOf(n)
+	if commR != nil {
+		commD, err := commp.UnsealedCID(rec.SealProof, nil)
+		require.NoError(t, err)
+		rec.CommD = &commD
+	}
 	require.NoError(t, s.pipeline.Adopt(t.Context(), rec))
 }
 
@@ -59,6 +65,26 @@ func TestStorage(t *testing.T) {
 	v, err := c.StorageVerify(ctx, 7, true)
 	require.NoError(t, err)
 	require.Empty(t, v.Why)
+	require.Empty(t, v.Unsealed)
+	copied := filepath.Join(dir, "one", "unsealed", "s-t01000-7")
+	data, err := os.ReadFile(copied)
+	require.NoError(t, err)
+	data[99] ^= 1
+	require.NoError(t, os.WriteFile(copied, data, 0o644))
+	v, err = c.StorageVerify(ctx, 7, true)
+	require.NoError(t, err)
+	require.Empty(t, v.Why, "no proof reads it")
+	require.Contains(t, v.Unsealed, "the sector is not faulty")
+	require.NoError(t, os.Truncate(copied, 100))
+	v, err = c.StorageVerify(ctx, 7, false)
+	require.NoError(t, err)
+	require.Empty(t, v.Why)
+	require.Contains(t, v.Unsealed, "has 100 bytes, want 2048")
+	data[99] ^= 1
+	require.NoError(t, os.WriteFile(copied, data, 0o644))
+	r, err := s.pipeline.Get(7)
+	require.NoError(t, err)
+	require.Equal(t, sector.Proving, r.State)
 	_, err = c.StorageVerify(ctx, 9, false)
 	require.Equal(t, api.CodePrecondition, code(err))
 	_, err = c.StorageVerify(ctx, 77, false)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -83,10 +84,18 @@ type hearing struct {
 
 // RemoteBeat implements broker.Queue.
 func (h *hearing) RemoteBeat(ctx context.Context, b worker.Beat) (worker.Orders, error) {
+	refused := h.store.Detached()
+	var detached []string
 	for _, id := range b.Info.Own {
+		if slices.Contains(refused, store.AfarPrefix+id) {
+			detached = append(detached, id)
+			continue
+		}
 		h.attach(id, b.Info.Hostname)
 	}
-	return h.Queue.RemoteBeat(ctx, b)
+	o, err := h.Queue.RemoteBeat(ctx, b)
+	o.Detached = detached
+	return o, err
 }
 
 // attach attaches a path, not holding up the beat: its worker has to be asked.
@@ -99,7 +108,7 @@ func (h *hearing) attach(id, host string) {
 	}
 	h.trying[id] = true
 	go func() {
-		_, err := h.store.Attach(store.Spec{Dir: store.AfarPrefix + id})
+		_, err := h.store.Offered(id)
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		delete(h.trying, id) // the next beat may try again
@@ -122,16 +131,17 @@ func (s *Service) paths() []worker.Path {
 // busName names this sealer's streams. It belongs to the database: another
 // database of the same miner does not hear of this one's tasks.
 func (s *Service) busName(ctx context.Context) (string, error) {
-	const key = "bus-name"
 	var name string
-	if err := s.db.LoadJSON(ctx, key, &name); err != nil || name != "" {
+	if err := s.db.LoadJSON(ctx, busNameKey, &name); err != nil || name != "" {
 		return name, err
 	}
 	var b [6]byte
 	_, _ = rand.Read(b[:]) // it never fails
 	name = fmt.Sprintf("t0%d-%s", s.actorID, hex.EncodeToString(b[:]))
-	return name, s.db.SaveJSON(ctx, key, name)
+	return name, s.db.SaveJSON(ctx, busNameKey, name)
 }
+
+const busNameKey = "bus-name"
 
 // serveWorkers lets workers join, and reach the sealer's own NATS.
 func (s *Service) serveWorkers(srv *rpc.Server) error {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/stretchr/testify/require"
+
+	"github.com/filecoin-venus/venus/internal/fault"
 )
 
 // far is a worker's own path with the way to it.
@@ -49,6 +51,58 @@ func newFar(t *testing.T) *far {
 	_, err = w.s.Attach(Spec{Dir: rest, Init: true, CanStore: true})
 	require.NoError(t, err)
 	return w
+}
+
+// TestDetachedStaysSo detaches a worker's path while its worker offers it: nothing but attaching it takes it back, restarts of
+// the sealer neither.
+func TestDetachedStaysSo(t *testing.T) {
+	w := newFar(t)
+	require.Empty(t, w.s.Detached())
+	_, err := w.s.Offered(w.host.ID)
+	require.NoError(t, err, "it is attached")
+	for _, id := range []string{w.host.ID, w.dir()} { // by either name
+		require.NoError(t, w.s.Detach(id))
+		for range 2 {
+			require.Equal(t, []string{w.dir()}, w.s.Detached())
+			_, err = w.s.Offered(w.host.ID)
+			require.ErrorIs(t, err, ErrDetached)
+			require.False(t, w.s.Attached(w.host.ID))
+			o := options(machine{})
+			o.Call = w.call
+			w.s, err = OpenWith(w.s.file, o)
+			require.NoError(t, err)
+		}
+		_, err = w.s.Attach(Spec{Dir: w.dir()})
+		require.NoError(t, err)
+		require.Empty(t, w.s.Detached())
+		require.True(t, w.s.Attached(w.host.ID))
+	}
+	cfg, err := readStorage(w.s.file)
+	require.NoError(t, err)
+	require.Empty(t, cfg.Detached)
+	require.Len(t, cfg.StoragePaths, 2)
+	require.NoError(t, w.s.Detach(filepath.Join(filepath.Dir(w.s.file), "rest")))
+	require.Empty(t, w.s.Detached(), "nobody offers a path of this machine")
+}
+
+// TestDetachedMeanwhile detaches a path while it is being attached because its worker offers it.
+func TestDetachedMeanwhile(t *testing.T) {
+	w := newFar(t)
+	require.NoError(t, w.s.Detach(w.host.ID))
+	_, err := w.s.Attach(Spec{Dir: w.dir()})
+	require.NoError(t, err)
+	detached := false
+	defer fault.Arm("store/attach", func() error {
+		if !detached {
+			detached = true
+			return w.s.Detach(w.host.ID)
+		}
+		return nil
+	})()
+	_, err = w.s.Offered(w.host.ID)
+	require.ErrorIs(t, err, ErrDetached)
+	require.False(t, w.s.Attached(w.host.ID))
+	require.Empty(t, w.s.Holds(w.host.ID))
 }
 
 func (w *far) dir() string { return AfarPrefix + w.host.ID }

@@ -44,7 +44,14 @@ type Disk interface {
 }
 
 // Stat measures a path, in bytes. Capacity 0 means that nothing is known to limit it.
-type Stat struct{ Capacity, Available int64 }
+type Stat struct {
+	Capacity, Available int64
+	// ReadOnly tells that its file system is mounted so.
+	ReadOnly bool `json:",omitempty"`
+}
+
+// mountedReadOnly is the flag of statfs: ST_RDONLY of Linux, MNT_RDONLY of the BSDs.
+const mountedReadOnly = 1
 
 // used is the used part in percent, rounded down.
 func (s Stat) used() int {
@@ -91,7 +98,7 @@ func (machine) Measure(dir string) (Stat, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return Stat{}, err
 	}
-	return Stat{Capacity: int64(st.Blocks) * int64(st.Bsize), Available: int64(st.Bavail) * int64(st.Bsize)}, nil
+	return Stat{Capacity: int64(st.Blocks) * int64(st.Bsize), Available: int64(st.Bavail) * int64(st.Bsize), ReadOnly: st.Flags&mountedReadOnly != 0}, nil
 }
 
 // ErrSlow is returned for what a disk did not answer in time.

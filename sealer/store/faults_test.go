@@ -411,7 +411,7 @@ func TestWatermarks(t *testing.T) {
 // TestMaxStorage bounds what sector files take of a disk that others use too.
 func TestMaxStorage(t *testing.T) {
 	dir := t.TempDir()
-	s, err := OpenWith(filepath.Join(dir, "storage.json"), options(&badDisk{measure: func(string) (Stat, error) { return Stat{1 << 30, 1 << 29}, nil }}))
+	s, err := OpenWith(filepath.Join(dir, "storage.json"), options(&badDisk{measure: func(string) (Stat, error) { return Stat{Capacity: 1 << 30, Available: 1 << 29}, nil }}))
 	require.NoError(t, err)
 	p, err := s.Attach(Spec{Dir: filepath.Join(dir, "p"), Init: true, CanSeal: true, CanStore: true, MaxStorage: 1 << 20})
 	require.NoError(t, err)

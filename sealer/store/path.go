@@ -61,8 +61,12 @@ type entry struct {
 	S3   *S3 `json:",omitempty"`
 }
 
-// storageJSON is the content of storage.json.
-type storageJSON struct{ StoragePaths []entry }
+// storageJSON is the content of storage.json. Detached are workers' own paths that an operator detached: their workers go on
+// offering them.
+type storageJSON struct {
+	StoragePaths []entry
+	Detached     []string `json:",omitempty"`
+}
 
 func readStorage(file string) (storageJSON, error) {
 	var cfg storageJSON

@@ -182,6 +182,8 @@ func (s *Store) outstanding(h *held, but abi.SectorID) (int64, error) {
 // Full tells why nothing new goes into a path, "" when there is room.
 func (s *Store) Full(st Stat) string {
 	switch used := st.used(); {
+	case st.ReadOnly:
+		return "its file system is mounted read-only"
 	case used >= s.o.ReadOnlyAt:
 		return fmt.Sprintf("it is %d %% full, read-only from %d %% on", used, s.o.ReadOnlyAt)
 	case used >= s.o.StopAt:
@@ -190,13 +192,13 @@ func (s *Store) Full(st Stat) string {
 	return ""
 }
 
-// writable refuses a path that is too full to be written at all.
+// writable refuses a path that cannot be written, or is too full to be written at all.
 func (s *Store) writable(h *held) error {
 	st, err := s.measure(h)
 	if err != nil {
 		return err
 	}
-	if st.used() >= s.o.ReadOnlyAt {
+	if st.ReadOnly || st.used() >= s.o.ReadOnlyAt {
 		return fmt.Errorf("%s: %s: %w", h.Dir, s.Full(st), ErrNoSpace)
 	}
 	return nil

@@ -86,6 +86,7 @@ type Store struct {
 	index    map[Decl]map[string]bool
 	gates    map[string]*gate  // by folder
 	lost     map[string]string // folders in storage.json that could not be read, and why
+	detached []string          // those of workers that an operator detached
 	reserved map[string]map[abi.SectorID]int64
 	under    map[abi.SectorID]*Transfer
 	past     []Transfer
@@ -109,6 +110,7 @@ func OpenWith(file string, o Options) (*Store, error) {
 	if s.moves, err = readMoves(s.movesFile()); err != nil {
 		return nil, err
 	}
+	s.detached = cfg.Detached
 	var wg sync.WaitGroup
 	for _, e := range cfg.StoragePaths {
 		wg.Go(func() { s.admit(e) })
@@ -194,7 +196,25 @@ func (s *Store) load(e entry) (Path, error) {
 
 // Attach adds a path, durably, and indexes it. Attaching an attached path again
 // changes nothing.
-func (s *Store) Attach(spec Spec) (Path, error) {
+func (s *Store) Attach(spec Spec) (Path, error) { return s.attach(spec, false) }
+
+// Offered attaches a worker's own path that the worker offers, unless an operator detached it: that is ErrDetached.
+func (s *Store) Offered(id string) (Path, error) {
+	if slices.Contains(s.Detached(), AfarPrefix+id) {
+		return Path{}, fmt.Errorf("%s%s: an operator detached it: %w", AfarPrefix, id, ErrDetached)
+	}
+	return s.attach(Spec{Dir: AfarPrefix + id}, true)
+}
+
+// Detached lists the workers' own paths that an operator detached and did not attach again.
+func (s *Store) Detached() []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Clone(s.detached)
+}
+
+// attach attaches a path; one that is only offered not against the operator's will.
+func (s *Store) attach(spec Spec, offered bool) (Path, error) {
 	e := entry{Path: filepath.Clean(spec.Dir)}
 	switch {
 	case strings.HasPrefix(spec.Dir, "s3://"):
@@ -225,8 +245,16 @@ func (s *Store) Attach(spec Spec) (Path, error) {
 	if err != nil {
 		return Path{}, err
 	}
-	if !slices.ContainsFunc(cfg.StoragePaths, func(x entry) bool { return x.Path == e.Path }) {
+	if offered && slices.Contains(cfg.Detached, e.Path) { // meanwhile
+		s.drop(e.Path)
+		return Path{}, fmt.Errorf("%s: an operator detached it: %w", e.Path, ErrDetached)
+	}
+	known, before := slices.ContainsFunc(cfg.StoragePaths, func(x entry) bool { return x.Path == e.Path }), len(cfg.Detached)
+	if !known {
 		cfg.StoragePaths = append(cfg.StoragePaths, e)
+	}
+	cfg.Detached = slices.DeleteFunc(cfg.Detached, func(dir string) bool { return dir == e.Path })
+	if !known || len(cfg.Detached) < before {
 		if err := writeStorage(s.file, cfg); err != nil {
 			return Path{}, err
 		}
@@ -234,6 +262,7 @@ func (s *Store) Attach(spec Spec) (Path, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.lost, e.Path)
+	s.detached = cfg.Detached
 	return p, nil
 }
 
@@ -257,7 +286,8 @@ func (s *Store) initialize(e entry, spec Spec) error {
 	return vol.(*bucket).init(m)
 }
 
-// Detach forgets a path, by its id or its folder, and deletes nothing.
+// Detach forgets a path, by its id or its folder, and deletes nothing. A worker's own path stays detached, whatever its worker
+// offers, until it is attached.
 func (s *Store) Detach(id string) error {
 	s.mu.RLock()
 	dir := id
@@ -276,12 +306,24 @@ func (s *Store) Detach(id string) error {
 	if len(cfg.StoragePaths) == n {
 		return fmt.Errorf("storage path %s is not attached", id)
 	}
+	if strings.HasPrefix(dir, AfarPrefix) && !slices.Contains(cfg.Detached, dir) {
+		cfg.Detached = append(cfg.Detached, dir)
+	}
 	if err := writeStorage(s.file, cfg); err != nil {
 		return err
 	}
 	if err := fault.Point("store/detach"); err != nil {
 		return err
 	}
+	s.drop(dir)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.detached = cfg.Detached
+	return nil
+}
+
+// drop forgets a folder and what it holds.
+func (s *Store) drop(dir string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.lost, dir)
@@ -292,7 +334,6 @@ func (s *Store) Detach(id string) error {
 			s.undeclare(id)
 		}
 	}
-	return nil
 }
 
 func (s *Store) declare(d Decl, id string) {

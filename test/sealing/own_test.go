@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
 	"github.com/stretchr/testify/require"
 
+	sealerapi "github.com/filecoin-venus/venus/api/sealer"
 	"github.com/filecoin-venus/venus/sealer/store"
 )
 
@@ -43,6 +45,7 @@ func TestOwnPaths(t *testing.T) {
 		return n
 	}
 	require.Eventually(t, func() bool { return attached() == 2 }, time.Minute, epoch, "workers' paths are attached by themselves")
+	w.detachOne(m, attached)
 	pledged := w.pledge(4)
 	used := func(i int) bool {
 		list, err := os.ReadDir(filepath.Join(own[i], "unsealed"))
@@ -73,4 +76,36 @@ func TestOwnPaths(t *testing.T) {
 		}
 		return true
 	}, time.Minute, epoch, "something stays on the workers' disks")
+}
+
+// detachOne detaches a path that its worker goes on offering, and takes it back.
+func (w *world) detachOne(m *machines, attached func() int) {
+	ctx, t := w.t.Context(), w.t
+	find := func(yes func(p sealerapi.StoragePath) bool) (out []sealerapi.StoragePath) {
+		list, err := w.api.StoragePaths(ctx)
+		require.NoError(t, err)
+		for _, p := range list {
+			if strings.HasPrefix(p.Path, store.AfarPrefix) && yes(p) {
+				out = append(out, p)
+			}
+		}
+		return out
+	}
+	one := find(func(sealerapi.StoragePath) bool { return true })[0]
+	require.NoError(t, w.api.StorageDetach(ctx, one.Path))
+	require.Eventually(t, func() bool { return strings.Contains(logged(m), "storage attach "+one.Path) }, time.Minute, epoch, "the worker's log does not tell")
+	pause(ctx, 2*time.Second) // two beats
+	require.Equal(t, 1, attached())
+	gone := find(func(p sealerapi.StoragePath) bool { return p.Detached })
+	require.Len(t, gone, 1)
+	require.Equal(t, one.Path, gone[0].Path)
+	require.Contains(t, gone[0].Offered, "machine-")
+	_, err := w.api.StorageAttach(ctx, sealerapi.StorageSpec{Path: one.Path})
+	require.NoError(t, err)
+	require.Equal(t, 2, attached())
+}
+
+func logged(m *machines) string {
+	b, _ := os.ReadFile(m.log) // it may not be there yet
+	return string(b)
 }
