@@ -424,6 +424,9 @@ type WorkerStats struct {
 	Silent   bool           // not heard of for the term of a lease
 	Remote   bool           // not in the sealer's process
 	Version  string
+	// PassedOver tells why it gets no window proofs until PassedUntil; "" when it does.
+	PassedOver  string
+	PassedUntil time.Time
 }
 
 // WorkerSettings is what the workers of a name are given: nothing new unless

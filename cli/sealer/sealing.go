@@ -171,6 +171,9 @@ func printWorker(p *render.Printer, id string, w sealerapi.WorkerStats) {
 		line += "; disabled: " + strings.Join(w.Disabled, " ")
 	}
 	p.Line("\t%s", line)
+	if w.PassedOver != "" {
+		p.Line("\t%s", p.Red(fmt.Sprintf("no window proofs for %s: %s", render.Took(w.PassedUntil.Sub(now()).Truncate(time.Second)), w.PassedOver)))
+	}
 	p.Line("\treaches %d storage path(s): %s", len(w.Reaches), strings.Join(w.Reaches, " "))
 }
 

@@ -32,11 +32,13 @@ func TestWorkerLines(t *testing.T) {
 	printWorker(render.New(&out, &out), "id", sealerapi.WorkerStats{
 		Info: sealerapi.WorkerInfo{Hostname: "h", Resources: sealerapi.WorkerResources{CPUs: 64, MemPhysical: 128 << 30}}, CpuUse: 16, MemUsedMax: 64 << 30,
 		Leaving: true, Tasks: []string{"PC1", "PC2"}, Limits: map[string]int{"PC1": 2}, Running: 3, Slots: 4, Disabled: []string{"C2"}, Reaches: []string{"/a"}, LastSeen: now(),
+		PassedOver: "its proof does not hold", PassedUntil: now().Add(59*time.Minute + 500*time.Millisecond),
 	})
 	require.Contains(t, out.String(), "Worker id, host h (disabled, leaving, built in)\n")
 	require.Contains(t, out.String(), "16/64 core(s) in use")
 	require.Contains(t, out.String(), "50% 64 GiB/128 GiB")
 	require.Contains(t, out.String(), "running: 3; takes: PC1=2 PC2; at most 4 at once; disabled: C2\n")
+	require.Contains(t, out.String(), "no window proofs for 59m0s: its proof does not hold\n")
 	require.Contains(t, out.String(), "reaches 1 storage path(s): /a\n")
 }
 

@@ -85,6 +85,7 @@ type Service struct {
 	sender   *messages.Sender
 	sealer   *seal.Sealer
 	prover   *fileProver
+	spread   *spread.Prover
 	verifier *verify.Verifier
 	pipeline *pipeline.Pipeline
 	deals    *deals.Book
@@ -329,7 +330,7 @@ func (s *Service) assembleProofs(ctx context.Context) error {
 	if err != nil {
 		return api.Errorf(api.CodeInvalid, "Proving.Workers = %w", err).WithHint("correct %s", s.repo.Path(config.FileName))
 	}
-	prover := spread.New(spread.Config{Miner: s.actorID, Mode: mode, Slots: s.cfg.Proving.ParallelProofs}, spread.Parts{
+	s.spread = spread.New(spread.Config{Miner: s.actorID, Mode: mode, Slots: s.cfg.Proving.ParallelProofs}, spread.Parts{
 		Here: s.prover, Queue: s.queue, Verifier: s.verifier, Clock: s.opts.Clock, Told: s.windows.proven,
 	})
 	atOnce := s.cfg.Proving.ParallelProofs
@@ -341,7 +342,7 @@ func (s *Service) assembleProofs(ctx context.Context) error {
 		MaxPartitions: s.partitionLimit(), ParallelProofs: atOnce, DeclareFaults: s.cfg.Proving.DeclareFaults,
 		BlockDelay: s.network.BlockDelay,
 	}, wdpost.Parts{
-		Chain: s.node, Messages: s.sender, Prover: prover, Verifier: s.verifier, Store: s.db, Heads: s.heads, Clock: s.opts.Clock,
+		Chain: s.node, Messages: s.sender, Prover: s.spread, Verifier: s.verifier, Store: s.db, Heads: s.heads, Clock: s.opts.Clock,
 		Alert: s.windows.alerted, Lost: s.windows.lostPartitions,
 	})
 	return err

@@ -217,11 +217,15 @@ func (s *Service) sweep(dir string) error {
 // WorkerStats returns the workers heard of lately.
 func (s *Service) WorkerStats(context.Context) (map[string]sealerapi.WorkerStats, error) {
 	out := map[string]sealerapi.WorkerStats{}
+	passed := s.spread.PassedOver()
 	for _, w := range s.queue.Workers() {
 		st := sealerapi.WorkerStats{
 			Info:    sealerapi.WorkerInfo{Hostname: w.Info.Hostname, Resources: sealerapi.WorkerResources{MemPhysical: w.Info.Memory, CPUs: uint64(w.Info.CPUs), GPUs: []string{}}},
 			Enabled: !w.Settings.Disabled, LastSeen: w.LastSeen, Tasks: []string{}, Running: len(w.Tasks), Leaving: w.Leaving, Silent: w.Silent, Remote: w.Remote,
 			Version: w.Info.Version, Slots: w.Info.Slots, Reaches: w.Info.Reaches, Limits: map[string]int{}, Disabled: []string{},
+		}
+		if x, ok := passed[w.Info.Hostname]; ok {
+			st.PassedOver, st.PassedUntil = x.Why, x.Until
 		}
 		for _, k := range w.Info.Kinds {
 			st.Tasks = append(st.Tasks, string(k))

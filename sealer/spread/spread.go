@@ -120,7 +120,7 @@ type Prover struct {
 	mu     sync.Mutex // guards what follows
 	serial int
 	pace   time.Duration // what a partition takes here, 0 while that is not known
-	passed map[string]passed
+	passed map[string]Passed
 	proven map[string]proven // by what was proven
 	order  []string          // of proven, the oldest first
 }
@@ -130,12 +130,6 @@ type proven struct {
 	proof []byte
 	host  string
 	took  time.Duration
-}
-
-// passed is a host that is passed over.
-type passed struct {
-	why   string
-	until time.Time
 }
 
 // passOver is for how long a host is passed over that failed, lied or was late; where workers alone prove, it may be the
@@ -160,7 +154,7 @@ func New(cfg Config, parts Parts) *Prover {
 		parts.Told = func(string, string, time.Duration) {}
 	}
 	return &Prover{
-		cfg: cfg, parts: parts, slots: make(chan struct{}, cfg.Slots), nonce: uuid.NewString()[:8], passed: map[string]passed{}, proven: map[string]proven{},
+		cfg: cfg, parts: parts, slots: make(chan struct{}, cfg.Slots), nonce: uuid.NewString()[:8], passed: map[string]Passed{}, proven: map[string]proven{},
 	}
 }
 
@@ -295,18 +289,29 @@ func (p *Prover) pass(host, why string) {
 	log.Errorw("a worker is passed over for window proofs", "host", host, "for", d, "why", why)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.passed[host] = passed{why, p.parts.Clock.Now().Add(d)}
+	p.passed[host] = Passed{why, p.parts.Clock.Now().Add(d)}
+}
+
+// Passed is a host that gets no window proofs for a while.
+type Passed struct {
+	Why   string
+	Until time.Time
+}
+
+// PassedOver lists the hosts that are passed over.
+func (p *Prover) PassedOver() map[string]Passed {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.parts.Clock.Now()
+	maps.DeleteFunc(p.passed, func(_ string, x Passed) bool { return !now.Before(x.Until) })
+	return maps.Clone(p.passed)
 }
 
 // shunned are the hosts that are passed over, and why.
 func (p *Prover) shunned() map[string]string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.parts.Clock.Now()
-	maps.DeleteFunc(p.passed, func(_ string, x passed) bool { return !now.Before(x.until) })
 	out := map[string]string{}
-	for host, x := range p.passed {
-		out[host] = x.why
+	for host, x := range p.PassedOver() {
+		out[host] = x.Why
 	}
 	return out
 }

@@ -368,8 +368,10 @@ func TestPassedOver(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "-", hostsOf(made))
 			require.Equal(t, want, f.asked["a"], "call %d", i)
+			require.Equal(t, "its proof does not hold", f.p.PassedOver()["a"].Why)
 			if i == 1 {
 				require.NoError(t, clock.Real().Sleep(t.Context(), passOver))
+				require.Empty(t, f.p.PassedOver())
 			}
 		}
 		require.Equal(t, 3, f.here)

@@ -20,13 +20,17 @@ type Offer struct {
 	Changed func()
 }
 
-// Offer queues a task if a worker that is here could do it, now or later.
+// Offer queues a task if a worker that is here could do it, now or later. While remote workers cannot be heard nothing gets to
+// them, and whoever offers has no time to wait for it.
 func (q *Queue) Offer(ctx context.Context, o Offer) (bool, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	id := o.Task.ID
 	if q.tasks[id] != nil {
 		return false, fmt.Errorf("task %s is offered already", id)
+	}
+	if q.deaf {
+		return false, nil
 	}
 	q.tasks[id] = &Entry{Task: o.Task, State: Queued, Created: q.clk.Now(), offer: &o}
 	if !sched.Able(q.world(), id) {

@@ -48,6 +48,10 @@ func TestOffer(t *testing.T) {
 	require.False(t, could, "nobody reaches q")
 	_, could = r.offer("w-1", Offer{Refused: map[string]string{"host-a": "it lied"}, Spared: true})
 	require.False(t, could)
+	r.q.Deaf(true)
+	_, could = r.offer("w-1", Offer{Task: worker.Task{Reads: []string{"p"}}})
+	require.False(t, could, "it would not get there")
+	r.q.Deaf(false)
 	require.Empty(t, r.q.Entries(), "what nobody can do is not kept")
 
 	for n := range 2 { // one for each

@@ -69,15 +69,20 @@ func TestWindowProofs(t *testing.T) {
 	slow := m.hire(role{Name: "slow", Notes: notes, Window: holds})
 	w.prover("slow")
 	done := make(chan struct{})
+	var seen sealerapi.WorkerJob
+	var why sealerapi.JobWhy
 	go func() {
 		defer close(done)
 		for t.Context().Err() == nil && !strings.Contains(tail(notes), "WDP") {
 			pause(t.Context(), epoch/10)
 		}
+		seen, why = w.windowJob("slow")
 		slow.kill()
 	}()
 	w.due(1)
 	<-done
+	require.Equal(t, []any{"WDP", "slow", 1, shared, 0}, []any{seen.Task, seen.Hostname, seen.Cores, seen.Path, seen.RunWait})
+	require.Equal(t, []any{"leased", "slow", shared}, []any{why.State, why.Hostname, why.Path})
 	require.Equal(t, []string{"", ""}, hosts(w.made(1)))
 	require.Contains(t, before(w.made(1)), "slow: ")
 
@@ -86,6 +91,11 @@ func TestWindowProofs(t *testing.T) {
 	w.due(2)
 	require.Equal(t, []string{"", ""}, hosts(w.made(2)))
 	require.Contains(t, before(w.made(2)), "liar: its proof does not hold")
+	list, err := w.api.WorkerStats(t.Context())
+	require.NoError(t, err)
+	for _, s := range list {
+		require.Equal(t, s.Info.Hostname == "liar", s.PassedOver != "", s.Info.Hostname)
+	}
 
 	w.enable("good", true)
 	w.due(3)
@@ -109,6 +119,26 @@ func (w *world) prover(name string) {
 		}
 		return false
 	}, time.Minute, epoch, "worker %s is not there", name)
+}
+
+// windowJob is the window proof that a worker makes, as an operator sees it.
+func (w *world) windowJob(host string) (sealerapi.WorkerJob, sealerapi.JobWhy) {
+	all, err := w.api.WorkerJobs(w.t.Context())
+	if err != nil {
+		w.t.Errorf("list jobs: %v", err)
+	}
+	for _, list := range all {
+		for _, j := range list {
+			if j.Hostname == host {
+				why, err := w.api.SealingWhy(w.t.Context(), j.ID.ID)
+				if err != nil {
+					w.t.Errorf("ask for job %s: %v", j.ID.ID, err)
+				}
+				return j, why
+			}
+		}
+	}
+	return sealerapi.WorkerJob{}, sealerapi.JobWhy{}
 }
 
 func (w *world) enable(name string, yes bool) {
