@@ -27,6 +27,8 @@ type run struct {
 	news chan struct{} // holds a signal when a task went on
 	made chan local
 	busy bool // a partition is being proven here
+	// until is when workers' time is over.
+	until time.Time
 }
 
 // part is a partition of the proof.
@@ -112,6 +114,7 @@ func (r *run) task(pt *part) (worker.Task, bool) {
 func (r *run) run(ctx context.Context, patience time.Duration) (wdpost.Made, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends what is being proven here
+	r.until = r.p.parts.Clock.Now().Add(patience)
 	late := r.p.parts.Clock.NewTimer(patience)
 	defer late.Stop()
 	for {
@@ -206,7 +209,13 @@ func (r *run) judge(ctx context.Context, pt *part, e task.Entry) (faulty []abi.S
 				list = append(list, s)
 			}
 		}
-		bad, err := r.p.parts.Here.Look(ctx, list)
+		// Disks that hang must not take the time that a proof needs.
+		looking, cancel := context.WithTimeout(ctx, max(r.until.Sub(r.p.parts.Clock.Now()), time.Second))
+		defer cancel()
+		bad, err := r.p.parts.Here.Look(looking, list)
+		if err != nil && looking.Err() != nil && ctx.Err() == nil {
+			return nil, Late, fmt.Sprintf("it cannot prove %d sectors, and looking at them from the sealer takes too long", len(list)), nil
+		}
 		if err != nil {
 			return nil, "", "", fmt.Errorf("look at sectors that the worker on %s cannot prove: %w", e.Host, err)
 		}

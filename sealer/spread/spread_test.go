@@ -43,6 +43,7 @@ type farm struct {
 	bad   map[abi.SectorNumber]bool // damaged
 	dirs  map[abi.SectorNumber]string
 	asked map[string]int // tasks by host
+	hangs bool           // what is looked at does
 }
 
 const ttl = 30 * time.Second
@@ -83,7 +84,11 @@ func (f *farm) Check(context.Context, []proof.SectorInfo) (map[abi.SectorNumber]
 	return nil, nil
 }
 
-func (f *farm) Look(_ context.Context, list []proof.SectorInfo) (map[abi.SectorNumber]string, error) {
+func (f *farm) Look(ctx context.Context, list []proof.SectorInfo) (map[abi.SectorNumber]string, error) {
+	if f.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	out := map[abi.SectorNumber]string{}
 	for _, s := range list {
 		if f.bad[s.SectorNumber] {
@@ -375,6 +380,20 @@ func TestPassedOver(t *testing.T) {
 			}
 		}
 		require.Equal(t, 3, f.here)
+	})
+}
+
+// TestLookTakesTooLong has a worker call sectors faulty that take for ever to look at: the proof does not wait for that.
+func TestLookTakesTooLong(t *testing.T) {
+	inFarm(t, Prefer, func(t *testing.T, f *farm) {
+		f.hangs = true
+		defer f.hire("a", "blind")()
+		start := time.Now()
+		made, err := f.p.WindowPoSt(t.Context(), work(2))
+		require.NoError(t, err)
+		require.Equal(t, "-", hostsOf(made))
+		require.Equal(t, []string{"a late", " proven"}, f.told)
+		require.LessOrEqual(t, time.Since(start), 15*time.Minute+takes)
 	})
 }
 
