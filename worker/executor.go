@@ -226,8 +226,11 @@ func sayOnce(ctx context.Context, said *string, format string, err error) {
 
 // Kick makes the next beat due at once.
 func (e *Executor) Kick() {
+	e.mu.Lock()
+	kick := e.kick // nil before Run
+	e.mu.Unlock()
 	select {
-	case e.kick <- struct{}{}:
+	case kick <- struct{}{}:
 	default:
 	}
 }
