@@ -10,7 +10,7 @@ import (
 	"github.com/filecoin-venus/venus/sealer/store"
 )
 
-// headTooOld is after how many epochs without a head, and after what time at least, the sealer's answers are old.
+// headTooOld is from how many epochs on, and from what time on at least, a head is old.
 const (
 	headTooOld      = 5
 	headTooOldLeast = 30 * time.Second
@@ -25,16 +25,17 @@ func (s *Service) health() *rpc.Health {
 			}
 			return "it answers", nil
 		}},
-		rpc.Check{Name: "head", Ready: true, Ask: func(context.Context) (string, error) {
+		// It answers all the same: a network on which nobody mines yet needs its sealer first.
+		rpc.Check{Name: "head", Ask: func(context.Context) (string, error) {
 			h := s.heads.Latest()
 			if h.Seq == 0 {
 				return "", errors.New("the node gave no head yet")
 			}
 			age := s.opts.Clock.Now().Sub(h.Time).Round(time.Second)
 			if age > max(headTooOldLeast, headTooOld*s.network.BlockDelay) {
-				return "", fmt.Errorf("the node's last head, epoch %d, came %s ago", h.Epoch, age)
+				return "", fmt.Errorf("the node's head, epoch %d, is %s old", h.Epoch, age)
 			}
-			return fmt.Sprintf("epoch %d, %s ago", h.Epoch, age), nil
+			return fmt.Sprintf("epoch %d, %s old", h.Epoch, age), nil
 		}},
 		rpc.Check{Name: "nats", Ask: func(context.Context) (string, error) {
 			if !s.broker.Connected() {
