@@ -12,8 +12,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// lineCalls is how many calls of a line may be under way: fewer than a server allows one connection (defaultInFlight), which
-// refuses what is more; here they wait.
+// lineCalls is how many calls of a line may be under way; more wait. It is half of what a server allows one connection
+// (defaultInFlight), which refuses more, and counts a call until shortly after its answer left.
 const lineCalls = 128
 
 var (

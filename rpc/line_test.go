@@ -69,12 +69,12 @@ func serveCounted(t *testing.T, impl *toy, o Options) *counted {
 	return c
 }
 
-// TestLineIsShared: more callers than the server allows one connection get their own answers, over one connection.
+// TestLineIsShared: twice as many callers as the server allows one connection get their own answers, over one connection.
 func TestLineIsShared(t *testing.T) {
-	c := serveCounted(t, newToy(), Options{MaxInFlight: lineCalls})
+	c := serveCounted(t, newToy(), Options{})
 	p := dialled(t, c.Addr().String(), "s", true)
 	var group errgroup.Group
-	for i := range 4 * lineCalls {
+	for i := range 2 * defaultInFlight {
 		group.Go(func() error {
 			want := fmt.Sprintf("s:%d", i)
 			got, err := p.Sign(context.Background(), want[2:])
