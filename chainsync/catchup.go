@@ -29,34 +29,53 @@ func (s *Syncer) CatchUp(ctx context.Context, t Target) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ahead := &scout{syncer: s, chain: chain}
-	defer ahead.wait()
+	bodies := &bodies{ahead: s.bodiesAhead(ctx, t, chain), full: make([][]*types.FullBlock, len(chain)), start: len(chain)}
+	scout := &scout{syncer: s, chain: chain, bodies: bodies}
+	defer scout.wait()
 	trail := trail{syncer: s, since: s.cfg.Clock.Now()}
-	err = s.judgeAll(ctx, t, chain, func(i int, full []*types.FullBlock) error {
-		ahead.before(ctx, i)
-		if err := s.keepTipSet(ctx, full); err != nil {
+	for i := len(chain) - 1; i >= 0 && err == nil; i-- {
+		if err = scout.before(ctx, i); err != nil {
+			break
+		}
+		if err = s.keepTipSet(ctx, bodies.take(i)); err != nil {
 			s.condemn(chain[:i], err)
-			return err
+			break
 		}
 		s.progress(FetchingMessages, chain[i])
-		return trail.keep(ctx, chain[i])
-	})
+		err = trail.keep(ctx, chain[i])
+	}
 	return errors.Join(err, trail.follow(context.WithoutCancel(ctx)))
 }
 
-// judgeAll hands the tipsets of a chain, given newest first, with their messages to judge, the oldest first.
-func (s *Syncer) judgeAll(ctx context.Context, t Target, chain []*types.TipSet, judge func(i int, full []*types.FullBlock) error) error {
-	for b := range s.bodiesAhead(ctx, t, chain) {
-		if b.err != nil {
-			return b.err
+// bodies are the messages of a chain, given newest first, as far as they were fetched and not taken.
+type bodies struct {
+	ahead <-chan batch
+	full  [][]*types.FullBlock
+	// start is the newest tipset whose messages came.
+	start int
+}
+
+// reach waits for the messages of the chain's tipset i.
+func (b *bodies) reach(ctx context.Context, i int) error {
+	for b.start > i {
+		got, ok := <-b.ahead
+		if !ok {
+			return ctx.Err()
 		}
-		for i := len(b.full) - 1; i >= 0; i-- {
-			if err := judge(b.start+i, b.full[i]); err != nil {
-				return err
-			}
+		if got.err != nil {
+			return got.err
 		}
+		copy(b.full[got.start:], got.full)
+		b.start = got.start
 	}
-	return ctx.Err()
+	return nil
+}
+
+// take returns the blocks of tipset i, and forgets them.
+func (b *bodies) take(i int) []*types.FullBlock {
+	full := b.full[i]
+	b.full[i] = nil
+	return full
 }
 
 // trail moves the head after what a catch-up has judged: not at every tipset, since each move waits for the disk.
@@ -156,41 +175,57 @@ func (s *Syncer) bodiesAhead(ctx context.Context, t Target, chain []*types.TipSe
 type scout struct {
 	syncer *Syncer
 	// chain is newest first, as in CatchUp.
-	chain []*types.TipSet
+	chain  []*types.TipSet
+	bodies *bodies
 	// busy closes when the precheck under way ends.
 	busy chan struct{}
 }
 
-// before is called with the index of every tipset before it is judged, in order.
-func (c *scout) before(ctx context.Context, i int) {
+// before is called with the index of every tipset before it is judged, in order. It waits for the messages of the tipset and of
+// those prechecked with it; its error is that they cannot be had.
+func (c *scout) before(ctx context.Context, i int) error {
 	stretch := max(1, int(c.syncer.cfg.Validator.Ahead()/2))
 	done := len(c.chain) - 1 - i // so many are judged
 	if done%stretch != 0 {
-		return
+		return nil
 	}
 	c.wait()
+	if err := c.bodies.reach(ctx, max(0, i+1-2*stretch)); err != nil {
+		return err
+	}
 	stored, err := c.syncer.cfg.Chain.TipSet(ctx, c.chain[i].Parents())
 	if err != nil {
-		return // the judgement will say so
+		return nil // the judgement will say so
 	}
-	rest := c.chain[:i+1]
 	if done == 0 {
-		c.start(ctx, stored, rest, stretch)
+		c.start(ctx, stored, i+1, stretch)
 		c.wait()
 	}
-	c.start(ctx, stored, rest, 2*stretch)
+	c.start(ctx, stored, i+1, 2*stretch)
+	return nil
 }
 
-// start prechecks the oldest of rest, as many as given.
-func (c *scout) start(ctx context.Context, stored *types.TipSet, rest []*types.TipSet, n int) {
-	stretch := slices.Clone(rest[max(0, len(rest)-n):])
-	slices.Reverse(stretch)
+// start prechecks the oldest n of the first rest tipsets of the chain, whose messages came.
+func (c *scout) start(ctx context.Context, stored *types.TipSet, rest, n int) {
+	from := max(0, rest-n)
+	headers := slices.Clone(c.chain[from:rest])
+	slices.Reverse(headers)
+	full := slices.Concat(c.bodies.full[from:rest]...)
+	slices.Reverse(full)
 	busy := make(chan struct{})
 	c.busy = busy
 	go func() {
 		defer close(busy)
-		if err := c.syncer.cfg.Validator.Precheck(ctx, stored, stretch); err != nil && ctx.Err() == nil {
+		if err := c.syncer.cfg.Validator.Precheck(ctx, stored, headers); err != nil && ctx.Err() == nil {
 			log.Debugw("could not precheck", "above", stored.Height(), "reason", err)
+		}
+		for _, b := range full {
+			if ctx.Err() != nil {
+				return
+			}
+			if err := c.syncer.cfg.Validator.PrecheckMessages(ctx, b); err != nil {
+				log.Debugw("could not precheck messages", "block", b.Cid(), "reason", err)
+			}
 		}
 	}()
 }

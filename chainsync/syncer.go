@@ -42,6 +42,8 @@ type Validator interface {
 	// Precheck makes ValidateBlock faster for the blocks of a chain, given oldest first, that builds on a stored tipset, of
 	// which it must be Ahead epochs at most. An error says that it will not be faster.
 	Precheck(ctx context.Context, stored *types.TipSet, chain []*types.TipSet) error
+	// PrecheckMessages does so for the messages of a block that Precheck found good.
+	PrecheckMessages(ctx context.Context, block *types.FullBlock) error
 	Ahead() abi.ChainEpoch
 }
 

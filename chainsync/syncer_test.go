@@ -140,6 +140,10 @@ func (judge) Precheck(context.Context, *types.TipSet, []*types.TipSet) error {
 	return errors.New("the model's blocks have nothing to precheck")
 }
 
+func (judge) PrecheckMessages(context.Context, *types.FullBlock) error {
+	return errors.New("the model's blocks have no messages")
+}
+
 func (judge) Ahead() abi.ChainEpoch { return 10 }
 
 // foresight remembers what was prechecked.
@@ -148,7 +152,9 @@ type foresight struct {
 	ours *model
 	mu   sync.Mutex
 	seen map[cid.Cid]bool
-	errs []error
+	// messages are the blocks whose messages were.
+	messages map[cid.Cid]bool
+	errs     []error
 }
 
 func (f *foresight) Precheck(ctx context.Context, stored *types.TipSet, chain []*types.TipSet) error {
@@ -169,15 +175,25 @@ func (f *foresight) Precheck(ctx context.Context, stored *types.TipSet, chain []
 	return nil
 }
 
-// TestCatchUpChecksAhead: every block was prechecked when its turn comes, from a tipset that was judged.
+func (f *foresight) PrecheckMessages(_ context.Context, b *types.FullBlock) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.seen[b.Cid()] {
+		f.errs = append(f.errs, fmt.Errorf("messages at %d are prechecked before their header", b.Header.Height))
+	}
+	f.messages[b.Cid()] = true
+	return nil
+}
+
+// TestCatchUpChecksAhead: every block was prechecked with its messages when its turn comes, from a tipset that was judged.
 func TestCatchUpChecksAhead(t *testing.T) {
-	for _, length := range []int{1, 4, 5, 6, 10, 11, 43} {
+	for _, length := range []int{1, 4, 5, 6, 10, 11, 43, 97} {
 		s, ours, theirs, genesis, _ := setup(t, fine)
-		f := &foresight{ours: ours, seen: map[cid.Cid]bool{}}
+		f := &foresight{ours: ours, seen: map[cid.Cid]bool{}, messages: map[cid.Cid]bool{}}
 		f.judge = func(b *types.FullBlock) error {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			if !f.seen[b.Cid()] {
+			if !f.seen[b.Cid()] || !f.messages[b.Cid()] {
 				f.errs = append(f.errs, fmt.Errorf("block at %d was not prechecked", b.Header.Height))
 			}
 			return nil

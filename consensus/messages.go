@@ -54,8 +54,7 @@ func (v *Validator) checkMessages(ctx context.Context, c *candidate) error {
 	after := v.store.View(res.State)
 	return merge([]error{
 		checkMessageOrder(ctx, after, c.full),
-		v.checkMessageSignatures(ctx, after, c.full),
-		v.checkAggregate(ctx, after, c.full),
+		v.checkSignatures(c.full, func(from address.Address) (address.Address, error) { return keyOf(ctx, after, from) }),
 	})
 }
 
@@ -106,7 +105,7 @@ func accountNonce(ctx context.Context, view *state.View, id address.Address) (ui
 	return act.Nonce, nil
 }
 
-// keyOf resolves a sender for a signature check.
+// keyOf resolves a sender by a state.
 func keyOf(ctx context.Context, view *state.View, from address.Address) (address.Address, error) {
 	key, err := view.ResolveToKey(ctx, from)
 	if errors.Is(err, state.ErrActorNotFound) || errors.Is(err, state.ErrWrongActor) {
@@ -118,15 +117,23 @@ func keyOf(ctx context.Context, view *state.View, from address.Address) (address
 	return key, nil
 }
 
+// keys resolves a sender for a signature check.
+type keys func(from address.Address) (address.Address, error)
+
+// checkSignatures verifies those of all messages.
+func (v *Validator) checkSignatures(full *types.FullBlock, keyOf keys) error {
+	return merge([]error{v.checkMessageSignatures(full, keyOf), v.checkAggregate(full, keyOf)})
+}
+
 // checkMessageSignatures verifies each secp256k1 message, several at a time. Of several bad ones it names the first.
-func (v *Validator) checkMessageSignatures(ctx context.Context, view *state.View, full *types.FullBlock) error {
+func (v *Validator) checkMessageSignatures(full *types.FullBlock, keyOf keys) error {
 	keys := make([]address.Address, len(full.SecpkMessages))
 	for i, m := range full.SecpkMessages {
 		if m.Signature.Type != gscrypto.SigTypeSecp256k1 {
 			return reject(RuleMessageSignature, "message %s in the secp256k1 list has a signature of type %d", m.Cid(), m.Signature.Type)
 		}
 		var err error
-		if keys[i], err = keyOf(ctx, view, m.Message.From); err != nil {
+		if keys[i], err = keyOf(m.Message.From); err != nil {
 			return err
 		}
 	}
@@ -155,7 +162,7 @@ func (v *Validator) checkMessageSignatures(ctx context.Context, view *state.View
 }
 
 // checkAggregate verifies the block's aggregate over all BLS messages. Without such messages only its form counts.
-func (v *Validator) checkAggregate(ctx context.Context, view *state.View, full *types.FullBlock) error {
+func (v *Validator) checkAggregate(full *types.FullBlock, keyOf keys) error {
 	agg := full.Header.BLSAggregate
 	if agg.Type != gscrypto.SigTypeBLS || len(agg.Data) != crypto.BLSSignatureSize {
 		return reject(RuleBLSAggregate, "aggregate of type %d with %d bytes", agg.Type, len(agg.Data))
@@ -166,7 +173,7 @@ func (v *Validator) checkAggregate(ctx context.Context, view *state.View, full *
 	keys := make([]address.Address, len(full.BlsMessages))
 	bodies := make([][]byte, len(full.BlsMessages))
 	for i, m := range full.BlsMessages {
-		key, err := keyOf(ctx, view, m.From)
+		key, err := keyOf(m.From)
 		if err != nil {
 			return err
 		}

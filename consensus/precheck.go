@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/filecoin-project/go-address"
@@ -33,6 +34,29 @@ func (v *Validator) Ahead() abi.ChainEpoch { return v.net.WinningPoStLookback }
 // not help.
 func (v *Validator) Precheck(ctx context.Context, stored *types.TipSet, chain []*types.TipSet) error {
 	return guarded(func() error { return v.precheck(ctx, stored, chain) })
+}
+
+// PrecheckMessages verifies the signatures of the messages in a block whose header Precheck found good, as far as the
+// senders' addresses are their keys; ValidateBlock will know them again. A chain that somebody made up has no such blocks,
+// and costs nothing here.
+func (v *Validator) PrecheckMessages(ctx context.Context, full *types.FullBlock) error {
+	if !v.proven.Contains(full.Cid()) {
+		return errors.New("the header was not found good")
+	}
+	return guarded(func() error {
+		if err := checkMessageRoot(ctx, full); err != nil {
+			return err
+		}
+		return v.checkSignatures(full, keyAddress)
+	})
+}
+
+// keyAddress is the key of a sender that is named by it.
+func keyAddress(from address.Address) (address.Address, error) {
+	if p := from.Protocol(); p != address.BLS && p != address.SECP256K1 {
+		return address.Undef, fmt.Errorf("the key of %s stands in a state", from)
+	}
+	return from, nil
 }
 
 func (v *Validator) precheck(ctx context.Context, stored *types.TipSet, chain []*types.TipSet) error {

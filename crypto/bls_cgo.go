@@ -167,7 +167,7 @@ func blsVerifyAggregate(s *blsSignature, pubs, msgs [][]byte) error {
 		}
 		return nil
 	}
-	groups := bySigner(pubs, msgs)
+	groups := bySigner(pubs, msgs, 1+(len(pubs)-1)/runtime.GOMAXPROCS(0))
 	workers := min(runtime.GOMAXPROCS(0), len(groups))
 	parts := make([]blst.Pairing, workers)
 	var group errgroup.Group
@@ -201,13 +201,14 @@ type signed struct {
 	msgs  [][]byte
 }
 
-// bySigner groups messages by key: those of one key cost one pairing together.
-func bySigner(pubs, msgs [][]byte) []signed {
+// bySigner groups messages by key, most in one group: those of a group cost one pairing together, but one worker hashes them
+// all.
+func bySigner(pubs, msgs [][]byte, most int) []signed {
 	at := make(map[string]int, len(pubs))
 	var out []signed
 	for i, pub := range pubs {
 		g, known := at[string(pub)]
-		if !known {
+		if !known || len(out[g].msgs) == most {
 			g = len(out)
 			at[string(pub)] = g
 			out = append(out, signed{index: i, pub: pub})

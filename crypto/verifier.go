@@ -2,6 +2,8 @@ package crypto
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/filecoin-project/go-address"
@@ -13,7 +15,12 @@ import (
 // its blocks. Bad ones are not remembered. Safe for concurrent use.
 type Verifier struct {
 	held *lru.Cache[string, heldSignature]
+	// whole are aggregates that held, with whose they are and over what.
+	whole *lru.Cache[aggregateName, struct{}]
 }
+
+// aggregateName is a hash of an aggregate with its signers and messages.
+type aggregateName [32]byte
 
 // heldSignature is one that was found good; point is nil for secp256k1.
 type heldSignature struct {
@@ -25,13 +32,20 @@ type heldSignature struct {
 // verifierCache is how many signatures a Verifier remembers, half a KiB each.
 const verifierCache = 32768
 
+// aggregateCache is how many aggregates a Verifier remembers: those of the blocks of a few hundred epochs.
+const aggregateCache = 2048
+
 // NewVerifier returns one that remembers nothing yet.
 func NewVerifier() (*Verifier, error) {
 	held, err := lru.New[string, heldSignature](verifierCache)
 	if err != nil {
 		return nil, fmt.Errorf("make signature cache: %w", err)
 	}
-	return &Verifier{held: held}, nil
+	whole, err := lru.New[aggregateName, struct{}](aggregateCache)
+	if err != nil {
+		return nil, fmt.Errorf("make signature cache: %w", err)
+	}
+	return &Verifier{held: held, whole: whole}, nil
 }
 
 // heldName joins signer and message; the length of a signer's bytes follows from their first.
@@ -51,13 +65,41 @@ func (v *Verifier) Verify(sig *gscrypto.Signature, signer address.Address, msg [
 	return nil
 }
 
-// VerifyAggregate is VerifyBLSAggregate for signers by address, at the price of an addition for each message whose signature
-// held before: a BLS signature is unique, so that what a good aggregate is without the known ones is the aggregate of the
-// others.
+// nameAggregate hashes an aggregate with its signers and messages, each with its length.
+func nameAggregate(agg []byte, signers []address.Address, msgs [][]byte) (name aggregateName) {
+	h := sha256.New()
+	add := func(b []byte) {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(b))))
+		h.Write(b)
+	}
+	add(agg)
+	for i, signer := range signers {
+		add(signer.Bytes())
+		add(msgs[i])
+	}
+	h.Sum(name[:0])
+	return name
+}
+
+// VerifyAggregate is VerifyBLSAggregate for signers by address, at the price of a hash if the same held before, and of an
+// addition for each message whose signature held before: a BLS signature is unique, so that what a good aggregate is without
+// the known ones is the aggregate of the others.
 func (v *Verifier) VerifyAggregate(agg []byte, signers []address.Address, msgs [][]byte) error {
 	if len(signers) != len(msgs) {
 		return fmt.Errorf("%d signers for %d messages", len(signers), len(msgs))
 	}
+	name := nameAggregate(agg, signers, msgs)
+	if v.whole.Contains(name) {
+		return nil
+	}
+	err := v.verifyAggregate(agg, signers, msgs)
+	if err == nil {
+		v.whole.Add(name, struct{}{})
+	}
+	return err
+}
+
+func (v *Verifier) verifyAggregate(agg []byte, signers []address.Address, msgs [][]byte) error {
 	var known []*blsSignature
 	var pubs, rest [][]byte
 	for i, signer := range signers {

@@ -123,3 +123,37 @@ func outsideGroup(t *testing.T) []byte {
 	t.Fatal("no point found")
 	return nil
 }
+
+// TestVerifierRemembersAggregates: an aggregate that held is known again; nothing that differs from it in any part is.
+func TestVerifierRemembersAggregates(t *testing.T) {
+	sigs, pubs, msgs := signedBy(t, 6, 2)
+	signers := make([]address.Address, len(pubs))
+	for i, pub := range pubs {
+		var err error
+		signers[i], err = address.NewBLSAddress(pub)
+		require.NoError(t, err)
+	}
+	agg, err := AggregateBLS(sigs)
+	require.NoError(t, err)
+	v, err := NewVerifier()
+	require.NoError(t, err)
+	joined := slices.Clone(msgs)
+	joined[0], joined[1] = append(slices.Clone(msgs[0]), msgs[1][0]), msgs[1][1:]
+	bad := func() {
+		t.Helper()
+		other, err := AggregateBLS(sigs[1:])
+		require.NoError(t, err)
+		require.ErrorIs(t, v.VerifyAggregate(other, signers, msgs), ErrBadSignature)
+		require.ErrorIs(t, v.VerifyAggregate(agg, signers[1:], msgs[1:]), ErrBadSignature)
+		require.ErrorIs(t, v.VerifyAggregate(agg, signers, joined), ErrBadSignature, "the same bytes in a row")
+		require.ErrorIs(t, v.VerifyAggregate(agg, append(signers[1:len(signers):len(signers)], signers[0]), msgs), ErrBadSignature)
+		require.Error(t, v.VerifyAggregate(agg, signers, msgs[1:]))
+	}
+	bad()
+	require.Zero(t, v.whole.Len(), "what is bad is not remembered")
+	for range 2 {
+		require.NoError(t, v.VerifyAggregate(agg, signers, msgs))
+		require.Equal(t, 1, v.whole.Len())
+		bad()
+	}
+}

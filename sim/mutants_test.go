@@ -215,9 +215,10 @@ func (b *bench) mustReject(t *testing.T, f *types.FullBlock) *consensus.Reject {
 	require.Error(t, err)
 	r, ok := consensus.IsReject(err)
 	require.True(t, ok, "no rule is named: %v", err)
-	// In a catch-up its header was prechecked, which must not change the verdict.
+	// In a catch-up it was prechecked, which must not change the verdict.
 	if ts, err := types.NewTipSet([]*types.BlockHeader{f.Header}); err == nil {
-		_ = b.Validator.Precheck(b.ctx, b.base, []*types.TipSet{ts}) // it may not have been able to help
+		_ = b.Validator.Precheck(b.ctx, b.base, []*types.TipSet{ts}) // neither may have been able to help
+		_ = b.Validator.PrecheckMessages(b.ctx, f)
 		after, ok := consensus.IsReject(b.validate(f))
 		require.True(t, ok, "a precheck let it pass")
 		require.Equal(t, r.Rule, after.Rule)
