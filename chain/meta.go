@@ -89,8 +89,9 @@ func (m *MemoryMeta) Delete(_ context.Context, keys ...[]byte) error {
 
 // BadgerMeta is a Meta on disk. Every write is synced before it returns.
 type BadgerMeta struct {
-	db   *badger.DB
-	room func() error
+	db    *badger.DB
+	reads *kv.Reader
+	room  func() error
 }
 
 // Guard has every write ask first whether there is room, and fail with that error if not. Call it before the first write.
@@ -104,11 +105,12 @@ func OpenMeta(dir string) (*BadgerMeta, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open chain metadata %s: %w", dir, err)
 	}
-	return &BadgerMeta{db: db, room: func() error { return nil }}, nil
+	return &BadgerMeta{db: db, reads: kv.NewReader(db), room: func() error { return nil }}, nil
 }
 
 // Close flushes and releases the folder.
 func (m *BadgerMeta) Close() error {
+	m.reads.Close()
 	if err := m.db.Close(); err != nil {
 		return fmt.Errorf("close chain metadata: %w", err)
 	}
@@ -118,11 +120,7 @@ func (m *BadgerMeta) Close() error {
 // Get reads one value.
 func (m *BadgerMeta) Get(_ context.Context, key []byte) ([]byte, error) {
 	var out []byte
-	err := m.db.View(func(tx *badger.Txn) error {
-		item, err := tx.Get(key)
-		if err != nil {
-			return err
-		}
+	err := m.reads.Get(key, func(item *badger.Item) (err error) {
 		out, err = item.ValueCopy(nil)
 		return err
 	})
@@ -137,6 +135,7 @@ func (m *BadgerMeta) Get(_ context.Context, key []byte) ([]byte, error) {
 
 // Put writes all entries in one transaction and syncs.
 func (m *BadgerMeta) Put(_ context.Context, entries ...Entry) error {
+	defer m.reads.Wrote()
 	err := m.room()
 	if err == nil {
 		err = m.db.Update(func(tx *badger.Txn) error {
@@ -174,6 +173,7 @@ func (m *BadgerMeta) Scan(_ context.Context, prefix []byte, fn func(key, value [
 
 // Delete removes keys in one transaction.
 func (m *BadgerMeta) Delete(_ context.Context, keys ...[]byte) error {
+	defer m.reads.Wrote()
 	err := m.db.Update(func(tx *badger.Txn) error {
 		for _, k := range keys {
 			if err := tx.Delete(k); err != nil {

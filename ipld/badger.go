@@ -19,8 +19,9 @@ import (
 // Badger is a blockstore on disk. Writes are on disk when they return: a head
 // that is recorded afterwards never names blocks that a crash could take.
 type Badger struct {
-	db   *badger.DB
-	room func() error
+	db    *badger.DB
+	reads *kv.Reader
+	room  func() error
 }
 
 // Guard has every write ask first whether there is room, and fail with that error if not. Call it before the first write.
@@ -44,11 +45,12 @@ func OpenBadger(dir string) (*Badger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open block store %s: %w", dir, err)
 	}
-	return &Badger{db: db, room: func() error { return nil }}, nil
+	return &Badger{db: db, reads: kv.NewReader(db), room: func() error { return nil }}, nil
 }
 
 // Close flushes and releases the folder.
 func (b *Badger) Close() error {
+	b.reads.Close()
 	if err := b.db.Close(); err != nil {
 		return fmt.Errorf("close block store: %w", err)
 	}
@@ -61,11 +63,7 @@ func (b *Badger) Get(_ context.Context, c cid.Cid) ([]byte, error) {
 		return data, nil
 	}
 	var data []byte
-	err := b.db.View(func(tx *badger.Txn) error {
-		item, err := tx.Get(c.Hash())
-		if err != nil {
-			return err
-		}
+	err := b.reads.Find(c.Hash(), func(item *badger.Item) (err error) {
 		data, err = item.ValueCopy(nil)
 		return err
 	})
@@ -83,10 +81,7 @@ func (b *Badger) Has(_ context.Context, c cid.Cid) (bool, error) {
 	if _, ok := inline(c); ok {
 		return true, nil
 	}
-	err := b.db.View(func(tx *badger.Txn) error {
-		_, err := tx.Get(c.Hash())
-		return err
-	})
+	err := b.reads.Find(c.Hash(), nil)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return false, nil
 	}
@@ -101,6 +96,7 @@ func (b *Badger) Put(_ context.Context, c cid.Cid, data []byte) error {
 	if _, ok := inline(c); ok {
 		return nil
 	}
+	defer b.reads.Wrote()
 	err := b.room()
 	if err == nil {
 		err = b.db.Update(func(tx *badger.Txn) error { return tx.Set(c.Hash(), data) })
@@ -116,6 +112,7 @@ func (b *Badger) PutMany(_ context.Context, blks []blocks.Block) error {
 	if err := b.room(); err != nil {
 		return fmt.Errorf("write %d blocks: %w", len(blks), err)
 	}
+	defer b.reads.Wrote()
 	wb := b.db.NewWriteBatch()
 	defer wb.Cancel()
 	for _, blk := range blks {

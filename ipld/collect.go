@@ -362,6 +362,7 @@ func (d *Disk) mergeHot() error {
 
 // copyTo writes everything to another store, durably.
 func (b *Badger) copyTo(to *Badger) error {
+	defer to.reads.Wrote()
 	wb := to.db.NewWriteBatch()
 	defer wb.Cancel()
 	err := b.db.View(func(tx *badger.Txn) error {

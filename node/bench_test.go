@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/filecoin-venus/venus/internal/memory"
+	"github.com/filecoin-venus/venus/internal/procs"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -29,6 +30,7 @@ func BenchmarkCatchUp(b *testing.B) {
 
 func catchUp(b *testing.B, payments int) {
 	memory.Relax()
+	procs.More()
 	const tipsets = 600
 	w, err := newWorld(b.Context(), 2*tipsets)
 	require.NoError(b, err)
@@ -57,7 +59,7 @@ func catchUp(b *testing.B, payments int) {
 		b.StartTimer()
 		require.NoError(b, fresh.v1.NetConnect(b.Context(), info))
 		level := func() bool { return fresh.head(b).Key() == head.Key() }
-		require.Eventually(b, level, 10*time.Minute, 5*time.Millisecond)
+		require.Eventually(b, level, 10*time.Minute, 20*time.Millisecond)
 		epochs += int(head.Height())
 		busy += processorTime(b) - before
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/filecoin-venus/venus/crypto"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/memory"
+	"github.com/filecoin-venus/venus/internal/procs"
 	"github.com/filecoin-venus/venus/rpc"
 	"github.com/filecoin-venus/venus/types"
 	"github.com/filecoin-venus/venus/wallet/keystore"
@@ -96,7 +97,7 @@ func TestMain(m *testing.M) {
 // serveKey serves a wallet with one key until its input ends, and says where, and which.
 func serveKey(dir string) error {
 	memory.RelaxFew() // both as the program does
-	MoreProcessors()
+	procs.More()
 	priv, err := crypto.GenerateKey(gscrypto.SigTypeBLS)
 	if err != nil {
 		return err

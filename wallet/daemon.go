@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"runtime"
 	"sync"
 	"time"
 
@@ -37,15 +35,6 @@ type Options struct {
 	Password []byte
 	Version  string
 	Clock    clock.Clock
-}
-
-// MoreProcessors lets the scheduler run twice as much Go code side by side as the machine has cores, unless the environment
-// says (GOMAXPROCS). A wallet spends its time in signatures and fsyncs, calls out of Go in which the scheduler takes a
-// processor for busy; with one a core requests wait beside an idle core, and a fifth of the signatures is lost.
-func MoreProcessors() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
-	}
 }
 
 // Daemon is a wallet that listens. Close ends it.

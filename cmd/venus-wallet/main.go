@@ -17,6 +17,7 @@ import (
 	walletcli "github.com/filecoin-venus/venus/cli/wallet"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/memory"
+	"github.com/filecoin-venus/venus/internal/procs"
 	"github.com/filecoin-venus/venus/repo"
 	"github.com/filecoin-venus/venus/wallet"
 	"github.com/filecoin-venus/venus/wallet/backup"
@@ -54,7 +55,7 @@ func runCommand() *cli.Command {
 				return err
 			}
 			memory.RelaxFew()
-			wallet.MoreProcessors()
+			procs.More()
 			return wallet.Run(ctx, wallet.Options{
 				Repo: cmd.String(walletcli.FlagRepo), API: cmd.String("api"), Network: cmd.String("network"),
 				Password: password, Version: version, Clock: clock.Real(),

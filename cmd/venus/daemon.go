@@ -13,6 +13,7 @@ import (
 	clivenus "github.com/filecoin-venus/venus/cli/venus"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/internal/memory"
+	"github.com/filecoin-venus/venus/internal/procs"
 	"github.com/filecoin-venus/venus/node"
 	"github.com/filecoin-venus/venus/snapshot"
 )
@@ -56,6 +57,7 @@ func runDaemon(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	memory.Relax()
+	procs.More()
 	p := render.From(cmd)
 	bar := newBar(p)
 	n, err := node.New(ctx, node.Options{

@@ -1,5 +1,6 @@
 // Package kv opens badger databases that a crash may have left in a state badger
-// itself does not open. There is only [Open].
+// itself does not open ([Open]), and reads single values of them at less than the
+// price of a transaction each ([Reader]).
 package kv
 
 import (
