@@ -301,6 +301,26 @@ func TestPrecheck(t *testing.T) {
 	require.Error(t, v.Precheck(t.Context(), genesis, chain[1:]), "it does not build on genesis")
 }
 
+// TestPrecheckMessages: messages are prechecked only in blocks whose headers were found good, and as those name them.
+func TestPrecheckMessages(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	v := b.Validator
+	require.Error(t, v.PrecheckMessages(b.ctx, b.good), "nobody vouches for its header")
+	ts, err := types.NewTipSet([]*types.BlockHeader{b.good.Header})
+	require.NoError(t, err)
+	require.NoError(t, v.Precheck(b.ctx, b.base, []*types.TipSet{ts}))
+	require.NoError(t, v.PrecheckMessages(b.ctx, b.good))
+	fewer := copyOf(t, b.good)
+	fewer.BlsMessages = fewer.BlsMessages[1:]
+	require.Error(t, v.PrecheckMessages(b.ctx, fewer), "they are not the block's")
+	forged := copyOf(t, b.good)
+	forged.SecpkMessages[0].Signature.Data[7] ^= 1
+	require.Error(t, v.PrecheckMessages(b.ctx, forged))
+	require.NoError(t, b.validate(b.good))
+	require.Error(t, b.validate(forged), "what is known of the block says nothing of other messages")
+}
+
 func TestEveryMutantIsRefusedByItsRule(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
