@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,11 +68,63 @@ func TestRealTasks(t *testing.T) {
 	require.True(t, ok)
 	do(sector.TaskFinalize, nil)
 	windowOf(t, p, base, network)
+	updateOf(t, p, base, network)
 
 	for _, bad := range []Task{{Kind: "XX"}, {Kind: sector.TaskCommit1}, {Kind: sector.TaskPreCommit2, Input: []byte("{")}, {Kind: sector.TaskCommit2, Input: []byte("[]")}, {Kind: sched.WindowPoSt, Input: []byte("{")}, {Kind: sched.WindowPoSt, Input: []byte("{}")}} {
 		bad.Sector, bad.SealProof, bad.Files = base.Sector, base.SealProof, base.Files
 		_, err := p.Run(t.Context(), bad)
 		require.Error(t, err, bad.Kind)
+	}
+}
+
+// updateOf takes data into the sector by tasks, each repeated as after a crash, and has the proof verified. What the sector
+// was made of stays as it is.
+func updateOf(t *testing.T, p SealProver, base Task, network params.Network) {
+	base.Files.Update, base.Files.UpdateCache = strings.Replace(base.Files.Sealed, "sealed", "update", 1), strings.Replace(base.Files.Sealed, "sealed", "update-cache", 1)
+	s := seal.Sector{ID: base.Sector, Proof: base.SealProof}
+	require.NoError(t, os.Remove(base.Files.Unsealed))
+	data := bytes.Repeat([]byte("data "), 200)
+	piece, err := p.Sealer.AddPiece(t.Context(), s, base.Files.Updated(), nil, 1016, bytes.NewReader(append(data, make([]byte, 16)...)))
+	require.NoError(t, err)
+	before, err := os.ReadFile(base.Files.Sealed)
+	require.NoError(t, err)
+	task := base
+	task.Kind, task.Pieces, task.Key, task.CommD, task.CommR = sector.TaskReplicaUpdate, []abi.PieceInfo{piece}, base.CommR, nil, nil
+	ru, err := p.Run(t.Context(), task)
+	require.NoError(t, err)
+	again, err := p.Run(t.Context(), task)
+	require.NoError(t, err)
+	require.Equal(t, ru, again)
+	require.NoFileExists(t, task.Files.Update, "nothing is there before it is taken over")
+	require.NoError(t, Adopt(task))
+	require.FileExists(t, task.Files.Update)
+	task.Kind, task.CommD, task.CommR = sector.TaskProveUpdate, ru.CommD, ru.CommR
+	pru, err := p.Run(t.Context(), task)
+	require.NoError(t, err)
+	typ, err := base.SealProof.RegisteredUpdateProof()
+	require.NoError(t, err)
+	ok, err := verify.New(network, "").VerifyReplicaUpdate(t.Context(), proof.ReplicaUpdateInfo{
+		UpdateProofType: typ, OldSealedSectorCID: *task.Key, NewSealedSectorCID: *ru.CommR, NewUnsealedSectorCID: *ru.CommD, Proof: pru.Proof,
+	})
+	require.NoError(t, err)
+	require.True(t, ok)
+	task.Kind = sector.TaskFinalize
+	_, err = p.Run(t.Context(), task)
+	require.NoError(t, err)
+	require.NoFileExists(t, filepath.Join(task.Files.UpdateCache, "sc-02-data-tree-d.dat"))
+	after, err := os.ReadFile(base.Files.Sealed)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+	bad, err := p.Sealer.CheckProvable(t.Context(), []seal.SectorRef{
+		{Sector: s, SealedCID: *base.CommR, Paths: task.Files.Key()}, {Sector: s, SealedCID: *ru.CommR, Paths: task.Files.Updated()},
+	}, true)
+	require.NoError(t, err)
+	require.Empty(t, bad)
+	for _, kind := range []sector.TaskKind{sector.TaskReplicaUpdate, sector.TaskProveUpdate} {
+		lacking := task
+		lacking.Kind, lacking.Key = kind, nil
+		_, err = p.Run(t.Context(), lacking)
+		require.ErrorContains(t, err, "no commitments")
 	}
 }
 

@@ -370,9 +370,11 @@ type SectorStorageInfo struct {
 
 // File types of a sector, as bits.
 const (
-	FileUnsealed = 1
-	FileSealed   = 2
-	FileCache    = 4
+	FileUnsealed    = 1
+	FileSealed      = 2
+	FileCache       = 4
+	FileUpdate      = 8
+	FileUpdateCache = 16
 )
 
 // StorageDecl is a file of a sector in a path.

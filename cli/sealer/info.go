@@ -107,7 +107,9 @@ var stateOrder = map[string]int{
 	"Packing": 1, "GetTicket": 2, "PreCommit1": 3, "PreCommit2": 4, "PreCommitting": 5, "SubmitPreCommitBatch": 6, "PreCommitWait": 7,
 	"PreCommitBatchWait": 8, "WaitSeed": 9, "Committing": 10, "SubmitCommit": 11, "SubmitCommitAggregate": 12, "CommitWait": 13,
 	"CommitAggregateWait": 14, "FinalizeSector": 15, "Proving": 16,
-	"Terminating": 17, "TerminateWait": 18, "TerminateFinality": 19, "Expired": 20, "Removing": 21, "Removed": 22,
+	"SnapDealsWaitDeals": 17, "SnapDealsAddPiece": 18, "UpdateReplica": 19, "ProveReplicaUpdate": 20, "SubmitReplicaUpdate": 21,
+	"ReplicaUpdateWait": 22, "FinalizeReplicaUpdate": 23, "UpdateActivating": 24, "ReleaseSectorKey": 25, "AbortUpgrade": 26,
+	"Terminating": 27, "TerminateWait": 28, "TerminateFinality": 29, "Expired": 30, "Removing": 31, "Removed": 32,
 }
 
 func orderOf(state string) int {

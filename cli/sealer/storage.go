@@ -294,7 +294,9 @@ func findSector(ctx context.Context, cmd *cli.Command, c *client, p *render.Prin
 		return err
 	}
 	found := map[string][]string{}
-	names := map[int]string{sealerapi.FileUnsealed: "Unsealed", sealerapi.FileSealed: "Sealed", sealerapi.FileCache: "Cache"}
+	names := map[int]string{
+		sealerapi.FileUnsealed: "Unsealed", sealerapi.FileSealed: "Sealed", sealerapi.FileCache: "Cache", sealerapi.FileUpdate: "Update", sealerapi.FileUpdateCache: "Update cache",
+	}
 	for id, list := range files {
 		for _, f := range list {
 			if f.Number == abi.SectorNumber(n) {

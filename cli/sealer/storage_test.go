@@ -99,6 +99,22 @@ func TestDetachRefuses(t *testing.T) {
 	require.Equal(t, []string{"/mnt/a", "a", "/mnt/a", "/mnt/unread"}, detached)
 }
 
+// TestFindNamesEveryKind, those of a sector that has taken data in too.
+func TestFindNamesEveryKind(t *testing.T) {
+	c := new(client)
+	c.Internal.StorageLocal = func(context.Context) (map[string]string, error) { return map[string]string{"a": "/mnt/a"}, nil }
+	c.Internal.StorageList = func(context.Context) (map[string][]sealerapi.StorageDecl, error) {
+		var list []sealerapi.StorageDecl
+		for kind := sealerapi.FileUnsealed; kind <= sealerapi.FileUpdateCache; kind *= 2 {
+			list = append(list, sealerapi.StorageDecl{Miner: 1000, Number: 7, SectorFileType: kind})
+		}
+		return map[string][]sealerapi.StorageDecl{"a": list}, nil
+	}
+	out, err := asked(t, c, findSector, "7")
+	require.NoError(t, err)
+	require.Contains(t, out, "In a (Unsealed, Sealed, Cache, Update, Update cache)")
+}
+
 // TestUnsealedCopiesShown: a bad unsealed copy is told, also among bad sectors only, and makes no sector bad.
 func TestUnsealedCopiesShown(t *testing.T) {
 	c := new(client)

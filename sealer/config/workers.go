@@ -25,7 +25,7 @@ type Workers struct {
 	CertFile        string          `toml:"CertFile" comment:"client certificate, PEM, for clusters that want one; workers have their own (venus-worker run --nats-cert)"`
 	KeyFile         string          `toml:"KeyFile"`
 	Replicas        int             `toml:"Replicas" comment:"servers of the cluster that keep each stream, 0 = 3"`
-	Needs           map[string]Need `toml:"Needs,omitempty" comment:"what tasks take, by kind (AP PC1 PC2 C1 C2 FIN WDP WNP); what is not named has the value for the sector size"`
+	Needs           map[string]Need `toml:"Needs,omitempty" comment:"what tasks take, by kind (AP PC1 PC2 C1 C2 FIN RU PRU WDP WNP); what is not named has the value for the sector size"`
 }
 
 // Need overrides what a task takes. Sizes are text such as 64GiB, "" leaves the

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/ipfs/go-cid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/internal/mariadb"
@@ -148,6 +149,7 @@ func TestDumpAndFill(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, from.PutOut(ctx, OutMessage{ID: "m", Kind: sector.KindExtend, State: OutPushed, Created: at}))
 		require.NoError(t, from.SaveWindowProof(ctx, 5, 0, map[string]int{"a": 1}))
+		require.NoError(t, from.PutDeal(ctx, testDeal(9)))
 		require.NoError(t, from.AddTask(ctx, TaskRow{ID: "t", State: "queued", Task: []byte("{}"), Fate: []byte("{}")}))
 		rows := func(d *DB) (out []Row) {
 			require.NoError(t, d.Dump(ctx, func(r Row) error {
@@ -157,7 +159,7 @@ func TestDumpAndFill(t *testing.T) {
 			return out
 		}
 		want := rows(from)
-		require.Len(t, want, 6)
+		require.Len(t, want, 7)
 		each(t, func(t *testing.T, to *DB, _ Config) {
 			i := 0
 			next := func() (Row, bool, error) {
@@ -182,12 +184,45 @@ func TestDumpAndFill(t *testing.T) {
 			got2, err := to.Sector(ctx, 3)
 			require.NoError(t, err)
 			require.Equal(t, r, got2)
+			deals, err := to.Deals(ctx)
+			require.NoError(t, err)
+			require.Equal(t, []DealRecord{testDeal(9)}, deals)
 			tasks, err := to.Tasks(ctx)
 			require.NoError(t, err)
 			require.Empty(t, tasks, "who did what is not there any more")
 			i = 0
 			require.ErrorIs(t, to.Fill(ctx, nil, next), ErrNotEmpty)
 		})
+	})
+}
+
+func testDeal(id abi.DealID) DealRecord {
+	piece, err := cid.Parse("baga6ea4seaqdqqgzl67rr7bllytzdubay6srjfqco4mzn7u3u27lma4wmsgbgii")
+	if err != nil {
+		panic(err)
+	}
+	return DealRecord{
+		Deal:  sector.Deal{ID: id, Piece: abi.PieceInfo{Size: 1024, PieceCID: piece}, Start: 5, End: 9, Since: time.Unix(1000, 0).UTC()},
+		State: DealHere, File: "/mnt/deals/deal-9", Bytes: 700, Created: time.Unix(900, 0).UTC(),
+	}
+}
+
+// TestDeals: one row a deal, by id, through a restart.
+func TestDeals(t *testing.T) {
+	each(t, func(t *testing.T, d *DB, cfg Config) {
+		for _, id := range []abi.DealID{11, 2, 9} {
+			require.NoError(t, d.PutDeal(t.Context(), testDeal(id)))
+		}
+		changed := testDeal(9)
+		changed.State, changed.Err = DealFailed, "another file"
+		require.NoError(t, d.PutDeal(t.Context(), changed))
+		require.NoError(t, d.Close())
+		d, err := Open(t.Context(), cfg)
+		require.NoError(t, err)
+		defer d.Close()
+		got, err := d.Deals(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []DealRecord{testDeal(2), changed, testDeal(11)}, got)
 	})
 }
 

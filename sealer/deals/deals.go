@@ -160,16 +160,16 @@ func (b *Book) Import(ctx context.Context, id abi.DealID, file string) error {
 
 func fileSize(file string) (int64, error) {
 	if !filepath.IsAbs(file) {
-		return 0, api.Errorf(api.CodeInvalid, "%s: the sealer opens the file itself and needs its absolute name", file)
+		return 0, api.Errorf(api.CodeInvalid, "%s: the sealer opens the file itself and needs its absolute name", file).WithHint("begin the name with /")
 	}
 	info, err := os.Stat(file)
 	switch {
 	case err != nil:
 		return 0, api.Errorf(api.CodeNotFound, "the file cannot be read: %w", err).WithHint("it must lie on the sealer's machine, readable by the sealer")
 	case !info.Mode().IsRegular():
-		return 0, api.Errorf(api.CodeInvalid, "%s is no regular file", file)
+		return 0, api.Errorf(api.CodeInvalid, "%s is no regular file", file).WithHint("name the file that the deal's client gave")
 	case info.Size() == 0:
-		return 0, api.Errorf(api.CodeInvalid, "%s is empty", file)
+		return 0, api.Errorf(api.CodeInvalid, "%s is empty", file).WithHint("name the file that the deal's client gave")
 	}
 	return info.Size(), nil
 }
@@ -194,18 +194,20 @@ func (b *Book) check(ctx context.Context, id abi.DealID, bytes int64) (db.DealRe
 	case p.Provider != b.cfg.Miner:
 		return none, api.Errorf(api.CodePrecondition, "deal %d is made with miner %s, this sealer is of %s", id, p.Provider, b.cfg.Miner).WithHint("import it at that miner's sealer")
 	case deal.State.SlashEpoch != -1:
-		return none, api.Errorf(api.CodePrecondition, "deal %d was ended by the chain at epoch %d", id, deal.State.SlashEpoch)
+		return none, api.Errorf(api.CodePrecondition, "deal %d was ended by the chain at epoch %d", id, deal.State.SlashEpoch).WithHint("its client has to make another one")
 	case deal.State.SectorStartEpoch != -1:
-		return none, api.Errorf(api.CodePrecondition, "deal %d is active since epoch %d: a sector has its data already", id, deal.State.SectorStartEpoch)
+		return none, api.Errorf(api.CodePrecondition, "deal %d is active since epoch %d: a sector has its data already", id, deal.State.SectorStartEpoch).
+			WithHint("nothing is to be done; see 'venus-sealer deals list'")
 	case left <= 0:
-		return none, api.Errorf(api.CodePrecondition, "deal %d started at epoch %d, the head is at %d: the chain takes it no more", id, p.StartEpoch, head.Height())
+		return none, api.Errorf(api.CodePrecondition, "deal %d started at epoch %d, the head is at %d: the chain takes it no more", id, p.StartEpoch, head.Height()).
+			WithHint("its client has to make another one, with a later start")
 	case left <= b.cfg.Buffer:
 		return none, api.Errorf(api.CodePrecondition, "deal %d starts at epoch %d, in %d epochs: an update may take %d", id, p.StartEpoch, left, b.cfg.Buffer).
 			WithHint("Sealing.StartEpochSealingBuffer in config.toml says how many are kept")
 	case p.PieceSize > room:
-		return none, api.Errorf(api.CodePrecondition, "deal %d has a piece of %d bytes, a sector only room for %d", id, p.PieceSize, room)
+		return none, api.Errorf(api.CodePrecondition, "deal %d has a piece of %d bytes, a sector only room for %d", id, p.PieceSize, room).WithHint("its client has to cut the data into smaller deals")
 	case bytes > int64(p.PieceSize.Unpadded()):
-		return none, api.Errorf(api.CodeInvalid, "the file has %d bytes, the piece of deal %d holds only %d: it is another's", bytes, id, p.PieceSize.Unpadded())
+		return none, api.Errorf(api.CodeInvalid, "the file has %d bytes, the piece of deal %d holds only %d: it is another's", bytes, id, p.PieceSize.Unpadded()).WithHint("import the file that its client gave for it")
 	}
 	return db.DealRecord{
 		Deal:     sector.Deal{ID: id, Piece: abi.PieceInfo{Size: p.PieceSize, PieceCID: p.PieceCID}, Start: p.StartEpoch, End: p.EndEpoch},

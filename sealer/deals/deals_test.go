@@ -157,6 +157,7 @@ func TestRefusals(t *testing.T) {
 				err := s.book.Import(s.t.Context(), 7, file)
 				require.ErrorContains(t, err, tc.say)
 				require.Equal(t, tc.code, api.Explain(err).Code)
+				require.NotEmpty(t, api.Explain(err).Hint, "what to do")
 				require.Empty(t, s.book.List())
 			})
 		})

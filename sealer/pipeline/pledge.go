@@ -78,7 +78,7 @@ func (p *Pipeline) Sealing() int {
 // Living counts the sectors that are proven or on their way to it.
 func (p *Pipeline) Living() int {
 	return p.count(func(r *sector.Record) bool {
-		return r.State.Sealing() || r.State == sector.Proving || r.State == sector.Faulty || r.State == sector.FaultReported
+		return r.State.Sealing() || r.State.Updating() || r.State == sector.Proving || r.State == sector.Faulty || r.State == sector.FaultReported
 	})
 }
 

@@ -61,3 +61,61 @@ func TestRestoredSectors(t *testing.T) {
 		})
 	}
 }
+
+// TestRestoredUpdates restores a backup from before an update, or from the middle of it, when the chain has it: it is
+// followed to its end, and not made again.
+func TestRestoredUpdates(t *testing.T) {
+	for _, at := range []sector.State{sector.Proving, sector.SnapDealsWaitDeals, sector.SubmitReplicaUpdate} {
+		t.Run(string(at), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				n := r.active(1)[0]
+				key := r.chain.Info(n).SealedCID
+				if at == sector.SubmitReplicaUpdate {
+					r.chain.Fault(n, true)
+					r.deal(1, 2000, 2048, 20000)
+				}
+				if at != sector.Proving {
+					r.apply(n, sector.MarkForUpdate{})
+				}
+				r.until(n, at, 30)
+				var rows []db.Row
+				require.NoError(t, r.db.Dump(t.Context(), func(row db.Row) error {
+					rows = append(rows, row)
+					return nil
+				}))
+				switch at {
+				case sector.SubmitReplicaUpdate:
+					r.chain.Fault(n, false)
+				case sector.Proving:
+					r.apply(n, sector.MarkForUpdate{})
+					fallthrough
+				default:
+					r.deal(1, 2000, 2048, 20000)
+				}
+				r.until(n, sector.UpdateActivating, 80)
+				r.stop()
+				r.file = "restored.db"
+				d, err := db.Open(t.Context(), db.Config{Path: filepath.Join(r.dir, r.file), NoSync: true})
+				require.NoError(t, err)
+				next := 0
+				require.NoError(t, d.Fill(t.Context(), []byte("{}"), func() (db.Row, bool, error) {
+					if next++; next > len(rows) {
+						return db.Row{}, false, nil
+					}
+					return rows[next-1], true, nil
+				}))
+				require.NoError(t, d.Close())
+				require.NoError(t, r.up())
+				rec, err := r.p.Get(n)
+				require.NoError(t, err)
+				require.NotEqual(t, key, r.chain.Info(n).SealedCID)
+				require.True(t, rec.Updated())
+				require.Equal(t, r.chain.Info(n).SealedCID, *rec.CommR)
+				require.FileExists(t, filepath.Join(r.dir, "store", "sealed", "s-t01000-1"))
+				r.until(n, sector.Proving, int(r.net.Finality)+40)
+				require.NoFileExists(t, filepath.Join(r.dir, "store", "sealed", "s-t01000-1"))
+				require.Len(t, r.chain.Messager().Pushed(updates), 1)
+			})
+		})
+	}
+}

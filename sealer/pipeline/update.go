@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 
 	"github.com/filecoin-project/go-state-types/abi"
@@ -75,10 +76,8 @@ func (p *Pipeline) placeDeals(ctx context.Context) error {
 // offers are the sectors that wait for deals, with their ends on the chain.
 func (p *Pipeline) offers(ctx context.Context) ([]sector.Offer, error) {
 	var out []sector.Offer
-	for _, r := range p.List() {
-		if r.State != sector.SnapDealsWaitDeals {
-			continue
-		}
+	waiting, _ := p.Page(func(r *sector.Record) bool { return r.State == sector.SnapDealsWaitDeals }, 0, math.MaxInt)
+	for _, r := range waiting {
 		info, err := p.onChain(ctx, r)
 		if err != nil {
 			return nil, err
@@ -115,6 +114,9 @@ func (p *Pipeline) addPieces(ctx context.Context, rec sector.Record) (sector.Eve
 		}
 		have = append(have, d.Piece.Size.Unpadded())
 	}
+	if err := p.addZeros(ctx, rec, worker.Files(files).Updated(), have); err != nil {
+		return nil, err
+	}
 	p.parts.Store.Declare(rec.ID(), files)
 	return sector.PiecesAdded{}, fault.Point("sealer/pieces")
 }
@@ -131,6 +133,23 @@ func (p *Pipeline) addPiece(ctx context.Context, rec sector.Record, paths seal.P
 	}
 	if !piece.PieceCID.Equals(d.Piece.PieceCID) {
 		return fmt.Errorf("the copy of the data of deal %d has the piece commitment %s, not %s: its disk is bad", d.ID, piece.PieceCID, d.Piece.PieceCID)
+	}
+	return nil
+}
+
+// addZeros fills the rest of the sector: after pieces the largest first, each piece of zeros is as large as what is before it
+// is aligned to.
+func (p *Pipeline) addZeros(ctx context.Context, rec sector.Record, paths seal.Paths, have []abi.UnpaddedPieceSize) error {
+	at := abi.PaddedPieceSize(0)
+	for _, n := range have {
+		at += n.Padded()
+	}
+	for at < abi.PaddedPieceSize(p.cfg.SectorSize) {
+		n := at & -at
+		if _, err := p.parts.Pieces.AddPiece(ctx, seal.Sector{ID: rec.ID(), Proof: rec.SealProof}, paths, have, n.Unpadded(), nil); err != nil {
+			return err
+		}
+		have, at = append(have, n.Unpadded()), at+n
 	}
 	return nil
 }

@@ -108,9 +108,13 @@ func TestUpdate(t *testing.T) {
 		rec, err := r.p.Get(ns[0])
 		require.NoError(t, err)
 		require.Equal(t, []abi.DealID{1, 2}, rec.Update.DealIDs())
+		require.Equal(t, []int{2, 0}, []int{r.p.Living(), r.p.Sealing()}, "a target replaces no sector for being updated")
 		r.holds(ns[0], 0, a)
 		r.holds(ns[0], 1016, b)
 		r.holds(ns[1], 0, c)
+		info, err := os.Stat(filepath.Join(r.dir, "store", "unsealed", "s-t01000-2"))
+		require.NoError(t, err)
+		require.EqualValues(t, 2048, info.Size(), "zeros to the end of the sector")
 		require.Len(t, r.chain.Messager().Pushed(updates), 2)
 		require.Equal(t, types.NewFIL(1).Atto(), r.chain.Messager().Pushed(updates)[0].Value, "what the pledge grows by")
 		for id := abi.DealID(1); id <= 3; id++ {

@@ -120,6 +120,7 @@ func TestDealIntoSector(t *testing.T) {
 	verdict, err := s.StorageVerify(ctx, id.Number, true)
 	require.NoError(t, err)
 	require.Empty(t, verdict.Why)
+	require.Empty(t, verdict.Unsealed, "the unsealed copy is whole and the data's")
 	f, err := s.sealer.ReadPiece(seal.UpdatePathsIn(files, id), 0, piece.Size.Unpadded())
 	require.NoError(t, err)
 	defer f.Close()

@@ -360,6 +360,9 @@ func (s *Service) checkUnsealed(ctx context.Context, r sector.Record, file strin
 	if err == nil {
 		return ""
 	}
+	if r.Update != nil {
+		return fmt.Sprintf("%v: the chain does not prove this copy and the sector is not faulty, but no data can be served from it, and the sealed file alone does not give it again: bring a good copy back", err)
+	}
 	return fmt.Sprintf("%v: the chain does not prove this copy and the sector is not faulty, but no data can be served from it; delete it, the sealed file holds the same data", err)
 }
 

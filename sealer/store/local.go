@@ -502,6 +502,7 @@ func (l *local) namesOf(id *abi.SectorID) (names []string, err error) {
 	}
 	folders := []string{workFolder}
 	if id == nil {
+		folders = append(folders, dataFolder)
 		for _, t := range FileTypes() {
 			folders = append(folders, t.String())
 		}
