@@ -221,7 +221,9 @@ func (p *Prover) split(w wdpost.Work) (*run, error) {
 	r := &run{p: p, work: w, typ: typ, news: make(chan struct{}, 1), made: make(chan local, 1)}
 	for sectors := range slices.Chunk(list, sh.Sectors) {
 		pt := &part{first: len(r.list), sectors: sectors, key: keyOf(w.Randomness, len(r.list), sectors)}
-		pt.proven = p.remember(pt.key)
+		if !w.Anew {
+			pt.proven = p.remember(pt.key)
+		}
 		r.list = append(r.list, pt)
 	}
 	return r, nil

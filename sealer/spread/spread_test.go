@@ -441,6 +441,11 @@ func TestFaultsCostOnePartition(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, before, f.asked["a"]+f.here)
 		require.Equal(t, made.Proofs, again.Proofs)
+		w.Anew = true
+		_, err = f.p.WindowPoSt(t.Context(), w)
+		require.NoError(t, err)
+		require.Equal(t, before+2, f.asked["a"]+f.here, "a rehearsal measures")
+		before += 2
 		w.Randomness = abi.PoStRandomness("another")
 		_, err = f.p.WindowPoSt(t.Context(), w)
 		require.NoError(t, err)

@@ -132,6 +132,7 @@ type job struct {
 	why      map[abi.SectorNumber]string
 	by       time.Time
 	others   int
+	anew     bool
 }
 
 // by is when a proof is wanted at the latest that must be on the chain by an epoch: another message can still be sent
@@ -180,7 +181,7 @@ func (s *Shell) compute(ctx context.Context, j job, r abi.PoStRandomness) (*Proo
 		if err != nil || p == nil {
 			return nil, err
 		}
-		made, err := s.parts.Prover.WindowPoSt(ctx, Work{Sectors: list, Randomness: r, By: j.by, Others: j.others})
+		made, err := s.parts.Prover.WindowPoSt(ctx, Work{Sectors: list, Randomness: r, By: j.by, Others: j.others, Anew: j.anew})
 		proofs, faulty := made.Proofs, made.Faulty
 		if len(faulty) > 0 {
 			log.Warnw("sectors cannot be proven and are left out", "deadline", j.deadline, "sectors", faulty)

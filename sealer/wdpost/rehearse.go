@@ -63,6 +63,7 @@ func (s *Shell) Rehearse(ctx context.Context, deadline uint64, message int) (r R
 		return r, fmt.Errorf("draw a challenge of epoch %d: %w", head.Epoch, err)
 	}
 	start = s.parts.Clock.Now()
+	j.anew = true
 	j.by, j.others = s.by(head.Epoch+s.Snapshot().Current.Length+params.PostChallengeLookback), len(list)-1
 	p, err := s.compute(ctx, j, abi.PoStRandomness(seed))
 	r.Prove = s.parts.Clock.Now().Sub(start)

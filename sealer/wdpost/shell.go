@@ -63,6 +63,8 @@ type Work struct {
 	By time.Time
 	// Others counts the proofs of the same deadline that are still to be made.
 	Others int
+	// Anew asks for work that is done now, whatever was proven before: it is to be measured.
+	Anew bool
 }
 
 // Made is what came of it. Proofs of fewer sectors than were asked for are worth something when only Faulty ones lack.
