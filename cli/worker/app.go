@@ -61,8 +61,8 @@ func App(version string, d Deps) *cli.Command {
 			Flags: []cli.Flag{
 				&cli.StringFlag{Name: "sealer", Aliases: []string{"miner-addr"}, Usage: "`ADDRESS` of the sealer, such as /ip4/127.0.0.1/tcp/2345/http", Value: DefaultSealer, Destination: &o.Sealer},
 				&cli.StringFlag{Name: "token", Aliases: []string{"miner-token"}, Usage: "the sealer's `TOKEN`, or @FILE (on the sealer's machine: @~/.venussealer/token)", Sources: cli.EnvVars("VENUS_WORKER_TOKEN"), Destination: &o.Token},
-				&cli.StringSliceFlag{Name: "tasks", Usage: "only these `TASKS`: AP PC1 PC2 C1 C2 FIN RU PRU (default: all)", Destination: &o.Tasks},
-				&cli.BoolFlag{Name: "window-post", Usage: "also make window proofs of sectors whose files this machine reaches; with --tasks WDP nothing else", Destination: &o.WindowPoSt},
+				&cli.StringSliceFlag{Name: "tasks", Usage: "only these `TASKS`: AP PC1 PC2 C1 C2 FIN RU PRU (default: all of these), or WDP for window proofs alone", Destination: &o.Tasks},
+				&cli.BoolFlag{Name: "window-post", Usage: "also make window proofs of sectors whose files this machine reaches", Destination: &o.WindowPoSt},
 				&cli.IntFlag{Name: "slots", Usage: "run at most `N` tasks at once (default: as many as cores and memory allow)", Destination: &o.Slots},
 				&cli.StringSliceFlag{Name: "limit", Usage: "run at most so many tasks of a kind at once, `KIND=N` such as PC1=2", Destination: &o.Limits},
 				&cli.IntFlag{Name: "cores", Usage: "use `N` cores (default: all, shared with other workers of the machine)", Destination: &o.Cores},

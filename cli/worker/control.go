@@ -136,7 +136,7 @@ func set(ctx context.Context, cmd *cli.Command, c *sealerapi.SealerProxy, name s
 func kinds(enable bool) func(context.Context, *cli.Command, *sealerapi.SealerProxy, string, *render.Printer) error {
 	return func(ctx context.Context, cmd *cli.Command, c *sealerapi.SealerProxy, name string, p *render.Printer) error {
 		if cmd.Args().Len() == 0 {
-			return render.Usage("name kinds of tasks: AP PC1 PC2 C1 C2 FIN RU PRU")
+			return render.Usage("name kinds of tasks: AP PC1 PC2 C1 C2 FIN RU PRU WDP")
 		}
 		return change(ctx, c, name, p, func(s *sealerapi.WorkerSettings) error {
 			for _, k := range cmd.Args().Slice() {

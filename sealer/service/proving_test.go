@@ -1,6 +1,7 @@
 package service
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -10,6 +11,8 @@ import (
 
 	"github.com/filecoin-venus/venus/api"
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
+	"github.com/filecoin-venus/venus/internal/clock"
+	"github.com/filecoin-venus/venus/sealer/config"
 )
 
 func TestForecast(t *testing.T) {
@@ -59,4 +62,18 @@ func TestProvingCalls(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, f.Deadlines, 1)
 	require.Zero(t, f.TimeFrom)
+}
+
+// TestUnknownProvers refuses a word for who proves that means nothing, before anything runs.
+func TestUnknownProvers(t *testing.T) {
+	s, _, dir := daemonUp(t)
+	require.NoError(t, s.Close())
+	file := filepath.Join(dir, config.FileName)
+	cfg, err := config.Load(file)
+	require.NoError(t, err)
+	require.Equal(t, "prefer", cfg.Proving.Workers)
+	cfg.Proving.Workers = "remote"
+	require.NoError(t, cfg.Save(file))
+	_, err = Start(t.Context(), Options{Dir: dir, Version: "test", Clock: clock.Real()})
+	require.ErrorContains(t, err, `Proving.Workers = "remote": want local, prefer or only`)
 }
