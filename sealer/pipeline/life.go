@@ -74,11 +74,12 @@ func (p *Pipeline) Standings(ctx context.Context) (*Standings, error) {
 // watch compares proven sectors with what the chain says of them, so that
 // faults, recoveries, expiries and deep reorgs show in their records.
 func (p *Pipeline) watch(ctx context.Context) error {
+	list := p.List() // before the chain is asked: a sector that is proven meanwhile is none that the chain forgot
 	st, err := p.Standings(ctx)
 	if err != nil {
 		return err
 	}
-	for _, r := range p.List() {
+	for _, r := range list {
 		if !r.Proven() && r.State != sector.Expired && r.State != sector.FaultedFinal {
 			continue
 		}

@@ -47,8 +47,9 @@ type rig struct {
 	file     string // of the database, in dir
 	idle     bool   // start without a worker
 	batch    map[sector.Kind]sector.BatchRule
-	disk     store.Disk   // nil is the machine's
-	more     []store.Spec // paths beside one for sealing and one for storing
+	disk     store.Disk     // nil is the machine's
+	more     []store.Spec   // paths beside one for sealing and one for storing
+	over     pipeline.Chain // takes the place of chain where it is set
 
 	db   *db.DB
 	p    *pipeline.Pipeline
@@ -92,6 +93,10 @@ func (r *rig) up() error {
 	if replicas == nil {
 		replicas = r.prover
 	}
+	chain := r.over
+	if chain == nil {
+		chain = r.chain
+	}
 	book, err := deals.Open(ctx, deals.Config{Miner: sealertest.Miner(), SectorSize: 2048, Buffer: 20, Place: st.PlaceData}, r.chain, d, clk)
 	require.NoError(r.t, err)
 	sealer := seal.New(seal.Config{})
@@ -99,7 +104,7 @@ func (r *rig) up() error {
 		Miner: sealertest.Miner(), ActorID: sealertest.MinerID, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, SectorSize: 2048,
 		Policy: policy, Batch: maps.Clone(r.batch), TicketLookback: r.net.SealRandomnessLookback, Lifetime: 1549440, WatchEvery: r.net.ChallengeWindow,
 		Deals: sector.DealRule{Size: 2048, Most: 256, Wait: 10 * time.Second, Buffer: 20},
-	}, pipeline.Parts{DB: d, Queue: q, Store: st, Messages: sender, Chain: r.chain, Verifier: r.prover, Replicas: replicas, Aggregator: r.prover, Heads: h, Clock: clk, Deals: book, Pieces: sealer})
+	}, pipeline.Parts{DB: d, Queue: q, Store: st, Messages: sender, Chain: chain, Verifier: r.prover, Replicas: replicas, Aggregator: r.prover, Heads: h, Clock: clk, Deals: book, Pieces: sealer})
 	require.NoError(r.t, err)
 	if _, err := p.AfterRestore(ctx, 0); err != nil {
 		cancel()
