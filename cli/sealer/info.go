@@ -104,7 +104,7 @@ func baseFee(p *render.Printer, fee abi.TokenAmount) string {
 
 // stateOrder is the order in which states are listed.
 var stateOrder = map[string]int{
-	"Packing": 1, "GetTicket": 2, "PreCommit1": 3, "PreCommit2": 4, "PreCommitting": 5, "SubmitPreCommitBatch": 6, "PreCommitWait": 7,
+	"WaitDeals": -1, "AddPiece": 0, "Packing": 1, "GetTicket": 2, "PreCommit1": 3, "PreCommit2": 4, "PreCommitting": 5, "SubmitPreCommitBatch": 6, "PreCommitWait": 7,
 	"PreCommitBatchWait": 8, "WaitSeed": 9, "Committing": 10, "SubmitCommit": 11, "SubmitCommitAggregate": 12, "CommitWait": 13,
 	"CommitAggregateWait": 14, "FinalizeSector": 15, "Proving": 16,
 	"SnapDealsWaitDeals": 17, "SnapDealsAddPiece": 18, "UpdateReplica": 19, "ProveReplicaUpdate": 20, "SubmitReplicaUpdate": 21,

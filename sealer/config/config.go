@@ -111,8 +111,18 @@ type Batching struct {
 
 // Deals are the settings of data for sectors.
 type Deals struct {
+	MakeNewSectorForDeals   bool   `toml:"MakeNewSectorForDeals" comment:"begin new sectors for deals that no offered one has room for"`
+	MaxWaitDealsSectors     int    `toml:"MaxWaitDealsSectors" comment:"how many new sectors may wait for deals at once"`
 	WaitDealsDelay          string `toml:"WaitDealsDelay" comment:"longest wait of a deal for others to fill its sector with"`
 	StartEpochSealingBuffer int64  `toml:"StartEpochSealingBuffer" comment:"deals that start in fewer epochs are refused, and sectors wait no longer at twice as many; 0 = 480, on private networks 60"`
+}
+
+// NewForDeals is how many new sectors may wait for deals.
+func (d Deals) NewForDeals() int {
+	if !d.MakeNewSectorForDeals {
+		return 0
+	}
+	return max(d.MaxWaitDealsSectors, 1)
 }
 
 // Rule is the rule by which deals get their sectors, and how many epochs before its start a deal is still taken.
@@ -168,7 +178,7 @@ func Default() Config {
 			BatchPreCommits: true, MinPreCommitBatch: 2, MaxPreCommitBatch: 256, PreCommitBatchWait: "24h", PreCommitBatchSlack: "3h", BatchPreCommitAboveBaseFee: "0.25 nFIL",
 			AggregateCommits: true, MinCommitBatch: 4, MaxCommitBatch: 819, CommitBatchWait: "24h", CommitBatchSlack: "1h", AggregateAboveBaseFee: "0.25 nFIL",
 			TerminateBatchMax: 100, TerminateBatchWait: "5m",
-		}, Deals: Deals{WaitDealsDelay: "6h"}},
+		}, Deals: Deals{MaxWaitDealsSectors: 2, WaitDealsDelay: "6h"}},
 		Proving:   Proving{MaxPartitionsPerMessage: 10, ParallelProofs: 2, Workers: "prefer", CheckTimeout: "30s", OpenTimeout: "5m", ParallelChecks: 32},
 		Fees:      Fees{MaxPreCommitGasFee: "0.025", MaxCommitGasFee: "0.05", MaxWindowPoStGasFee: "5", MaxTerminateGasFee: "0.5", MaxActorGasFee: "0.05"},
 		Addresses: Addresses{PreCommitControl: []string{}, CommitControl: []string{}, TerminateControl: []string{}},

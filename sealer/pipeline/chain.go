@@ -159,6 +159,6 @@ func (p *Pipeline) preCommitInfo(rec sector.Record, now abi.ChainEpoch) (node.Se
 	}
 	return node.SectorPreCommitInfo{
 		SealProof: rec.SealProof, SectorNumber: rec.Number, SealedCID: *rec.CommR, SealRandEpoch: rec.Ticket.Epoch,
-		Expiration: now + p.cfg.Lifetime,
+		Expiration: now + p.cfg.Lifetime, DealIDs: sector.IDsOf(rec.Deals),
 	}, nil
 }

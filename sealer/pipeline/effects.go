@@ -59,6 +59,9 @@ func (p *Pipeline) preCommitParams(ctx context.Context, rec sector.Record, head 
 	if gone, ok := fact.(sector.OnChainAbsent); !ok || gone.Allocated || p.cfg.Policy.TicketExpired(rec, head.Epoch) {
 		return nil, big.Zero(), fact, nil
 	}
+	if sector.Begun(rec.Deals, head.Epoch) {
+		return nil, big.Zero(), sector.GiveUp{}, nil
+	}
 	info, err := p.preCommitInfo(rec, head.Epoch)
 	if err != nil {
 		return nil, big.Zero(), nil, err
@@ -69,7 +72,7 @@ func (p *Pipeline) preCommitParams(ctx context.Context, rec sector.Record, head 
 	}
 	return &miner.PreCommitSectorParams{
 		SealProof: info.SealProof, SectorNumber: info.SectorNumber, SealedCID: info.SealedCID,
-		SealRandEpoch: info.SealRandEpoch, Expiration: info.Expiration,
+		SealRandEpoch: info.SealRandEpoch, Expiration: info.Expiration, DealIDs: info.DealIDs,
 	}, deposit, nil, nil
 }
 
@@ -135,6 +138,9 @@ func (p *Pipeline) pushCommit(ctx context.Context, rec sector.Record) (sector.Ev
 	}
 	if known != nil {
 		return sector.Pushed{ID: rec.Commit.ID, Value: known.Value}, nil
+	}
+	if sector.Begun(rec.Deals, p.parts.Heads.Latest().Epoch) {
+		return sector.GiveUp{}, nil // nothing was sent
 	}
 	value, ev, err := p.readyToProve(ctx, rec, p.parts.Heads.Latest())
 	if ev != nil || err != nil {

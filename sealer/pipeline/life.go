@@ -140,6 +140,15 @@ func (p *Pipeline) checkLife(ctx context.Context, rec sector.Record) (sector.Eve
 	return p.standing(ctx, st, rec)
 }
 
+// Recheck applies what the chain has of a sector to its record.
+func (p *Pipeline) Recheck(ctx context.Context, n abi.SectorNumber) error {
+	fact, err := p.facts(ctx, n, p.parts.Heads.Latest().Key)
+	if err != nil {
+		return err
+	}
+	return p.move(ctx, n, fact)
+}
+
 // removeFiles ends all work on a sector, then deletes its files.
 func (p *Pipeline) removeFiles(ctx context.Context, rec sector.Record) (sector.Event, error) {
 	if ev, err := p.letGo(ctx, rec, "the sector is removed"); ev != nil || err != nil {

@@ -54,6 +54,8 @@ type Config struct {
 	Batch map[sector.Kind]sector.BatchRule
 	// Deals says which deals go into which sectors.
 	Deals sector.DealRule
+	// MaxWaitDeals is how many new sectors are begun for deals that no offered one has room for; 0 begins none.
+	MaxWaitDeals int
 }
 
 // Parts are what a pipeline works with.

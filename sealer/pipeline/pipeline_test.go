@@ -46,6 +46,7 @@ type rig struct {
 	prover   *sealertest.Prover
 	file     string // of the database, in dir
 	idle     bool   // start without a worker
+	forDeals int    // new sectors that may wait for deals
 	batch    map[sector.Kind]sector.BatchRule
 	disk     store.Disk     // nil is the machine's
 	more     []store.Spec   // paths beside one for sealing and one for storing
@@ -103,7 +104,7 @@ func (r *rig) up() error {
 	p, err := pipeline.New(ctx, pipeline.Config{
 		Miner: sealertest.Miner(), ActorID: sealertest.MinerID, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, SectorSize: 2048,
 		Policy: policy, Batch: maps.Clone(r.batch), TicketLookback: r.net.SealRandomnessLookback, Lifetime: 1549440, WatchEvery: r.net.ChallengeWindow,
-		Deals: sector.DealRule{Size: 2048, Most: 256, Wait: 10 * time.Second, Buffer: 20},
+		MaxWaitDeals: r.forDeals, Deals: sector.DealRule{Size: 2048, Most: 256, Wait: 10 * time.Second, Buffer: 20},
 	}, pipeline.Parts{DB: d, Queue: q, Store: st, Messages: sender, Chain: chain, Verifier: r.prover, Replicas: replicas, Aggregator: r.prover, Heads: h, Clock: clk, Deals: book, Pieces: sealer})
 	require.NoError(r.t, err)
 	if _, err := p.AfterRestore(ctx, 0); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 
@@ -45,14 +46,19 @@ func (p *Pipeline) PledgeMany(ctx context.Context, count int) ([]abi.SectorID, e
 }
 
 func (p *Pipeline) pledge(ctx context.Context) (abi.SectorID, error) {
+	return p.begin(ctx, sector.New, "event;sealing.SectorStartCC", "pledged")
+}
+
+// begin stores the record of a new sector. Callers hold pledging.
+func (p *Pipeline) begin(ctx context.Context, make func(abi.ActorID, abi.SectorNumber, abi.RegisteredSealProof, time.Time) sector.Record, kind, why string) (abi.SectorID, error) {
 	n, err := p.takeNumber(ctx)
 	if err != nil {
 		return abi.SectorID{}, err
 	}
-	rec := sector.New(p.cfg.ActorID, n, p.cfg.SealProof, p.parts.Clock.Now().UTC())
+	rec := make(p.cfg.ActorID, n, p.cfg.SealProof, p.parts.Clock.Now().UTC())
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	err = p.parts.DB.SaveSector(ctx, db.Change{Record: rec, Log: []db.LogEntry{{At: rec.CreatedAt, Kind: "event;sealing.SectorStartCC", Text: "pledged"}}})
+	err = p.parts.DB.SaveSector(ctx, db.Change{Record: rec, Log: []db.LogEntry{{At: rec.CreatedAt, Kind: kind, Text: why}}})
 	if err != nil {
 		return abi.SectorID{}, fmt.Errorf("store sector %d: %w", n, err)
 	}

@@ -315,6 +315,9 @@ func (p *Pipeline) unsound(ctx context.Context, t worker.Task, ref seal.SectorRe
 // rest brings a finalized sector to its storage path. A sector without deals
 // holds only zeros: its unsealed copy can be had again at no cost.
 func (p *Pipeline) rest(ctx context.Context, id abi.SectorID) error {
+	if rec, err := p.Get(id.Number); err == nil && len(rec.Deals) > 0 {
+		return p.parts.Store.Rest(ctx, id, p.cfg.SectorSize, store.Unsealed) // its data is served from there
+	}
 	if err := p.parts.Store.DropUnsealed(id); err != nil {
 		return err
 	}

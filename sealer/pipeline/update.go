@@ -30,6 +30,15 @@ func (p *Pipeline) DealsInSectors() map[abi.DealID]sector.Record {
 	defer p.mu.Unlock()
 	out := map[abi.DealID]sector.Record{}
 	for _, e := range p.sectors {
+		switch e.rec.State {
+		case sector.DealsExpired, sector.Removing, sector.RemoveFailed, sector.Removed, sector.FailedUnrecoverable:
+			if e.rec.DealsProven == 0 && !e.rec.Updated() {
+				continue // they are free again
+			}
+		}
+		for _, d := range e.rec.Deals {
+			out[d.ID] = e.rec
+		}
 		if e.rec.Update == nil {
 			continue
 		}
@@ -51,18 +60,26 @@ func (p *Pipeline) placeDeals(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var waiting []sector.Deal
+	var (
+		waiting []sector.Deal
+		errs    []error
+	)
 	for _, d := range p.parts.Deals.Here() {
-		if _, ok := taken[d.ID]; !ok {
+		r, ok := taken[d.ID]
+		switch {
+		case !ok:
 			waiting = append(waiting, d)
+		case r.State == sector.Proving && r.DealsProven > 0 && now.Epoch >= r.DealsProven+p.cfg.Policy.Finality:
+			errs = append(errs, p.parts.Deals.Done(ctx, d.ID)) // a new sector holds it, finally
 		}
 	}
 	offers, err := p.offers(ctx)
 	if err != nil {
 		return err
 	}
-	var errs []error
+	placed := 0
 	for _, x := range p.cfg.Deals.Place(now, offers, waiting) {
+		placed += len(x.Deals)
 		if len(x.Deals) > 0 {
 			errs = append(errs, p.move(ctx, x.Number, sector.TakeDeals{Deals: x.Deals}))
 		}
@@ -70,14 +87,37 @@ func (p *Pipeline) placeDeals(ctx context.Context) error {
 			errs = append(errs, p.move(ctx, x.Number, sector.StartPacking{Why: x.Start}))
 		}
 	}
+	if placed < len(waiting) {
+		errs = append(errs, p.beginForDeals(ctx))
+	}
 	return errors.Join(errs...)
+}
+
+// beginForDeals begins a new sector for deals that no offered one has room for, if that is wanted and not enough wait already.
+func (p *Pipeline) beginForDeals(ctx context.Context) error {
+	p.pledging.Lock()
+	defer p.pledging.Unlock()
+	if p.count(func(r *sector.Record) bool { return r.State == sector.WaitDeals }) >= p.cfg.MaxWaitDeals {
+		return nil
+	}
+	if p.cfg.MaxSealing > 0 && p.Sealing() >= p.cfg.MaxSealing {
+		return nil // they wait for room
+	}
+	_, err := p.begin(ctx, sector.NewForDeals, "event;sealing.SectorStart", "begun for deals")
+	return err
 }
 
 // offers are the sectors that wait for deals, with their ends on the chain.
 func (p *Pipeline) offers(ctx context.Context) ([]sector.Offer, error) {
 	var out []sector.Offer
-	waiting, _ := p.Page(func(r *sector.Record) bool { return r.State == sector.SnapDealsWaitDeals }, 0, math.MaxInt)
+	waiting, _ := p.Page(func(r *sector.Record) bool {
+		return r.State == sector.SnapDealsWaitDeals || r.State == sector.WaitDeals
+	}, 0, math.MaxInt)
 	for _, r := range waiting {
+		if r.State == sector.WaitDeals {
+			out = append(out, sector.Offer{Number: r.Number, Expiration: p.parts.Heads.Latest().Epoch + p.cfg.Lifetime, Deals: r.Deals})
+			continue
+		}
 		info, err := p.onChain(ctx, r)
 		if err != nil {
 			return nil, err
@@ -103,18 +143,25 @@ func (p *Pipeline) addPieces(ctx context.Context, rec sector.Record) (sector.Eve
 	if p.parts.Deals == nil {
 		return nil, errors.New("this sealer takes no deals")
 	}
-	files, err := p.parts.Store.PlaceUpdate(rec.ID(), p.cfg.SectorSize)
+	place, deals, of := p.parts.Store.PlaceUpdate, []sector.Deal(nil), worker.Files.Updated
+	if rec.State == sector.AddPiece { // a new one
+		place, deals, of = p.parts.Store.PlaceAnew, rec.Deals, worker.Files.Key
+	} else {
+		deals = rec.Update.Deals
+	}
+	files, err := place(rec.ID(), p.cfg.SectorSize)
 	if err != nil {
 		return nil, err
 	}
+	paths := of(worker.Files(files))
 	var have []abi.UnpaddedPieceSize
-	for _, d := range rec.Update.Deals {
-		if err := p.addPiece(ctx, rec, worker.Files(files).Updated(), have, d); err != nil {
+	for _, d := range deals {
+		if err := p.addPiece(ctx, rec, paths, have, d); err != nil {
 			return nil, err
 		}
 		have = append(have, d.Piece.Size.Unpadded())
 	}
-	if err := p.addZeros(ctx, rec, worker.Files(files).Updated(), have); err != nil {
+	if err := p.addZeros(ctx, rec, paths, have); err != nil {
 		return nil, err
 	}
 	p.parts.Store.Declare(rec.ID(), files)

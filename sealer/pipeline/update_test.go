@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -73,12 +74,24 @@ func (r *rig) holds(n abi.SectorNumber, offset abi.UnpaddedPieceSize, data []byt
 	s := seal.New(seal.Config{})
 	defer s.Close()
 	paths := seal.UpdatePathsIn(filepath.Join(r.dir, "store"), abi.SectorID{Miner: sealertest.MinerID, Number: n})
-	f, err := s.ReadPiece(paths, offset, abi.UnpaddedPieceSize((len(data)+126)/127*127))
-	require.NoError(r.t, err)
+	require.Equal(r.t, data, readAll(r.t, s, paths, offset, len(data)))
+}
+
+func readAll(t *testing.T, s *seal.Sealer, paths seal.Paths, offset abi.UnpaddedPieceSize, n int) []byte {
+	t.Helper()
+	f, err := s.ReadPiece(paths, offset, abi.UnpaddedPieceSize((n+126)/127*127))
+	require.NoError(t, err)
 	defer f.Close()
 	got, err := io.ReadAll(f)
-	require.NoError(r.t, err)
-	require.Equal(r.t, data, got[:len(data)])
+	require.NoError(t, err)
+	return got[:n]
+}
+
+func unwrapIgnored(err error) error {
+	if errors.Is(err, sector.ErrIgnored) {
+		return sector.ErrIgnored
+	}
+	return err
 }
 
 func (r *rig) dealStates() map[abi.DealID]db.DealState {

@@ -180,7 +180,7 @@ func (c *Chain) preCommit(p miner.PreCommitSectorParams, h abi.ChainEpoch) error
 	}
 	c.now.allocated[p.SectorNumber] = true
 	c.now.pre[p.SectorNumber] = node.SectorPreCommitOnChainInfo{PreCommitEpoch: h, PreCommitDeposit: types.NewFIL(1).Atto(), Info: node.SectorPreCommitInfo{
-		SealProof: p.SealProof, SectorNumber: p.SectorNumber, SealedCID: p.SealedCID, SealRandEpoch: p.SealRandEpoch, Expiration: p.Expiration,
+		SealProof: p.SealProof, SectorNumber: p.SectorNumber, SealedCID: p.SealedCID, SealRandEpoch: p.SealRandEpoch, Expiration: p.Expiration, DealIDs: p.DealIDs,
 	}}
 	return nil
 }
@@ -199,7 +199,11 @@ func (c *Chain) proveCommit(p miner.ProveCommitSectorParams, h abi.ChainEpoch) e
 		c.now.pre[p.SectorNumber] = pre
 		return nil // the cron drops a bad proof without a word
 	}
-	c.now.sectors[p.SectorNumber] = node.SectorOnChainInfo{SectorNumber: p.SectorNumber, SealProof: pre.Info.SealProof, SealedCID: pre.Info.SealedCID, Activation: h, Expiration: pre.Info.Expiration, InitialPledge: types.NewFIL(2).Atto()}
+	if !c.activate(pre.Info.DealIDs, pre.Info.Expiration, h) {
+		c.now.pre[p.SectorNumber] = pre
+		return nil // the cron drops a sector whose deals cannot be had, too
+	}
+	c.now.sectors[p.SectorNumber] = node.SectorOnChainInfo{DealIDs: pre.Info.DealIDs, SectorNumber: p.SectorNumber, SealProof: pre.Info.SealProof, SealedCID: pre.Info.SealedCID, Activation: h, Expiration: pre.Info.Expiration, InitialPledge: types.NewFIL(2).Atto()}
 	k := uint64(len(c.now.place))
 	c.now.place[p.SectorNumber] = node.SectorLocation{Deadline: (c.FirstDeadline + k/4) % 48, Partition: k % 4 / 2}
 	return nil

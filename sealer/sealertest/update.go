@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,13 +78,12 @@ func (c *Chain) proveUpdates(p *miner.ProveReplicaUpdatesParams, h abi.ChainEpoc
 			continue
 		}
 		var pieces []abi.PieceInfo
-		fits := true
 		for _, id := range u.Deals {
-			d, ok := c.now.deals[id]
-			fits = fits && ok && d.State.SectorStartEpoch == -1 && d.Proposal.StartEpoch >= h && d.Proposal.EndEpoch <= s.Expiration
-			pieces = append(pieces, abi.PieceInfo{Size: d.Proposal.PieceSize, PieceCID: d.Proposal.PieceCID})
+			p := c.now.deals[id].Proposal
+			pieces = append(pieces, abi.PieceInfo{Size: p.PieceSize, PieceCID: p.PieceCID})
 		}
-		if !fits {
+		before := maps.Clone(c.now.deals)
+		if !c.activate(u.Deals, s.Expiration, h) {
 			continue
 		}
 		commD, err := commp.UnsealedCID(s.SealProof, pieces)
@@ -91,12 +91,8 @@ func (c *Chain) proveUpdates(p *miner.ProveReplicaUpdatesParams, h abi.ChainEpoc
 			return err
 		}
 		if !c.AnyProof && !bytes.Equal(u.ReplicaProof, UpdateProof(s.SealedCID, u.NewSealedSectorCID, commD)) {
+			c.now.deals = before
 			return errIllegal
-		}
-		for _, id := range u.Deals {
-			d := c.now.deals[id]
-			d.State.SectorStartEpoch = h
-			c.now.deals[id] = d
 		}
 		s.SealedCID, s.DealIDs, s.Activation = u.NewSealedSectorCID, slices.Clone(u.Deals), h
 		c.now.sectors[u.SectorID] = s
@@ -106,6 +102,22 @@ func (c *Chain) proveUpdates(p *miner.ProveReplicaUpdatesParams, h abi.ChainEpoc
 		return errIllegal
 	}
 	return nil
+}
+
+// activate takes deals into a sector that lives until an epoch: all or none.
+func (c *Chain) activate(ids []abi.DealID, until, h abi.ChainEpoch) bool {
+	for _, id := range ids {
+		d, ok := c.now.deals[id]
+		if !ok || d.State.SectorStartEpoch != -1 || d.Proposal.StartEpoch < h || d.Proposal.EndEpoch > until {
+			return false
+		}
+	}
+	for _, id := range ids {
+		d := c.now.deals[id]
+		d.State.SectorStartEpoch = h
+		c.now.deals[id] = d
+	}
+	return true
 }
 
 // update does the tasks of an update.

@@ -79,7 +79,7 @@ func (d DealRule) start(now Now, o Offer) string {
 	if len(o.Deals) == 0 {
 		return ""
 	}
-	first := (&Update{Deals: o.Deals}).First()
+	first := firstOf(o.Deals)
 	oldest := slices.MinFunc(o.Deals, func(a, b Deal) int { return a.Since.Compare(b.Since) })
 	switch {
 	case d.free(o) == 0:

@@ -125,6 +125,10 @@ func DueEffect(p Policy, r Record) Effect {
 		return Nothing{} // the budget is used up; only the operator's Retry goes on
 	}
 	switch r.State {
+	case WaitDeals:
+		return AwaitDeals{}
+	case AddPiece:
+		return AddPieces{}
 	case GetTicket:
 		return ReadTicket{}
 	case PreCommitting:

@@ -33,6 +33,8 @@ type Option struct{ Do, Then string }
 
 // meanings tells what each state is about and what ends it.
 var meanings = map[State][2]string{
+	WaitDeals:             {"the new sector is offered to deals", "deals to fill it, or the end of the first one's wait"},
+	AddPiece:              {"the data of the sector's deals is written into its unsealed file", "the disk"},
 	Packing:               {"the sector is filled with zeros", "a worker for task AP"},
 	GetTicket:             {"the ticket that the replica is bound to is read from the chain", "the node"},
 	PreCommit1:            {"the replica's labels are made, the longest part of sealing", "a worker for task PC1"},
@@ -66,6 +68,8 @@ var meanings = map[State][2]string{
 	Expired:              {"the sector's life on the chain ended on time", "nothing"},
 	Removing:             {"the sector's files are deleted", "workers to let go of them"},
 	Removed:              {"the sector's files are deleted; this record is all that is left", "nothing"},
+	AddPieceFailed:       {"writing the data of the deals failed", "the next try"},
+	DealsExpired:         {"a deal of the sector started before the sector was proven: nothing can become of it; its other deals go elsewhere", "you to remove it"},
 	PackingFailed:        {"filling the sector failed", "the next try"},
 	SealPreCommit1Failed: {"making the labels failed", "the next try"},
 	SealPreCommit2Failed: {"making the trees failed", "the next try"},
@@ -107,6 +111,7 @@ func Explain(p Policy, r Record) Why {
 	}
 	w.next(p, r)
 	w.limit(p, r)
+	w.dealLimit(r)
 	w.Options = options(r)
 	return w
 }
@@ -179,6 +184,16 @@ func plain(e Effect) string {
 	return "nothing"
 }
 
+// dealLimit is the start of the first deal of a sector that is not proven yet, if nothing ends before.
+func (w *Why) dealLimit(r Record) {
+	if len(r.Deals) == 0 || r.Proven() || !r.State.Sealing() {
+		return
+	}
+	if d := firstOf(r.Deals); w.LimitEpoch == 0 || d.Start < w.LimitEpoch {
+		w.Limit, w.LimitEpoch = fmt.Sprintf("deal %d has started; nothing can become of the sector any more", d.ID), d.Start
+	}
+}
+
 func (w *Why) limit(p Policy, r Record) {
 	switch r.State {
 	case PreCommit1, PreCommit2, PreCommitting, SubmitPreCommitBatch, PreCommitWait, PreCommitBatchWait,
@@ -217,6 +232,10 @@ func options(r Record) []Option {
 		add("see how the message fares", "venus-messager msg why %s", m)
 	}
 	switch r.State {
+	case WaitDeals:
+		if len(r.Deals) > 0 {
+			add("wait for no more deals", "venus-sealer sectors seal %d", n)
+		}
 	case SnapDealsWaitDeals:
 		if len(r.Update.Deals) > 0 {
 			add("wait for no more deals", "venus-sealer sectors seal %d", n)
@@ -226,7 +245,7 @@ func options(r Record) []Option {
 	case SnapDealsAddPiece, SnapDealsAddPieceFailed, UpdateReplica, ProveReplicaUpdate, SubmitReplicaUpdate, ReplicaUpdateFailed:
 		add("take it back as it was; its deals wait for another sector", "venus-sealer sectors abort-upgrade %d", n)
 	case Proving:
-		if r.Update == nil {
+		if r.Update == nil && len(r.Deals) == 0 {
 			add("offer it to deals, if it has no data", "venus-sealer sectors snap-up %d", n)
 		}
 		add("let the sector live longer", "venus-sealer sectors extend %d", n)
@@ -234,7 +253,7 @@ func options(r Record) []Option {
 	case Faulty, FaultReported:
 		add("look at the files again", "venus-sealer proving check --slow %d", n)
 		add("see where its files should be; once they are back, recovery follows by itself", "venus-sealer storage find %d", n)
-		if r.Update == nil {
+		if r.Update == nil && len(r.Deals) == 0 {
 			add("make the files anew, as long as sealing a sector takes", "venus-sealer sectors redo %d", n)
 		}
 		add("end it on the chain, at a fee", "venus-sealer sectors terminate %d", n)

@@ -50,7 +50,7 @@ const (
 // RemovalOf tells what removing a sector in this state means.
 func RemovalOf(r Record) Removal {
 	switch r.State {
-	case Packing, GetTicket, PreCommit1, PreCommit2, PackingFailed, SealPreCommit1Failed, SealPreCommit2Failed:
+	case WaitDeals, AddPiece, AddPieceFailed, DealsExpired, Packing, GetTicket, PreCommit1, PreCommit2, PackingFailed, SealPreCommit1Failed, SealPreCommit2Failed:
 		switch {
 		case r.Redo && !r.Reclaim:
 			return RemoveRefused
@@ -87,7 +87,7 @@ func (s *step) redo() bool {
 	default:
 		return false
 	}
-	if len(s.r.Ticket.Value) == 0 || s.r.CommR == nil || s.r.Update != nil {
+	if len(s.r.Ticket.Value) == 0 || s.r.CommR == nil || s.r.Update != nil || len(s.r.Deals) > 0 {
 		return false // adopted from elsewhere, or with data: nothing to make it from
 	}
 	s.r.Redo, s.r.PC2Fails = true, 0
@@ -100,7 +100,7 @@ func (s *step) redo() bool {
 // committed to, so that the deposit is not lost.
 func (s *step) reconciled(e Reconciled) bool {
 	switch s.r.State {
-	case Packing, GetTicket, PreCommit1, PreCommit2, PackingFailed, SealPreCommit1Failed, SealPreCommit2Failed:
+	case WaitDeals, AddPiece, AddPieceFailed, Packing, GetTicket, PreCommit1, PreCommit2, PackingFailed, SealPreCommit1Failed, SealPreCommit2Failed:
 	default:
 		return false
 	}
@@ -114,6 +114,9 @@ func (s *step) reconciled(e Reconciled) bool {
 		return s.to(Proving)
 	}
 	s.r.Redo, s.r.Reclaim = true, true
+	if len(s.r.Deals) > 0 {
+		return s.to(AddPiece)
+	}
 	return s.to(Packing)
 }
 

@@ -252,7 +252,7 @@ func (s *step) onChainProven(e OnChainProven) bool {
 	if s.r.State.Updating() {
 		return s.onReplica(e.CommR)
 	}
-	if o := s.r.State.Order(); s.r.State != PreCommitFailed && s.r.State != ComputeProofFailed && s.r.State != CommitFailed &&
+	if o := s.r.State.Order(); s.r.State != PreCommitFailed && s.r.State != ComputeProofFailed && s.r.State != CommitFailed && s.r.State != DealsExpired &&
 		(o < PreCommitting.Order() || o >= FinalizeSector.Order()) {
 		return false
 	}
@@ -260,6 +260,9 @@ func (s *step) onChainProven(e OnChainProven) bool {
 		return s.end(fmt.Sprintf("the chain holds another replica under this number (%s)", e.CommR))
 	}
 	s.r.Solo, s.r.InvalidProofs, s.r.MessageFails = false, 0, 0
+	if len(s.r.Deals) > 0 {
+		s.r.DealsProven = s.now.Epoch
+	}
 	s.newTask()
 	return s.to(FinalizeSector)
 }
@@ -331,6 +334,8 @@ func (s *step) onChainAbsent(e OnChainAbsent) bool {
 		switch {
 		case e.Allocated:
 			return s.lost()
+		case Begun(s.r.Deals, s.now.Epoch) && s.r.State == PreCommitFailed:
+			return s.dealsExpired()
 		case s.p.TicketExpired(s.r, s.now.Epoch):
 			return s.reseal()
 		}

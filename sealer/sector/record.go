@@ -2,6 +2,7 @@ package sector
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
@@ -63,6 +64,11 @@ type Record struct {
 
 	Terminate    Message
 	TerminatedAt abi.ChainEpoch
+
+	// Deals are those whose data the sector is sealed with, in the order of their pieces; DealsProven is the height at which
+	// the chain was first seen with them in it, 0 before.
+	Deals       []Deal         `json:",omitempty"`
+	DealsProven abi.ChainEpoch `json:",omitempty"`
 
 	// Update is the data that the sector takes in or has taken in, nil for none. CommR and CommD are those of the replica
 	// that the chain is believed to hold. The attempts of UpdateMsg count over all updates of the sector.
@@ -184,7 +190,15 @@ func (r Record) messageID(kind Kind, attempt int) string {
 // clone copies what Step may change in place.
 func (r Record) clone() Record {
 	r.Pieces = append([]abi.PieceInfo(nil), r.Pieces...)
+	r.Deals = slices.Clone(r.Deals)
 	r.Update = r.Update.clone()
+	return r
+}
+
+// NewForDeals is the record of a sector that waits for deals.
+func NewForDeals(miner abi.ActorID, n abi.SectorNumber, spt abi.RegisteredSealProof, at time.Time) Record {
+	r := New(miner, n, spt, at)
+	r.State = WaitDeals
 	return r
 }
 

@@ -62,6 +62,9 @@ func (s *script) run(t *testing.T, line string) {
 	case "new":
 		s.now = Now{Time: t0, Epoch: 1000}
 		s.r = New(1000, 7, abi.RegisteredSealProof_StackedDrg2KiBV1_1, t0)
+	case "new-for-deals":
+		s.now = Now{Time: t0, Epoch: 1000}
+		s.r = NewForDeals(1000, 7, abi.RegisteredSealProof_StackedDrg2KiBV1_1, t0)
 	case "proving": // a sector at the end of its sealing
 		s.now = Now{Time: t0, Epoch: 1000}
 		s.r = recordIn(Proving)
@@ -87,6 +90,9 @@ func (s *script) run(t *testing.T, line string) {
 	}
 	if s.r.Solo {
 		s.out.WriteString(" solo")
+	}
+	if len(s.r.Deals) > 0 {
+		fmt.Fprintf(&s.out, " deals=%v", IDsOf(s.r.Deals))
 	}
 	if u := s.r.Update; u != nil {
 		fmt.Fprintf(&s.out, " deals=%v", u.DealIDs())
@@ -323,6 +329,11 @@ func recordIn(st State) Record {
 	r.PreCommitEpoch, r.Seed, r.TaskAttempt, r.TerminatedAt = 1010, Randomness{[]byte("s"), 1020}, 5, 1025
 	if st.Failed() && !st.Final() {
 		r.RetryAt, r.Tries = t0, 1
+	}
+	switch st {
+	case WaitDeals, AddPiece, AddPieceFailed, DealsExpired:
+		r.Deals, r.CommD, r.CommR = []Deal{testDeal(1, 512, 2000)}, nil, nil
+		r.PreCommit.Attempt = 0
 	}
 	if st.Updating() {
 		u := testCid("u")

@@ -3,13 +3,16 @@ package sector
 import "sort"
 
 // State names where a sector stands. The names are those operators know from
-// the field's other sealing programs. States of deals in new sectors are missing:
-// this sealer takes data into sectors that are sealed already.
+// the field's other sealing programs.
 type State string
 
 // The states of a sector, in the order of a healthy life.
 const (
-	// Packing fills the sector with zeros (task AP).
+	// WaitDeals is a new sector that is offered to deals.
+	WaitDeals State = "WaitDeals"
+	// AddPiece writes the pieces of its deals into its unsealed file.
+	AddPiece State = "AddPiece"
+	// Packing fills a sector without deals with zeros (task AP).
 	Packing State = "Packing"
 	// GetTicket reads the chain randomness that the replica is bound to.
 	GetTicket State = "GetTicket"
@@ -85,6 +88,7 @@ const (
 // except FailedUnrecoverable, which a chain fact makes final. The Fault states
 // are of proven sectors whose proofs fail.
 const (
+	AddPieceFailed       State = "AddPieceFailed"
 	PackingFailed        State = "PackingFailed"
 	SealPreCommit1Failed State = "SealPreCommit1Failed"
 	SealPreCommit2Failed State = "SealPreCommit2Failed"
@@ -107,25 +111,27 @@ const (
 	// FaultReported is a sector that the chain counts as faulty.
 	FaultReported State = "FaultReported"
 	// FaultedFinal is a sector that the chain ended before its time: faulty for too long, or terminated elsewhere.
-	FaultedFinal        State = "FaultedFinal"
+	FaultedFinal State = "FaultedFinal"
+	// DealsExpired is a new sector whose deals started before it was proven: nothing can become of it.
+	DealsExpired        State = "DealsExpired"
 	FailedUnrecoverable State = "FailedUnrecoverable"
 )
 
 // firstFailed is the order of the first state of trouble.
-const firstFailed = 60
+const firstFailed = 59
 
 // order is the place of a state in lists and summaries.
 var order = map[State]int{
-	Packing: 1, GetTicket: 2, PreCommit1: 3, PreCommit2: 4, PreCommitting: 5, SubmitPreCommitBatch: 6, PreCommitWait: 7,
-	PreCommitBatchWait: 8, WaitSeed: 9, Committing: 10, SubmitCommit: 11, SubmitCommitAggregate: 12, CommitWait: 13,
-	CommitAggregateWait: 14, FinalizeSector: 15, Proving: 16,
+	WaitDeals: 1, AddPiece: 2, Packing: 3, GetTicket: 4, PreCommit1: 5, PreCommit2: 6, PreCommitting: 7, SubmitPreCommitBatch: 8,
+	PreCommitWait: 9, PreCommitBatchWait: 10, WaitSeed: 11, Committing: 12, SubmitCommit: 13, SubmitCommitAggregate: 14,
+	CommitWait: 15, CommitAggregateWait: 16, FinalizeSector: 17, Proving: 18,
 	SnapDealsWaitDeals: 20, SnapDealsAddPiece: 21, UpdateReplica: 22, ProveReplicaUpdate: 23, SubmitReplicaUpdate: 24,
 	ReplicaUpdateWait: 25, FinalizeReplicaUpdate: 26, UpdateActivating: 27, ReleaseSectorKey: 28,
 	Terminating: 40, TerminateWait: 41, TerminateFinality: 42, Expired: 43, Removing: 44, Removed: 45,
-	PackingFailed: firstFailed, SealPreCommit1Failed: 61, SealPreCommit2Failed: 62, PreCommitFailed: 63, ComputeProofFailed: 64,
+	AddPieceFailed: firstFailed, PackingFailed: 60, SealPreCommit1Failed: 61, SealPreCommit2Failed: 62, PreCommitFailed: 63, ComputeProofFailed: 64,
 	CommitFailed: 65, FinalizeFailed: 66, TerminateFailed: 67, RemoveFailed: 68,
 	SnapDealsAddPieceFailed: 70, ReplicaUpdateFailed: 71, FinalizeReplicaUpdateFailed: 72, ReleaseSectorKeyFailed: 73, AbortUpgrade: 74,
-	Faulty: 80, FaultReported: 81, FaultedFinal: 82, FailedUnrecoverable: 83,
+	Faulty: 80, FaultReported: 81, FaultedFinal: 82, FailedUnrecoverable: 83, DealsExpired: 84,
 }
 
 // States lists every state in pipeline order.
@@ -155,7 +161,7 @@ func (s State) Failed() bool { return s.Order() >= firstFailed }
 // Final tells whether the machine does nothing more by itself.
 func (s State) Final() bool {
 	switch s {
-	case Proving, Expired, Removed, Faulty, FaultReported, FaultedFinal, FailedUnrecoverable:
+	case Proving, Expired, Removed, Faulty, FaultReported, FaultedFinal, FailedUnrecoverable, DealsExpired:
 		return true
 	}
 	return false

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
@@ -120,6 +121,8 @@ func (s *step) update(ev Event) bool {
 		return s.piecesAdded()
 	case GiveUp:
 		switch {
+		case Begun(s.r.Deals, s.now.Epoch) && slices.Contains([]State{PreCommitting, SubmitPreCommitBatch, SubmitCommit, SubmitCommitAggregate}, s.r.State):
+			return s.dealsExpired()
 		case s.r.State != SubmitReplicaUpdate:
 			return false
 		case s.r.Update.Begun(s.now.Epoch):
@@ -308,6 +311,8 @@ func (s *step) failed(e Failed) bool {
 	switch at {
 	case Removing:
 		at = RemoveFailed
+	case AddPiece:
+		at = AddPieceFailed
 	case SnapDealsAddPiece:
 		at = SnapDealsAddPieceFailed
 	case ReleaseSectorKey:
@@ -333,6 +338,9 @@ func (s *step) later(e Later) bool {
 // height: sealing for a ticket that the chain will not take any more, proving
 // for a pre-commit that it has dropped. The shell asks at every head.
 func IsOverdue(p Policy, r Record, epoch abi.ChainEpoch) bool {
+	if r.outlived(epoch) {
+		return true
+	}
 	switch r.State {
 	case PreCommit1, PreCommit2:
 		return !r.Redo && p.TicketExpired(r, epoch)
@@ -352,10 +360,31 @@ func IsOverdue(p Policy, r Record, epoch abi.ChainEpoch) bool {
 	return false
 }
 
+// outlived tells whether a deal has started before its new sector is proven, where no message is under way.
+func (r Record) outlived(epoch abi.ChainEpoch) bool {
+	if !Begun(r.Deals, epoch) {
+		return false
+	}
+	switch r.State {
+	case WaitDeals, AddPiece, AddPieceFailed, GetTicket, PreCommit1, PreCommit2, SealPreCommit1Failed, SealPreCommit2Failed, WaitSeed, Committing,
+		ComputeProofFailed:
+		return true
+	case SubmitPreCommitBatch:
+		return r.PreCommit.ID == ""
+	}
+	return false
+}
+
 // overdue gives the step up. Where a message may be under way, the chain is asked first.
 func (s *step) overdue() bool {
 	if !IsOverdue(s.p, s.r, s.now.Epoch) {
 		return false
+	}
+	if s.r.outlived(s.now.Epoch) {
+		if s.r.State == WaitDeals {
+			return s.dropExpired()
+		}
+		return s.dealsExpired()
 	}
 	switch s.r.State {
 	case PreCommit1, PreCommit2:
@@ -386,6 +415,8 @@ func (s *step) resume(ev Event) bool {
 	}
 	s.r.RetryAt, s.r.Parked = time.Time{}, ""
 	switch s.r.State {
+	case AddPieceFailed:
+		return s.retry(AddPiece)
 	case PackingFailed:
 		return s.retry(Packing)
 	case SealPreCommit1Failed:
@@ -465,7 +496,8 @@ func (s *step) force(e Force) bool {
 // forceable tells whether an update allows a state: its messages and its files must not be forgotten.
 func (s *step) forceable(to State) bool {
 	if !s.r.State.Updating() && !to.Updating() {
-		return true
+		withDeals := len(s.r.Deals) > 0
+		return to != WaitDeals && (to != Packing || !withDeals) && (to != AddPiece && to != AddPieceFailed && to != DealsExpired || withDeals)
 	}
 	u := s.r.Update
 	if u == nil || !s.r.State.Updating() || u.Sent {

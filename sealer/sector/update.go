@@ -41,33 +41,45 @@ type Update struct {
 	GivenUp abi.ChainEpoch
 }
 
-// Pieces are those of the deals, in order.
-func (u *Update) Pieces() []abi.PieceInfo {
-	out := make([]abi.PieceInfo, 0, len(u.Deals))
-	for _, d := range u.Deals {
+// PiecesOf are the pieces of deals, in order.
+func PiecesOf(deals []Deal) []abi.PieceInfo {
+	out := make([]abi.PieceInfo, 0, len(deals))
+	for _, d := range deals {
 		out = append(out, d.Piece)
 	}
 	return out
 }
 
-// DealIDs are those of the deals, in the order of their pieces.
-func (u *Update) DealIDs() []abi.DealID {
-	out := make([]abi.DealID, 0, len(u.Deals))
-	for _, d := range u.Deals {
+// IDsOf are the numbers of deals, in order.
+func IDsOf(deals []Deal) []abi.DealID {
+	out := make([]abi.DealID, 0, len(deals))
+	for _, d := range deals {
 		out = append(out, d.ID)
 	}
 	return out
 }
 
-// First is the deal that starts first; there must be one.
-func (u *Update) First() Deal {
-	return slices.MinFunc(u.Deals, func(a, b Deal) int { return cmp.Compare(a.Start, b.Start) })
+// firstOf is the deal that starts first; there must be one.
+func firstOf(deals []Deal) Deal {
+	return slices.MinFunc(deals, func(a, b Deal) int { return cmp.Compare(a.Start, b.Start) })
 }
 
-// Begun tells whether a deal has started at a height: then the chain takes it no more.
-func (u *Update) Begun(epoch abi.ChainEpoch) bool {
-	return len(u.Deals) > 0 && epoch >= u.First().Start
+// Begun tells whether one of the deals has started at a height: then the chain takes it no more.
+func Begun(deals []Deal, epoch abi.ChainEpoch) bool {
+	return len(deals) > 0 && epoch >= firstOf(deals).Start
 }
+
+// Pieces are those of the deals, in order.
+func (u *Update) Pieces() []abi.PieceInfo { return PiecesOf(u.Deals) }
+
+// DealIDs are those of the deals, in the order of their pieces.
+func (u *Update) DealIDs() []abi.DealID { return IDsOf(u.Deals) }
+
+// First is the deal that starts first; there must be one.
+func (u *Update) First() Deal { return firstOf(u.Deals) }
+
+// Begun tells whether a deal has started at a height.
+func (u *Update) Begun(epoch abi.ChainEpoch) bool { return Begun(u.Deals, epoch) }
 
 func (u *Update) clone() *Update {
 	if u == nil {
@@ -85,7 +97,7 @@ func (r Record) Updated() bool {
 
 // mark offers a sector without data for some.
 func (s *step) mark() bool {
-	if s.r.State != Proving || s.r.CommR == nil || s.r.Update != nil {
+	if s.r.State != Proving || s.r.CommR == nil || s.r.Update != nil || len(s.r.Deals) > 0 {
 		return false
 	}
 	s.r.Update = &Update{Key: s.r.CommR, KeyData: s.r.CommD}
@@ -95,28 +107,54 @@ func (s *step) mark() bool {
 
 // takeDeals gives deals to a sector that waits for some.
 func (s *step) takeDeals(e TakeDeals) bool {
-	if s.r.State != SnapDealsWaitDeals || len(e.Deals) == 0 {
+	have := s.waiting()
+	if have == nil || len(e.Deals) == 0 {
 		return false
 	}
-	u := s.r.Update
-	u.Deals = append(u.Deals, e.Deals...)
-	slices.SortFunc(u.Deals, func(a, b Deal) int {
+	*have = append(*have, e.Deals...)
+	slices.SortFunc(*have, func(a, b Deal) int {
 		return cmp.Or(cmp.Compare(b.Piece.Size, a.Piece.Size), cmp.Compare(a.ID, b.ID))
 	})
-	return s.to(SnapDealsWaitDeals)
+	return s.to(s.r.State)
+}
+
+// waiting are the deals of a sector that waits for more, nil of one that does not.
+func (s *step) waiting() *[]Deal {
+	switch s.r.State {
+	case WaitDeals:
+		return &s.r.Deals
+	case SnapDealsWaitDeals:
+		return &s.r.Update.Deals
+	}
+	return nil
 }
 
 // startPacking ends the wait for more deals.
 func (s *step) startPacking() bool {
-	return s.r.State == SnapDealsWaitDeals && len(s.r.Update.Deals) > 0 && s.to(SnapDealsAddPiece)
+	have := s.waiting()
+	if have == nil || len(*have) == 0 {
+		return false
+	}
+	if s.r.State == WaitDeals {
+		return s.to(AddPiece)
+	}
+	return s.to(SnapDealsAddPiece)
 }
 
 func (s *step) piecesAdded() bool {
-	if s.r.State != SnapDealsAddPiece {
-		return false
+	switch s.r.State {
+	case SnapDealsAddPiece:
+		s.newTask()
+		return s.to(UpdateReplica)
+	case AddPiece:
+		s.r.Pieces = PiecesOf(s.r.Deals)
+		s.newTask()
+		if s.r.Redo {
+			return s.to(PreCommit1) // from the ticket of the commitment
+		}
+		return s.to(GetTicket)
 	}
-	s.newTask()
-	return s.to(UpdateReplica)
+	return false
 }
 
 // sendUpdate begins the next attempt at a ProveReplicaUpdates message.
@@ -253,10 +291,20 @@ func (s *step) abort() bool {
 
 // dropExpired takes the deals away that started while the sector waited for more.
 func (s *step) dropExpired() bool {
-	u := s.r.Update
-	s.r.LastErr, s.r.LastClass = fmt.Sprintf("deal %d started at epoch %d, before the sector was full enough", u.First().ID, u.First().Start), ChainFact
-	u.Deals = slices.DeleteFunc(u.Deals, func(d Deal) bool { return d.Start <= s.now.Epoch })
-	return s.to(SnapDealsWaitDeals)
+	have := s.waiting()
+	first := firstOf(*have)
+	s.r.LastErr, s.r.LastClass = fmt.Sprintf("deal %d started at epoch %d, before the sector was full enough", first.ID, first.Start), ChainFact
+	*have = slices.DeleteFunc(*have, func(d Deal) bool { return d.Start <= s.now.Epoch })
+	return s.to(s.r.State)
+}
+
+// dealsExpired ends a new sector whose deals the chain takes no more.
+func (s *step) dealsExpired() bool {
+	d := firstOf(s.r.Deals)
+	s.newTask()
+	s.to(DealsExpired)
+	s.r.LastErr, s.r.LastClass = fmt.Sprintf("deal %d started at epoch %d and the sector was not proven by then", d.ID, d.Start), ChainFact
+	return true
 }
 
 // updateDropped ends an update that was given up.

@@ -45,7 +45,7 @@ func (s *Service) DealsList(context.Context) ([]sealerapi.DealInfo, error) {
 			i.Sector, i.SectorState = &r.Number, string(r.State)
 		}
 		switch {
-		case e.State == db.DealDone, ok && r.Updated():
+		case e.State == db.DealDone, ok && r.Updated(), ok && r.DealsProven > 0:
 			i.State = "active"
 		case ok && e.State == db.DealHere:
 			i.State = "sealing"
@@ -121,9 +121,9 @@ func (s *Service) SectorStartSealing(ctx context.Context, n abi.SectorNumber) er
 		return missing(err)
 	}
 	switch {
-	case r.State != sector.SnapDealsWaitDeals:
+	case r.State != sector.SnapDealsWaitDeals && r.State != sector.WaitDeals:
 		return api.Errorf(api.CodePrecondition, "sector %d is in state %s: it waits for no deals", n, r.State)
-	case len(r.Update.Deals) == 0:
+	case r.Update == nil && len(r.Deals) == 0, r.Update != nil && len(r.Update.Deals) == 0:
 		return api.Errorf(api.CodePrecondition, "sector %d has no deals yet", n).WithHint("bring data: venus-sealer deals import DEALID FILE; take it back: venus-sealer sectors abort-upgrade %d", n)
 	}
 	return s.wish(ctx, n, sector.StartPacking{Why: "the operator wants it"})

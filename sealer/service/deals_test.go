@@ -18,6 +18,7 @@ import (
 	"github.com/filecoin-venus/venus/proofs/commp"
 	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/proofs/verify"
+	"github.com/filecoin-venus/venus/sealer/config"
 	"github.com/filecoin-venus/venus/sealer/sealertest"
 )
 
@@ -128,11 +129,76 @@ func TestDealIntoSector(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, data, got[:len(data)])
 	refused(s.SectorMarkForUpgrade(ctx, id.Number), "takes some in once")
-	refused(s.SectorRedo(ctx, id.Number), "has taken data in")
+	refused(s.SectorRedo(ctx, id.Number), "has data of deals")
 	waste, err := s.StorageGarbage(ctx)
 	require.NoError(t, err)
 	require.Empty(t, waste)
 	info, err := s.SectorsStatus(ctx, id.Number, true)
 	require.NoError(t, err)
 	require.Equal(t, []abi.DealID{5}, info.Deals)
+}
+
+// TestDealIntoNewSector seals a new sector with the data of a deal, with real proofs, of which the one of replication is
+// verified against the deal's data here.
+func TestDealIntoNewSector(t *testing.T) {
+	s, chain, dir := daemonUp(t)
+	require.NoError(t, s.Close())
+	cfg, err := config.Load(filepath.Join(dir, config.FileName))
+	require.NoError(t, err)
+	cfg.Sealing.MakeNewSectorForDeals = true
+	require.NoError(t, cfg.Save(filepath.Join(dir, config.FileName)))
+	s = runIn(t, dir)
+	chain.Change(func() { chain.AnyProof, chain.FirstDeadline = true, 30 })
+	ctx, files := t.Context(), filepath.Join(dir, "files")
+	_, err = s.StorageAttach(ctx, sealerapi.StorageSpec{Path: files, Init: true, CanSeal: true, CanStore: true})
+	require.NoError(t, err)
+	data := bytes.Repeat([]byte("some data "), 90)
+	piece, err := commp.Of(bytes.NewReader(data))
+	require.NoError(t, err)
+	chain.AddDeal(5, piece, chain.Height()+5000, chain.Height()+10000)
+	file := filepath.Join(t.TempDir(), "data")
+	require.NoError(t, os.WriteFile(file, data, 0o600))
+	require.NoError(t, s.DealsImportData(ctx, 5, file))
+	sealed := false
+	until := func(state string) sealerapi.SectorInfo {
+		t.Helper()
+		for range 3000 {
+			info, err := s.SectorsStatus(ctx, 1, false)
+			if err == nil && info.State == state {
+				return info
+			}
+			if err == nil && info.State == "WaitDeals" && !sealed {
+				sealed = s.SectorStartSealing(ctx, 1) == nil
+			}
+			chain.Tick(time.Now())
+			require.NoError(t, clock.Real().Sleep(ctx, 20*time.Millisecond))
+		}
+		why, err := s.SectorWhy(ctx, 1)
+		t.Fatalf("sector is not in %s: %+v %v", state, why, err)
+		return sealerapi.SectorInfo{}
+	}
+	info := until("Proving")
+	require.Equal(t, []abi.DealID{5}, info.Deals)
+	require.Equal(t, []abi.DealID{5}, chain.Info(1).DealIDs)
+	commD, err := commp.UnsealedCID(info.SealProof, []abi.PieceInfo{piece})
+	require.NoError(t, err)
+	require.Equal(t, commD, *info.CommD)
+	ok, err := verify.New(s.network, "").VerifySeal(ctx, proof.SealVerifyInfo{
+		SealProof: info.SealProof, SectorID: abi.SectorID{Miner: sealertest.MinerID, Number: 1}, Randomness: info.Ticket.Value, InteractiveRandomness: info.Seed.Value,
+		Proof: info.Proof, SealedCID: chain.Info(1).SealedCID, UnsealedCID: commD,
+	})
+	require.NoError(t, err)
+	require.True(t, ok)
+	bad, err := s.CheckProvable(ctx, nil, true)
+	require.NoError(t, err)
+	require.Empty(t, bad)
+	f, err := s.sealer.ReadPiece(seal.PathsIn(files, abi.SectorID{Miner: sealertest.MinerID, Number: 1}), 0, piece.Size.Unpadded())
+	require.NoError(t, err)
+	defer f.Close()
+	got, err := io.ReadAll(f)
+	require.NoError(t, err)
+	require.Equal(t, data, got[:len(data)])
+	list, err := s.DealsList(ctx)
+	require.NoError(t, err)
+	require.Equal(t, "active", list[0].State)
 }

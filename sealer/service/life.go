@@ -94,6 +94,14 @@ func (s *Service) remove(ctx context.Context, n abi.SectorNumber, abandon bool) 
 	if err != nil {
 		return missing(err)
 	}
+	if r.State == sector.DealsExpired { // the chain may have it after all
+		if err := s.pipeline.Recheck(ctx, n); err != nil {
+			return err
+		}
+		if r, err = s.pipeline.Get(n); err != nil {
+			return missing(err)
+		}
+	}
 	switch what := sector.RemovalOf(r); {
 	case what == sector.RemoveRefused && r.State == sector.Removed:
 		return api.Errorf(api.CodePrecondition, "sector %d is removed already", n)
@@ -109,8 +117,8 @@ func (s *Service) remove(ctx context.Context, n abi.SectorNumber, abandon bool) 
 
 // SectorRedo makes the files of a proven sector anew.
 func (s *Service) SectorRedo(ctx context.Context, n abi.SectorNumber) error {
-	if r, err := s.pipeline.Get(n); err == nil && r.Update != nil {
-		return api.Errorf(api.CodePrecondition, "sector %d has taken data in, or does: it cannot be made anew from its ticket alone", n).
+	if r, err := s.pipeline.Get(n); err == nil && (r.Update != nil || len(r.Deals) > 0) {
+		return api.Errorf(api.CodePrecondition, "sector %d has data of deals: it cannot be made anew from its ticket alone", n).
 			WithHint("bring its files back ('venus-sealer storage find %d'), or end it on the chain, at a fee: venus-sealer sectors terminate %d", n, n)
 	}
 	return s.wish(ctx, n, sector.Redo{})

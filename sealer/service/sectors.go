@@ -84,6 +84,8 @@ func (s *Service) SectorsStatus(ctx context.Context, n abi.SectorNumber, onChain
 	}
 	if r.Update != nil {
 		out.Deals = r.Update.DealIDs()
+	} else if len(r.Deals) > 0 {
+		out.Deals = sector.IDsOf(r.Deals)
 	}
 	if w := s.pipeline.Why(r); w.Overcome.IsZero() {
 		out.LastErr = w.LastErr

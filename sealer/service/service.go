@@ -311,7 +311,7 @@ func (s *Service) assemble(ctx context.Context) error {
 	s.pipeline, err = pipeline.New(ctx, pipeline.Config{
 		Miner: s.miner, ActorID: s.actorID, SealProof: proofType, SectorSize: s.size, Policy: policy, Batch: s.rules,
 		TicketLookback: s.network.SealRandomnessLookback, Lifetime: s.cfg.Sealing.Lifetime(), MaxSealing: s.cfg.Sealing.MaxSealingSectors,
-		WatchEvery: s.network.ChallengeWindow, Deals: rule,
+		WatchEvery: s.network.ChallengeWindow, Deals: rule, MaxWaitDeals: s.cfg.Sealing.NewForDeals(),
 	}, pipeline.Parts{
 		DB: s.db, Queue: s.queue, Store: s.store, Messages: s.sender, Chain: s.node, Verifier: s.verifier, Aggregator: aggregator, Heads: s.heads, Clock: s.opts.Clock,
 		Replicas: seal.New(seal.Config{Open: s.openMade, Clock: s.opts.Clock}),

@@ -128,10 +128,10 @@ func (s *Store) Transfers() []Transfer {
 	return out
 }
 
-// Rest moves the sealed file and the cache of a sector to a path for storing,
+// Rest moves the sealed file and the cache of a sector, and more if that is wanted, to a path for storing,
 // unless they lie in one. It may be repeated after a crash at any point.
-func (s *Store) Rest(ctx context.Context, id abi.SectorID, size abi.SectorSize) error {
-	types := []FileType{Sealed, Cache}
+func (s *Store) Rest(ctx context.Context, id abi.SectorID, size abi.SectorSize, more ...FileType) error {
+	types := append([]FileType{Sealed, Cache}, more...)
 	unlock, err := s.sectors.lock(ctx, id)
 	if err != nil {
 		return err
@@ -148,7 +148,7 @@ func (s *Store) Rest(ctx context.Context, id abi.SectorID, size abi.SectorSize) 
 			s.releaseAll(id)
 			return nil
 		}
-		h, err := s.restingPlace(id, int64(size)*restTenths/10, types)
+		h, err := s.restingPlace(id, int64(size)*(restTenths+int64(10*len(more)))/10, types)
 		if err != nil {
 			return fmt.Errorf("bring sector %d to its storage path: %w", id.Number, err)
 		}
