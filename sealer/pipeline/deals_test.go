@@ -69,6 +69,18 @@ func TestNewSectorForDeals(t *testing.T) {
 	})
 }
 
+// TestNoSectorForLongDeals: none is begun for a deal that no new sector lives long enough for.
+func TestNoSectorForLongDeals(t *testing.T) {
+	forDeals(t, func(t *testing.T, r *rig) {
+		r.deal(1, 900, 1024, 2_000_000)
+		for range 10 {
+			r.tick()
+		}
+		require.Equal(t, map[abi.DealID]db.DealState{1: db.DealHere}, r.dealStates())
+		require.Empty(t, r.p.List())
+	})
+}
+
 // TestNewSectorOutlivedByDeals: a deal that starts before its new sector is proven ends it; the others go into the next.
 func TestNewSectorOutlivedByDeals(t *testing.T) {
 	forDeals(t, func(t *testing.T, r *rig) {

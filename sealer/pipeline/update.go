@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/big"
@@ -87,7 +88,8 @@ func (p *Pipeline) placeDeals(ctx context.Context) error {
 			errs = append(errs, p.move(ctx, x.Number, sector.StartPacking{Why: x.Start}))
 		}
 	}
-	if placed < len(waiting) {
+	fits := func(d sector.Deal) bool { return d.Start > now.Epoch && d.End <= now.Epoch+p.cfg.Lifetime }
+	if placed < len(waiting) && slices.ContainsFunc(waiting, fits) {
 		errs = append(errs, p.beginForDeals(ctx))
 	}
 	return errors.Join(errs...)

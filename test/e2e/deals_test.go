@@ -29,6 +29,7 @@ import (
 	"github.com/filecoin-venus/venus/internal/drill"
 	"github.com/filecoin-venus/venus/proofs/commp"
 	"github.com/filecoin-venus/venus/proofs/seal"
+	"github.com/filecoin-venus/venus/sealer/config"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -255,4 +256,79 @@ func TestDeals(t *testing.T) {
 	require.True(t, found, "the updated sector has power after its window")
 	history, _ := sealer("proving", "history", "--json")
 	t.Logf("window proofs: %.2000s", history)
+}
+
+// TestDealInNewSector seals a new sector with the data of a deal on a real chain. Only the long form runs it: its sealer is
+// restarted with another configuration.
+func TestDealInNewSector(t *testing.T) {
+	if os.Getenv(dealsEnv) == "" {
+		t.Skip("the cluster's sealer is restarted for it; VENUS_E2E_DEALS=long runs it")
+	}
+	t.Parallel()
+	c, _ := living(t)
+	st := c.await(t, "proving", 5*time.Minute)
+	<-c.upDone
+	d := &dealing{t: t, c: c, node: c.node(t), clients: cluster.NewClients(c.layout, st.Ports)}
+	var err error
+	d.faucet, err = address.NewFromString(st.Faucet)
+	require.NoError(t, err)
+	d.miner, err = address.NewFromString(st.Miner)
+	require.NoError(t, err)
+	head, err := d.node.ChainHead(t.Context())
+	require.NoError(t, err)
+	data := bytes.Repeat([]byte("what the client wants kept "), 70) // fills the sector
+	deal, piece := d.publish(data, head.Height()+3000, head.Height()+10000)
+	file := filepath.Join(t.TempDir(), "client.car")
+	require.NoError(t, os.WriteFile(file, data, 0o600))
+
+	home := c.layout.Home(cluster.Sealer)
+	cfg, err := config.Load(filepath.Join(home, config.FileName))
+	require.NoError(t, err)
+	cfg.Sealing.MakeNewSectorForDeals = true
+	require.NoError(t, cfg.Save(filepath.Join(home, config.FileName)))
+	sealer := func(args ...string) string {
+		return c.w.must(t, c.w.tmp, "venus-sealer", append([]string{"--repo", home}, args...)...)
+	}
+	sealer("stop") // the supervisor starts it again
+	eventually(t, time.Minute, "the sealer is back with a deal", func() error {
+		r := c.w.command(t, c.w.tmp, "venus-sealer", "--repo", home, "deals", "import", strconv.Itoa(int(deal)), file)
+		if r.code != 0 && !strings.Contains(r.all(), "imported already") {
+			return fmt.Errorf("%s", r.all())
+		}
+		return nil
+	})
+	var list []apisealer.DealInfo
+	eventually(t, 5*time.Minute, "the deal is active", func() error {
+		require.NoError(t, json.Unmarshal([]byte(sealer("deals", "list", "--json")), &list))
+		if list[0].State != "active" {
+			return fmt.Errorf("%s, sector in state %s", list[0].State, list[0].SectorState)
+		}
+		return nil
+	})
+	on, err := d.node.StateMarketStorageDeal(t.Context(), deal, types.EmptyTSK)
+	require.NoError(t, err)
+	require.Positive(t, on.State.SectorStartEpoch)
+	info, err := d.node.StateSectorGetInfo(t.Context(), d.miner, *list[0].Sector, types.EmptyTSK)
+	require.NoError(t, err)
+	require.Equal(t, []abi.DealID{deal}, info.DealIDs)
+	require.Positive(t, info.DealWeight.Sign())
+	miner, err := address.IDFromAddress(d.miner)
+	require.NoError(t, err)
+	eventually(t, time.Minute, "it rests", func() error {
+		var s apisealer.SectorInfo
+		require.NoError(t, json.Unmarshal([]byte(sealer("sectors", "status", "--json", strconv.Itoa(int(*list[0].Sector)))), &s))
+		if s.State != "Proving" {
+			return fmt.Errorf("it is in %s: %s", s.State, s.LastErr)
+		}
+		return nil
+	})
+	s := seal.New(seal.Config{})
+	defer s.Close()
+	f, err := s.ReadPiece(seal.PathsIn(c.layout.Sectors(), abi.SectorID{Miner: abi.ActorID(miner), Number: *list[0].Sector}), 0, piece.Size.Unpadded())
+	require.NoError(t, err)
+	defer f.Close()
+	got, err := io.ReadAll(f)
+	require.NoError(t, err)
+	require.Equal(t, data, got[:len(data)])
+	sealer("proving", "check", "--slow", strconv.Itoa(int(*list[0].Sector)))
 }
