@@ -489,6 +489,9 @@ func TestRandomLives(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		p := testPolicy()
 		r := New(1000, 7, abi.RegisteredSealProof_StackedDrg2KiBV1_1, t0)
+		if rapid.Bool().Draw(rt, "for deals") {
+			r = NewForDeals(1000, 7, abi.RegisteredSealProof_StackedDrg2KiBV1_1, t0)
+		}
 		now := Now{Time: t0, Epoch: 1000}
 		committed := false
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
@@ -513,7 +516,10 @@ func TestRandomLives(t *testing.T) {
 			if committed && !next.Redo && (next.State == PreCommit1 || next.State == GetTicket) {
 				rt.Fatalf("a committed sector went back to %s on %s from %s", next.State, ev, r.State)
 			}
-			if next.PreCommit.Attempt < r.PreCommit.Attempt || next.Commit.Attempt < r.Commit.Attempt {
+			if r.Updated() && !next.Updated() && next.Update == nil {
+				rt.Fatalf("%s on %s forgot the replica that the chain has", r.State, ev)
+			}
+			if next.UpdateMsg.Attempt < r.UpdateMsg.Attempt || next.PreCommit.Attempt < r.PreCommit.Attempt || next.Commit.Attempt < r.Commit.Attempt {
 				rt.Fatalf("an attempt was taken back")
 			}
 			if _, idle := DueEffect(p, next).(Nothing); idle && !next.State.Final() && next.Parked == "" {
