@@ -47,18 +47,25 @@ func TestVerifierRemembers(t *testing.T) {
 	}
 }
 
+// signersOf are the addresses of public keys.
+func signersOf(t *testing.T, pubs [][]byte) []address.Address {
+	t.Helper()
+	out := make([]address.Address, len(pubs))
+	for i, pub := range pubs {
+		var err error
+		out[i], err = address.NewBLSAddress(pub)
+		require.NoError(t, err)
+	}
+	return out
+}
+
 // TestVerifierAggregate: whichever of the messages are known, the verdict is that of the plain check.
 func TestVerifierAggregate(t *testing.T) {
 	const n = 5
 	sigs, pubs, msgs := signedBy(t, n, 3)
 	// One message twice, as no honest block has it: the aggregate counts it twice.
 	sigs, pubs, msgs = append(sigs, sigs[1]), append(pubs, pubs[1]), append(msgs, msgs[1])
-	signers := make([]address.Address, len(pubs))
-	for i, pub := range pubs {
-		var err error
-		signers[i], err = address.NewBLSAddress(pub)
-		require.NoError(t, err)
-	}
+	signers := signersOf(t, pubs)
 	agg, err := AggregateBLS(sigs)
 	require.NoError(t, err)
 	once, err := AggregateBLS(sigs[:n])
@@ -127,12 +134,7 @@ func outsideGroup(t *testing.T) []byte {
 // TestVerifierRemembersAggregates: an aggregate that held is known again; nothing that differs from it in any part is.
 func TestVerifierRemembersAggregates(t *testing.T) {
 	sigs, pubs, msgs := signedBy(t, 6, 2)
-	signers := make([]address.Address, len(pubs))
-	for i, pub := range pubs {
-		var err error
-		signers[i], err = address.NewBLSAddress(pub)
-		require.NoError(t, err)
-	}
+	signers := signersOf(t, pubs)
 	agg, err := AggregateBLS(sigs)
 	require.NoError(t, err)
 	v, err := NewVerifier()
