@@ -65,7 +65,7 @@ func TestSealer_RestoreOldBackup(t *testing.T) { //nolint:revive // the ledger's
 	_, err = Restore(ctx, Options{Dir: elsewhere, Clock: clock.Real()}, file, false)
 	require.NoError(t, err)
 	r := runIn(t, elsewhere)
-	require.Eventually(t, func() bool { return r.heads.Latest().Seq > 0 }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.heads.Latest().Seq > 0 }, time.Minute, 10*time.Millisecond)
 	list, err := r.SectorsList(ctx)
 	require.NoError(t, err)
 	require.Equal(t, []abi.SectorNumber{1, 2}, list)

@@ -109,7 +109,7 @@ func TestDrillRestore(t *testing.T) {
 			return guideRun(t, dir, args...)
 		}
 		r = runIn(t, args[1])
-		require.Eventually(t, func() bool { return r.heads.Latest().Seq > 0 }, 5*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return r.heads.Latest().Seq > 0 }, time.Minute, 10*time.Millisecond)
 		return "", 0
 	}
 	drill.Run(t, drill.Drill{

@@ -62,7 +62,7 @@ func TestSectorLife(t *testing.T) {
 		unknown, err := s.SectorsUnknown(ctx)
 		require.NoError(t, err)
 		return len(unknown) == 1 && unknown[0] == sealerapi.UnknownSector{SectorID: 7, Live: true, Deadline: 30, Partition: 1, Expiration: 1e6}
-	}, 5*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	commR := sealertest.Cid("sealed7")
 	rec := sector.New(s.actorID, 7, abi.RegisteredSealProof_StackedDrg2KiBV1_1, time.Now())
 	rec.State, rec.CommR = sector.Proving, &commR
