@@ -2,6 +2,7 @@ package mariadb
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -242,8 +243,36 @@ func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 // Stop ends the server in good order.
 func (s *Server) Stop() { s.end(syscall.SIGTERM) }
 
-// Pause freezes the server: connections stay open and get no answers.
-func (s *Server) Pause(t testing.TB) { s.signal(t, syscall.SIGSTOP) }
+// Pause freezes the server: connections stay open and get no answers. On a busy machine a thread on another processor may
+// answer for a while after the signal, so this waits until all have stopped, where the system tells.
+func (s *Server) Pause(t testing.TB) {
+	t.Helper()
+	s.signal(t, syscall.SIGSTOP)
+	tasks := filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid), "task")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for !stopped(tasks) {
+		if clock.Real().Sleep(ctx, time.Millisecond) != nil {
+			t.Fatalf("the server did not stop within %s", patience)
+		}
+	}
+}
+
+// stopped tells whether all threads in a folder of /proc have stopped; where there is none, they are believed to have.
+func stopped(tasks string) bool {
+	threads, err := os.ReadDir(tasks)
+	if err != nil {
+		return true
+	}
+	for _, thread := range threads {
+		stat, err := os.ReadFile(filepath.Join(tasks, thread.Name(), "stat"))
+		// The state follows the name, which is in parentheses and may hold any.
+		if at := bytes.LastIndexByte(stat, ')'); err == nil && !bytes.HasPrefix(stat[at+1:], []byte(" T")) {
+			return false
+		}
+	}
+	return true
+}
 
 // Resume lets a frozen server go on.
 func (s *Server) Resume(t testing.TB) { s.signal(t, syscall.SIGCONT) }
