@@ -215,6 +215,22 @@ func (b *Book) check(ctx context.Context, id abi.DealID, bytes int64) (db.DealRe
 	}, nil
 }
 
+// Same tells why the chain's deal of a number is not, or not yet again, the one whose data was brought: a reorg gives numbers
+// to other deals. "" is that it is.
+func (b *Book) Same(ctx context.Context, d sector.Deal) (why string, err error) {
+	deal, err := b.chain.StateMarketStorageDeal(ctx, d.ID, types.EmptyTSK)
+	switch {
+	case err != nil && api.Explain(err).Code == api.CodeNotFound:
+		return fmt.Sprintf("the chain has no deal %d at present", d.ID), nil
+	case err != nil:
+		return "", fmt.Errorf("read deal %d: %w", d.ID, err)
+	}
+	if p := deal.Proposal; p.Provider != b.cfg.Miner || !p.PieceCID.Equals(d.Piece.PieceCID) || p.PieceSize != d.Piece.Size {
+		return fmt.Sprintf("deal %d is about piece %s with %s on the chain now, not about the one whose data was brought: a reorg gave its number to another", d.ID, p.PieceCID, p.Provider), nil
+	}
+	return "", nil
+}
+
 // Run copies files, one at a time and the deals that start first, until ctx ends.
 func (b *Book) Run(ctx context.Context) {
 	for {

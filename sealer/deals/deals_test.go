@@ -124,6 +124,33 @@ func TestImport(t *testing.T) {
 	})
 }
 
+// TestSame: a number that the chain gives to another deal, or to none, is told, whatever part of the deal differs.
+func TestSame(t *testing.T) {
+	other, err := address.NewIDAddress(1001)
+	require.NoError(t, err)
+	onShelf(t, func(t *testing.T, s *shelf) {
+		require.NoError(t, s.book.Import(t.Context(), 7, s.publish(7, []byte("deal"))))
+		d, was := s.only().Deal, s.chain.Deal(7)
+		same := func() string {
+			why, err := s.book.Same(t.Context(), d)
+			require.NoError(t, err)
+			return why
+		}
+		require.Empty(t, same())
+		for name, change := range map[string]func(*node.MarketDeal){
+			"provider": func(d *node.MarketDeal) { d.Proposal.Provider = other },
+			"piece":    func(d *node.MarketDeal) { d.Proposal.PieceCID = sealertest.Cid("another") },
+			"size":     func(d *node.MarketDeal) { d.Proposal.PieceSize *= 2 },
+		} {
+			s.chain.SetDeal(7, change)
+			require.Contains(t, same(), "a reorg gave its number to another", name)
+			s.chain.SetDeal(7, func(d *node.MarketDeal) { *d = was })
+		}
+		d.ID = 8
+		require.Contains(t, same(), "the chain has no deal 8")
+	})
+}
+
 // TestRefusals: each says what is wrong, and nothing is recorded.
 func TestRefusals(t *testing.T) {
 	other, err := address.NewIDAddress(1001)

@@ -60,6 +60,8 @@ type Deals interface {
 	Here() []sector.Deal
 	// Data opens the data of one: as many bytes as its piece holds.
 	Data(id abi.DealID) (io.ReadCloser, error)
+	// Same tells why the chain's deal of a number is another one at present, "" if it is not.
+	Same(ctx context.Context, d sector.Deal) (why string, err error)
 	// Done tells that a sector holds a deal for good.
 	Done(ctx context.Context, id abi.DealID) error
 	// Expire ends those that have started and that no sector has taken.

@@ -33,22 +33,74 @@ var offTheWay = map[string]string{
 	"store/attach": "sealer/store", "store/detach": "sealer/store", "store/chunk": "sealer/store", "store/mark": "sealer/store", "store/part": "sealer/store",
 }
 
+// crashes has the sealer die at two passages of a mark from the k-th on.
+type crashes struct {
+	r *rig
+	k int
+
+	disarm func()
+
+	mu      sync.Mutex
+	passed  int
+	crashed bool
+}
+
+// crashAt arms a mark until disarm.
+func (r *rig) crashAt(point string, k int) *crashes {
+	c := &crashes{r: r, k: k}
+	c.disarm = fault.Arm(point, func() error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.passed++; c.passed >= k && c.passed < k+2 {
+			c.crashed = true
+			return fault.ErrInjected
+		}
+		return nil
+	})
+	return c
+}
+
+// tick lets an epoch pass, and starts the sealer again if it died.
+func (c *crashes) tick() {
+	c.r.tick()
+	c.mu.Lock()
+	again := c.crashed
+	c.crashed = false
+	c.mu.Unlock()
+	if again {
+		c.r.restart()
+	}
+}
+
+// hit tells whether the sealer died.
+func (c *crashes) hit() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.passed >= c.k
+}
+
+// atPassages runs lives that die at passages of a mark. It must be passed; one that is not passed so often ends the row.
+func atPassages(t *testing.T, point string, passages []int, life func(t *testing.T, k int) (hit bool)) {
+	for i, k := range passages {
+		hit := false
+		t.Run(fmt.Sprintf("%s-%d", strings.ReplaceAll(point, "/", "-"), k), func(t *testing.T) { hit = life(t, k) })
+		if !hit || t.Failed() {
+			require.Positive(t, i, "mark %s is never passed", point)
+			break
+		}
+	}
+}
+
 // TestCrashInEveryStep lives five sectors' lives from pledge to the end of one of
 // them: four share their messages, one has its own. At the first, third and 17th
 // passage of every mark the sealer dies and starts again, twice in a row. The
 // chain always ends in the same state, and nothing was sent in vain.
 func TestCrashInEveryStep(t *testing.T) {
 	for _, point := range failpoints(t) {
-		for i, k := range []int{1, 3, 17} {
-			hit := false
-			t.Run(fmt.Sprintf("%s-%d", strings.ReplaceAll(point, "/", "-"), k), func(t *testing.T) {
-				sharing(t, func(t *testing.T, r *rig) { hit = r.crashingLife(point, k) })
-			})
-			if !hit || t.Failed() {
-				require.Positive(t, i, "mark %s is never passed", point)
-				break
-			}
-		}
+		atPassages(t, point, []int{1, 3, 17}, func(t *testing.T, k int) (hit bool) {
+			sharing(t, func(t *testing.T, r *rig) { hit = r.crashingLife(point, k) })
+			return hit
+		})
 	}
 }
 
@@ -61,27 +113,8 @@ func (r *rig) crashingLife(point string, k int) bool {
 	}
 	r.chain.Change(func() { r.chain.FirstDeadline = 47 })
 	r.restart()
-	var mu sync.Mutex
-	passed, crashed := 0, false
-	defer fault.Arm(point, func() error {
-		mu.Lock()
-		defer mu.Unlock()
-		if passed++; passed >= k && passed < k+2 {
-			crashed = true
-			return fault.ErrInjected
-		}
-		return nil
-	})()
-	step := func() {
-		r.tick()
-		mu.Lock()
-		again := crashed
-		crashed = false
-		mu.Unlock()
-		if again {
-			r.restart()
-		}
-	}
+	c := r.crashAt(point, k)
+	defer c.disarm()
 	reach := func(want map[abi.SectorNumber]sector.State) {
 		for range 400 {
 			there := true
@@ -91,7 +124,7 @@ func (r *rig) crashingLife(point string, k int) bool {
 			if there {
 				return
 			}
-			step()
+			c.tick()
 		}
 		for _, rec := range r.p.List() {
 			t.Errorf("sector %d is in %s, not %s; last error: %s", rec.Number, rec.State, want[rec.Number], rec.LastErr)
@@ -109,7 +142,7 @@ func (r *rig) crashingLife(point string, k int) bool {
 			break
 		}
 		_ = r.p.Apply(t.Context(), last, sector.Terminate{}, nil) // judged by the state above
-		step()
+		c.tick()
 	}
 	want[last] = sector.Removed
 	reach(want)
@@ -126,7 +159,5 @@ func (r *rig) crashingLife(point string, k int) bool {
 	}
 	require.Equal(t, []abi.SectorNumber{last}, r.chain.Ended())
 	require.NoFileExists(t, filepath.Join(r.dir, "store", "sealed", fmt.Sprintf("s-t01000-%d", last)))
-	mu.Lock()
-	defer mu.Unlock()
-	return passed >= k
+	return c.hit()
 }

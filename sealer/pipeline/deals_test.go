@@ -1,9 +1,7 @@
 package pipeline_test
 
 import (
-	"fmt"
 	"path/filepath"
-	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -12,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/filecoin-venus/venus/api/node"
-	"github.com/filecoin-venus/venus/internal/fault"
 	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/sealer/db"
 	"github.com/filecoin-venus/venus/sealer/sealertest"
@@ -81,6 +78,43 @@ func TestNoSectorForLongDeals(t *testing.T) {
 	})
 }
 
+// TestDealsThatBecameOthers: a reorg that gives a deal's number to another deal keeps a sector from being committed to, until
+// the number is its deal's again; the same for an update.
+func TestDealsThatBecameOthers(t *testing.T) {
+	other := func(r *rig) (back func()) {
+		was := r.chain.Deal(1)
+		r.chain.SetDeal(1, func(d *node.MarketDeal) { d.Proposal.PieceCID = sealertest.Cid("another") })
+		return func() { r.chain.SetDeal(1, func(d *node.MarketDeal) { *d = was }) }
+	}
+	wait := func(r *rig, n abi.SectorNumber, st sector.State, method abi.MethodNum) {
+		for range 40 {
+			r.tick()
+		}
+		rec, err := r.p.Get(n)
+		require.NoError(r.t, err)
+		require.Equal(r.t, st, rec.State)
+		require.Contains(r.t, rec.LastErr, "a reorg gave its number to another")
+		require.Empty(r.t, r.chain.Messager().Pushed(method))
+	}
+	forDeals(t, func(t *testing.T, r *rig) {
+		r.deal(1, 2000, 2048, 20000)
+		back := other(r)
+		r.begun(1)
+		wait(r, 1, sector.PreCommitting, builtin.MethodsMiner.PreCommitSector)
+		back()
+		r.until(1, sector.Proving, 80)
+	})
+	bubble(t, func(t *testing.T, r *rig) {
+		n := r.active(1)[0]
+		r.deal(1, 2000, 2048, 20000)
+		back := other(r)
+		r.apply(n, sector.MarkForUpdate{})
+		wait(r, n, sector.SubmitReplicaUpdate, builtin.MethodsMiner.ProveReplicaUpdates)
+		back()
+		r.until(n, sector.UpdateActivating, 80)
+	})
+}
+
 // TestNewSectorOutlivedByDeals: a deal that starts before its new sector is proven ends it; the others go into the next.
 func TestNewSectorOutlivedByDeals(t *testing.T) {
 	forDeals(t, func(t *testing.T, r *rig) {
@@ -109,46 +143,25 @@ func TestNewSectorOutlivedByDeals(t *testing.T) {
 // TestCrashWithDeals seals a new sector with a deal and kills the sealer at the first and third passage of the marks on its
 // way: always one sector, one message each, the data in it.
 func TestCrashWithDeals(t *testing.T) {
-	for _, point := range []string{"sealer/number", "sealer/transition", "sealer/pieces", "sealer/intent", "deals/recorded", "deals/copied", "deals/deleted", "store/rename", "task/adopt"} {
-		for i, k := range []int{1, 3} {
-			hit := false
-			t.Run(fmt.Sprintf("%s-%d", filepath.Base(point), k), func(t *testing.T) {
-				forDeals(t, func(t *testing.T, r *rig) { hit = r.crashingDeal(point, k) })
-			})
-			if !hit || t.Failed() {
-				require.Positive(t, i, "mark %s is never passed", point)
-				break
-			}
-		}
+	points := []string{"sealer/number", "sealer/transition", "sealer/pieces", "sealer/intent", "deals/recorded", "deals/copied", "deals/deleted", "store/rename", "task/adopt"}
+	for _, point := range points {
+		atPassages(t, point, []int{1, 3}, func(t *testing.T, k int) (hit bool) {
+			forDeals(t, func(t *testing.T, r *rig) { hit = r.crashingDeal(point, k) })
+			return hit
+		})
 	}
 }
 
 func (r *rig) crashingDeal(point string, k int) bool {
 	t := r.t
-	var mu sync.Mutex
-	passed, crashed := 0, false
-	defer fault.Arm(point, func() error {
-		mu.Lock()
-		defer mu.Unlock()
-		if passed++; passed >= k && passed < k+2 {
-			crashed = true
-			return fault.ErrInjected
-		}
-		return nil
-	})()
+	c := r.crashAt(point, k)
+	defer c.disarm()
 	data := r.deal(1, 2000, 2048, 20000)
 	for range int(r.net.Finality) + 200 {
 		if r.dealStates()[1] == db.DealDone {
 			break
 		}
-		r.tick()
-		mu.Lock()
-		again := crashed
-		crashed = false
-		mu.Unlock()
-		if again {
-			r.restart()
-		}
+		c.tick()
 	}
 	require.Equal(t, db.DealDone, r.dealStates()[1])
 	m := r.chain.Messager()
@@ -159,7 +172,5 @@ func (r *rig) crashingDeal(point string, k int) bool {
 	s := seal.New(seal.Config{})
 	defer s.Close()
 	require.Equal(t, data, readAll(t, s, seal.PathsIn(filepath.Join(r.dir, "store"), in.ID()), 0, len(data)))
-	mu.Lock()
-	defer mu.Unlock()
-	return passed >= k
+	return c.hit()
 }

@@ -62,6 +62,9 @@ func (p *Pipeline) preCommitParams(ctx context.Context, rec sector.Record, head 
 	if sector.Begun(rec.Deals, head.Epoch) {
 		return nil, big.Zero(), sector.GiveUp{}, nil
 	}
+	if ev, err := p.sameDeals(ctx, rec.Deals); ev != nil || err != nil {
+		return nil, big.Zero(), ev, err
+	}
 	info, err := p.preCommitInfo(rec, head.Epoch)
 	if err != nil {
 		return nil, big.Zero(), nil, err

@@ -301,6 +301,9 @@ func (p *Pipeline) pushUpdate(ctx context.Context, rec sector.Record) (sector.Ev
 	if u.Withdrawn || u.Begun(head.Epoch) {
 		return sector.GiveUp{}, nil // nothing was sent
 	}
+	if ev, err := p.sameDeals(ctx, u.Deals); ev != nil || err != nil {
+		return ev, err
+	}
 	info, err := p.onChain(ctx, rec)
 	if err != nil {
 		return nil, err
@@ -336,6 +339,21 @@ func (p *Pipeline) pushUpdate(ctx context.Context, rec sector.Record) (sector.Ev
 		return nil, err
 	}
 	return sector.Pushed{ID: rec.UpdateMsg.ID, Value: value}, nil
+}
+
+// sameDeals puts a message off whose deals are others on the chain: a sector committed to them could never be proven. It is
+// tried again until the first of them starts.
+func (p *Pipeline) sameDeals(ctx context.Context, list []sector.Deal) (sector.Event, error) {
+	for _, d := range list {
+		why, err := p.parts.Deals.Same(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		if why != "" {
+			return p.later(why)
+		}
+	}
+	return nil, nil
 }
 
 // later puts an effect off for a while.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -410,16 +409,10 @@ func TestCrashInEveryStepOfAnUpdate(t *testing.T) {
 		points = append(points, point)
 	}
 	for _, point := range points {
-		for i, k := range []int{1, 2, 5} {
-			hit := false
-			t.Run(fmt.Sprintf("%s-%d", strings.ReplaceAll(point, "/", "-"), k), func(t *testing.T) {
-				bubble(t, func(t *testing.T, r *rig) { hit = r.crashingUpdate(point, k) })
-			})
-			if !hit || t.Failed() {
-				require.Positive(t, i, "mark %s is never passed", point)
-				break
-			}
-		}
+		atPassages(t, point, []int{1, 2, 5}, func(t *testing.T, k int) (hit bool) {
+			bubble(t, func(t *testing.T, r *rig) { hit = r.crashingUpdate(point, k) })
+			return hit
+		})
 	}
 }
 
@@ -427,17 +420,8 @@ func (r *rig) crashingUpdate(point string, k int) bool {
 	t := r.t
 	ns := r.active(2)
 	before := r.has("store")
-	var mu sync.Mutex
-	passed, crashed := 0, false
-	defer fault.Arm(point, func() error {
-		mu.Lock()
-		defer mu.Unlock()
-		if passed++; passed >= k && passed < k+2 {
-			crashed = true
-			return fault.ErrInjected
-		}
-		return nil
-	})()
+	c := r.crashAt(point, k)
+	defer c.disarm()
 	reach := func(n abi.SectorNumber, want sector.State, limit int) {
 		t.Helper()
 		for range limit {
@@ -446,14 +430,7 @@ func (r *rig) crashingUpdate(point string, k int) bool {
 			if rec.State == want {
 				return
 			}
-			r.tick()
-			mu.Lock()
-			again := crashed
-			crashed = false
-			mu.Unlock()
-			if again {
-				r.restart()
-			}
+			c.tick()
 		}
 		r.until(n, want, 1)
 	}
@@ -484,7 +461,5 @@ func (r *rig) crashingUpdate(point string, k int) bool {
 	require.NoFileExists(t, filepath.Join(r.dir, "store", "sealed", "s-t01000-1"))
 	require.FileExists(t, filepath.Join(r.dir, "store", "sealed", "s-t01000-2"))
 	require.Equal(t, map[abi.DealID]db.DealState{1: db.DealDone}, r.dealStates())
-	mu.Lock()
-	defer mu.Unlock()
-	return passed >= k
+	return c.hit()
 }
