@@ -148,6 +148,9 @@ func (f *flush) write() error {
 // CIDs carry their content, piece and replica commitments name data that is
 // never stored as blocks.
 func walkable(c cid.Cid) bool {
+	if ordinary(c.KeyString()) {
+		return true
+	}
 	if _, ok := inline(c); ok {
 		return false
 	}

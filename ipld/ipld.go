@@ -17,7 +17,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
@@ -25,6 +24,7 @@ import (
 	format "github.com/ipfs/go-ipld-format"
 	mh "github.com/multiformats/go-multihash"
 	cbg "github.com/whyrusleeping/cbor-gen"
+	"golang.org/x/crypto/blake2b"
 
 	"github.com/filecoin-venus/venus/types"
 )
@@ -51,26 +51,49 @@ const shortestHash = 20
 
 // CheckedBlock makes a block from foreign bytes: it fails unless they hash to c.
 func CheckedBlock(c cid.Cid, data []byte) (blocks.Block, error) {
-	if p := c.Prefix(); p.MhType != mh.IDENTITY && p.MhLength < shortestHash {
-		return nil, fmt.Errorf("the name %s has %d bytes of a hash, too few", c, p.MhLength)
-	}
-	got, err := c.Prefix().Sum(data)
-	if err != nil {
-		return nil, fmt.Errorf("hash block %s: %w", c, err)
-	}
-	if !got.Equals(c) {
-		return nil, fmt.Errorf("block said to be %s hashes to %s", c, got)
+	if err := checkHash(c, data); err != nil {
+		return nil, err
 	}
 	return blocks.NewBlockWithCid(data, c)
 }
 
-// ordinary is how the bytes of nearly every CID of the chain begin: version 1,
-// dag-cbor, blake2b-256.
-var ordinary = types.Sum(nil).KeyString()[:6]
+// checkHash fails unless data hash to c.
+func checkHash(c cid.Cid, data []byte) error {
+	if s := c.KeyString(); ordinary(s) {
+		if digest := blake2b.Sum256(data); string(digest[:]) != s[len(ordinaryPrefix):] {
+			return fmt.Errorf("block said to be %s hashes to %s", c, types.Sum(data))
+		}
+		return nil
+	}
+	p := c.Prefix()
+	if p.MhType != mh.IDENTITY && p.MhLength < shortestHash {
+		return fmt.Errorf("the name %s has %d bytes of a hash, too few", c, p.MhLength)
+	}
+	got, err := p.Sum(data)
+	if err != nil {
+		return fmt.Errorf("hash block %s: %w", c, err)
+	}
+	if !got.Equals(c) {
+		return fmt.Errorf("block said to be %s hashes to %s", c, got)
+	}
+	return nil
+}
+
+// ordinaryPrefix is how the bytes of nearly every CID of the chain begin: version 1, dag-cbor, blake2b-256. They are told by
+// it where to take a name apart would cost more than what is done with it.
+var ordinaryPrefix = types.Sum(nil).KeyString()[:6]
+
+// ordinaryLength is how long such a CID is, in bytes.
+const ordinaryLength = 38
+
+// ordinary tells whether the bytes of a CID are of that kind.
+func ordinary[B string | []byte](name B) bool {
+	return len(name) == ordinaryLength && string(name[:len(ordinaryPrefix)]) == ordinaryPrefix
+}
 
 // inline returns the content of an identity CID, which needs no store.
 func inline(c cid.Cid) ([]byte, bool) {
-	if strings.HasPrefix(c.KeyString(), ordinary) || c.Prefix().MhType != mh.IDENTITY {
+	if ordinary(c.KeyString()) || c.Prefix().MhType != mh.IDENTITY {
 		return nil, false
 	}
 	d, err := mh.Decode(c.Hash())

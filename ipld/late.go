@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
@@ -17,6 +18,8 @@ const lateLimit = 64 << 20
 
 // late holds blocks that were put and are not on the disk yet, in the order of their coming.
 type late struct {
+	// some tells whether there are any, without the lock.
+	some  atomic.Bool
 	mu    sync.RWMutex
 	order []blocks.Block
 	held  map[string][]byte // by hash
@@ -24,6 +27,9 @@ type late struct {
 }
 
 func (l *late) get(c cid.Cid) ([]byte, bool) {
+	if !l.some.Load() {
+		return nil, false
+	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	data, ok := l.held[string(c.Hash())]
@@ -49,6 +55,7 @@ func (l *late) add(blks ...blocks.Block) bool {
 		l.order = append(l.order, b)
 		l.bytes += len(b.RawData())
 	}
+	l.some.Store(len(l.order) > 0)
 	return l.bytes >= lateLimit
 }
 
@@ -68,6 +75,7 @@ func (l *late) written(n int) {
 		l.bytes -= len(b.RawData())
 	}
 	l.order = slices.Clone(l.order[n:])
+	l.some.Store(len(l.order) > 0)
 }
 
 // Sync makes durable what was put until now, in the order of its coming, with one wait for the disk. What failed to be

@@ -13,7 +13,7 @@ import (
 // dag-cbor has any. It fails on bytes that are not one CBOR item in the form
 // that the chain's encoders write: definite lengths, heads as short as can be.
 func Links(c cid.Cid, data []byte) ([]cid.Cid, error) {
-	if c.Prefix().Codec != cid.DagCBOR {
+	if !ordinary(c.KeyString()) && c.Prefix().Codec != cid.DagCBOR {
 		return nil, nil
 	}
 	links, err := scanLinks(data)

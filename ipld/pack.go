@@ -25,7 +25,13 @@ const (
 type Key [16]byte
 
 // KeyOf is the key of a block.
-func KeyOf(c cid.Cid) Key { return keyOf(c.Hash()) }
+func KeyOf(c cid.Cid) (k Key) {
+	if s := c.KeyString(); ordinary(s) {
+		copy(k[:], s[ordinaryLength-len(k):])
+		return k
+	}
+	return keyOf(c.Hash())
+}
 
 func keyOf(hash []byte) Key {
 	var k Key
@@ -225,7 +231,7 @@ func (p *Pack) section(e entry) (cid.Cid, []byte, error) {
 	if err != nil {
 		return cid.Undef, nil, fmt.Errorf("at %d: %w", e.offset(), err)
 	}
-	if _, err := CheckedBlock(c, data); err != nil {
+	if err := checkHash(c, data); err != nil {
 		return cid.Undef, nil, fmt.Errorf("at %d: %w", e.offset(), err)
 	}
 	return c, data, nil

@@ -100,32 +100,41 @@ func (n *nearby) readAhead(p *Pack, e entry, c cid.Cid) ([]byte, error) {
 	if _, err := p.data.ReadAt(raw, e.offset()); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read block %s from pack %s: %w", c, p.name, err)
 	}
-	first := raw[:e.length()]
-	var keys []Key
+	keys, sections := take(raw)
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	for _, k := range n.windows[n.next] {
 		delete(n.near, k)
 	}
-	for rest := raw; ; {
-		size, m := binary.Uvarint(rest)
-		if m <= 0 || size > uint64(len(rest)-m) {
-			break
-		}
-		k, err := sectionKey(rest[m : m+int(size)])
-		if err != nil {
-			break
-		}
-		n.near[k] = rest[:m+int(size)]
-		keys = append(keys, k)
-		rest = rest[m+int(size):]
+	for i, k := range keys {
+		n.near[k] = sections[i]
 	}
 	n.windows[n.next], n.next = keys, (n.next+1)%windowCount
-	return soundSection(first, c)
+	n.mu.Unlock()
+	return soundSection(raw[:e.length()], c)
+}
+
+// take splits what was read into whole sections, as far as they can be told.
+func take(raw []byte) (keys []Key, sections [][]byte) {
+	for {
+		size, m := binary.Uvarint(raw)
+		if m <= 0 || size > uint64(len(raw)-m) {
+			return keys, sections
+		}
+		section := raw[:m+int(size)]
+		k, err := sectionKey(section[m:])
+		if err != nil {
+			return keys, sections
+		}
+		keys, sections = append(keys, k), append(sections, section)
+		raw = raw[len(section):]
+	}
 }
 
 // sectionKey is the key of the block that a section without its length holds.
 func sectionKey(body []byte) (Key, error) {
+	if len(body) >= ordinaryLength && ordinary(body[:ordinaryLength]) {
+		return keyOf(body[:ordinaryLength]), nil
+	}
 	_, c, err := cid.CidFromBytes(body)
 	if err != nil {
 		return Key{}, err
@@ -135,15 +144,30 @@ func sectionKey(body []byte) (Key, error) {
 
 // soundSection returns the block of a section after it was checked.
 func soundSection(section []byte, want cid.Cid) ([]byte, error) {
+	_, m := binary.Uvarint(section)
+	name, body := want.KeyString(), section[max(m, 0):]
+	if len(body) < len(name) || string(body[:len(name)]) != name {
+		return otherSection(section, want)
+	}
+	data := body[len(name):]
+	if err := checkHash(want, data); err != nil {
+		return nil, err
+	}
+	return data[:len(data):len(data)], nil // no append may reach the next block
+}
+
+// otherSection is soundSection where the name is not the one that was asked for: it may name the same bytes with another codec.
+// A name that the disk forgot must not pass for that of another block, so that it is checked first.
+func otherSection(section []byte, want cid.Cid) ([]byte, error) {
 	c, data, err := parseSection(section)
+	if err == nil {
+		err = checkHash(c, data)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read block %s: %w", want, err)
 	}
 	if !bytes.Equal(c.Hash(), want.Hash()) {
 		return nil, notFound(want)
 	}
-	if _, err := CheckedBlock(c, data); err != nil {
-		return nil, err
-	}
-	return data[:len(data):len(data)], nil // no append may reach the next block
+	return data[:len(data):len(data)], nil
 }
