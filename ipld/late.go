@@ -32,7 +32,7 @@ func (l *late) get(c cid.Cid) ([]byte, bool) {
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	data, ok := l.held[string(c.Hash())]
+	data, ok := l.held[hashOf(c)]
 	return data, ok
 }
 
@@ -48,15 +48,23 @@ func (l *late) add(blks ...blocks.Block) bool {
 		if _, ok := inline(c); ok {
 			continue
 		}
-		if _, ok := l.held[string(c.Hash())]; ok {
+		if _, ok := l.held[hashOf(c)]; ok {
 			continue
 		}
-		l.held[string(c.Hash())] = b.RawData()
+		l.held[hashOf(c)] = b.RawData()
 		l.order = append(l.order, b)
 		l.bytes += len(b.RawData())
 	}
 	l.some.Store(len(l.order) > 0)
 	return l.bytes >= lateLimit
+}
+
+// hashOf is the multihash of a CID; that of an ordinary one is not copied.
+func hashOf(c cid.Cid) string {
+	if s := c.KeyString(); ordinary(s) {
+		return s[2:] // behind version and codec
+	}
+	return string(c.Hash())
 }
 
 // all is what waits now, oldest first.
@@ -71,7 +79,7 @@ func (l *late) written(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, b := range l.order[:n] {
-		delete(l.held, string(b.Cid().Hash()))
+		delete(l.held, hashOf(b.Cid()))
 		l.bytes -= len(b.RawData())
 	}
 	l.order = slices.Clone(l.order[n:])

@@ -36,6 +36,7 @@ func TestOrdinaryNames(t *testing.T) {
 	for i, c := range names(t, data) {
 		require.Equal(t, i == 0, ordinary(c.KeyString()), c)
 		require.Equal(t, keyOf(c.Hash()), KeyOf(c), c)
+		require.Equal(t, string(c.Hash()), hashOf(c), c)
 		k, err := sectionKey(append(c.Bytes(), data...))
 		require.NoError(t, err)
 		require.Equal(t, KeyOf(c), k, c)
