@@ -309,13 +309,15 @@ func (o *operator) reports() []OperationReport {
 // chance is true once in n times.
 func (o *operator) chance(n int) bool { return o.rng.Intn(n) == 0 }
 
-// anyone picks a person, nil while there is none.
-func (o *operator) anyone() *person {
-	if len(o.people) == 0 {
+// some picks one of a list, nil while there is none.
+func some[T any](o *operator, list []*T) *T {
+	if len(list) == 0 {
 		return nil
 	}
-	return o.people[o.rng.Intn(len(o.people))]
+	return list[o.rng.Intn(len(list))]
 }
+
+func (o *operator) anyone() *person { return some(o, o.people) }
 
 // fil is a random amount of up to so many thousandths of a FIL, at least one attoFIL.
 func (o *operator) fil(milli int64) abi.TokenAmount {

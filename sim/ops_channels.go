@@ -98,13 +98,6 @@ func (o *operator) createChannel(*turn) (*draft, error) {
 	}}, nil
 }
 
-func (o *operator) someChannel() *channel {
-	if len(o.channels) == 0 {
-		return nil
-	}
-	return o.channels[o.rng.Intn(len(o.channels))]
-}
-
 // channelParty picks one of the two, or now and then a stranger.
 func (o *operator) channelParty(c *channel) *person {
 	switch {
@@ -122,7 +115,7 @@ func (c *channel) involves(p *person) bool { return p == c.from || p == c.to }
 const absent = exitcode.SysErrInvalidReceiver
 
 func (o *operator) fundChannel(*turn) (*draft, error) {
-	c, from := o.someChannel(), o.anyone()
+	c, from := some(o, o.channels), o.anyone()
 	if c == nil {
 		return nil, nil
 	}
@@ -149,7 +142,7 @@ type voucherPlan struct {
 }
 
 func (o *operator) redeem(t *turn) (*draft, error) {
-	c := o.someChannel()
+	c := some(o, o.channels)
 	if c == nil {
 		return nil, nil
 	}
@@ -312,7 +305,7 @@ func (c *channel) compare(x *execution) error {
 }
 
 func (o *operator) settleChannel(*turn) (*draft, error) {
-	c := o.someChannel()
+	c := some(o, o.channels)
 	if c == nil {
 		return nil, nil
 	}
@@ -338,7 +331,7 @@ func (o *operator) settleChannel(*turn) (*draft, error) {
 
 // collect closes a channel: the payee gets what vouchers gave, the payer the rest.
 func (o *operator) collect(*turn) (*draft, error) {
-	c := o.someChannel()
+	c := some(o, o.channels)
 	if c == nil || c.settling == 0 && !o.chance(20) {
 		return nil, nil
 	}

@@ -83,15 +83,8 @@ func (o *operator) createWallet(t *turn) (*draft, error) {
 	}}, nil
 }
 
-func (o *operator) someWallet() *wallet {
-	if len(o.wallets) == 0 {
-		return nil
-	}
-	return o.wallets[o.rng.Intn(len(o.wallets))]
-}
-
 func (o *operator) fundWallet(*turn) (*draft, error) {
-	w := o.someWallet()
+	w := some(o, o.wallets)
 	if w == nil {
 		return nil, nil
 	}
@@ -198,7 +191,7 @@ func (o *operator) proposeTxn(t *turn, w *wallet) (*walletTxn, error) {
 }
 
 func (o *operator) proposeWallet(t *turn) (*draft, error) {
-	w := o.someWallet()
+	w := some(o, o.wallets)
 	if w == nil {
 		return nil, nil
 	}
@@ -307,7 +300,7 @@ func (o *operator) pick(w *wallet) multisig.TxnID {
 }
 
 func (o *operator) approve(*turn) (*draft, error) {
-	w := o.someWallet()
+	w := some(o, o.wallets)
 	if w == nil {
 		return nil, nil
 	}
@@ -363,7 +356,7 @@ func (w *wallet) approveExit(by *person, id multisig.TxnID, wrong bool, epoch ab
 }
 
 func (o *operator) cancel(*turn) (*draft, error) {
-	w := o.someWallet()
+	w := some(o, o.wallets)
 	if w == nil {
 		return nil, nil
 	}

@@ -77,8 +77,11 @@ func (s *Sealer) replicaUpdate(ctx context.Context, sector Sector, key, upd Path
 	if err != nil {
 		return UpdateCids{}, err
 	}
-	if err := encodeUpdate(ctx, sh, key, upd, commD, encoder, m); err != nil {
+	if err := mixData(ctx, sh, key.Sealed, upd.Sealed, upd, commD, encoder.Encode, m); err != nil {
 		return UpdateCids{}, fmt.Errorf("encode: %w", err)
+	}
+	if err := durable("update"); err != nil {
+		return UpdateCids{}, err
 	}
 	root, err := treeR(ctx, sh, upd, m)
 	if err != nil {
@@ -106,10 +109,12 @@ func keyCommitments(key Paths, keyCID cid.Cid) (commR, commC fr32.Node, err erro
 	return commR, commC, nil
 }
 
-func encodeUpdate(ctx context.Context, sh shape.Seal, key, upd Paths, commD fr32.Node, encoder *update.Encoder, m *meter) error {
+// mixData makes one of a sector's two replicas out of the other one and the data, whose tree lies beside the update: op puts the
+// data in or takes it out.
+func mixData(ctx context.Context, sh shape.Seal, from, to string, upd Paths, commD fr32.Node, op func(dst, a, b []byte, start uint64) error, m *meter) error {
 	var files opened
 	defer func() { files.close() }()
-	replica, err := files.open(key.Sealed, int64(sh.Size))
+	replica, err := files.open(from, int64(sh.Size))
 	if err != nil {
 		return err
 	}
@@ -118,13 +123,9 @@ func encodeUpdate(ctx context.Context, sh shape.Seal, key, upd Paths, commD fr32
 		return err
 	}
 	files = append(files, data)
-	err = fsutil.Fill(upd.Sealed, 0o644, func(f *os.File) error {
-		return mix(ctx, sh, f, replica, data, encoder.Encode, m)
+	return fsutil.Fill(to, 0o644, func(f *os.File) error {
+		return mix(ctx, sh, f, replica, data, op, m)
 	})
-	if err != nil {
-		return err
-	}
-	return durable("update")
 }
 
 // mix fills f node by node from two files of a sector's nodes.
@@ -354,7 +355,10 @@ func (s *Sealer) restoreKey(ctx context.Context, sector Sector, key, upd Paths, 
 	if err := os.Remove(key.cache(pAuxName)); err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("remove old p_aux: %w", err)
 	}
-	if err := removeData(ctx, sh, key, upd, st.CommD, encoder, m); err != nil {
+	if err := mixData(ctx, sh, upd.Sealed, key.Sealed, upd, st.CommD, encoder.Remove, m); err != nil {
+		return err
+	}
+	if err := durable("sealed"); err != nil {
 		return err
 	}
 	root, err := treeR(ctx, sh, key, m)
@@ -366,25 +370,4 @@ func (s *Sealer) restoreKey(ctx context.Context, sector Sector, key, upd Paths, 
 	}
 	_, err = finishCache(sh, key, commC, root)
 	return err
-}
-
-func removeData(ctx context.Context, sh shape.Seal, key, upd Paths, commD fr32.Node, encoder *update.Encoder, m *meter) error {
-	var files opened
-	defer func() { files.close() }()
-	replica, err := files.open(upd.Sealed, int64(sh.Size))
-	if err != nil {
-		return err
-	}
-	data, err := openDataTree(sh, upd, commD)
-	if err != nil {
-		return err
-	}
-	files = append(files, data)
-	err = fsutil.Fill(key.Sealed, 0o644, func(f *os.File) error {
-		return mix(ctx, sh, f, replica, data, encoder.Remove, m)
-	})
-	if err != nil {
-		return err
-	}
-	return durable("sealed")
 }

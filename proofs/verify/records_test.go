@@ -12,7 +12,6 @@ import (
 
 	"github.com/filecoin-venus/venus/internal/vectors"
 	"github.com/filecoin-venus/venus/proofs/fr32"
-	"github.com/filecoin-venus/venus/proofs/groth16"
 	keys "github.com/filecoin-venus/venus/proofs/params"
 	"github.com/filecoin-venus/venus/proofs/porep"
 	"github.com/filecoin-venus/venus/proofs/shape"
@@ -65,14 +64,8 @@ func TestSealRecordsVerify(t *testing.T) {
 		}
 		st := porep.Statement{SealProof: kind, CommD: fr32.Node(r.CommD), CommR: fr32.Node(r.CommR), Seed: fr32.Node(r.Seed)}
 		st.ReplicaID = porep.ReplicaID(sh, fr32.Node(r.ProverID), r.Sector, r.Ticket, st.CommD)
-		c := &claim{circuit: keys.PoRep(sh)}
-		proofs, err := groth16.ParseProofs(r.Proof, sh.Partitions)
+		c, err := newClaim(keys.PoRep(sh), r.Proof, sh.Partitions, st.PublicInputs)
 		require.NoError(t, err)
-		for k := range proofs {
-			inputs, err := st.PublicInputs(k)
-			require.NoError(t, err)
-			c.add(proofs[k], inputs)
-		}
 		verdicts, err := v.judge(t.Context(), []*claim{c})
 		if errors.Is(err, keys.ErrMissing) {
 			missing++

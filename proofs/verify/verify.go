@@ -262,8 +262,21 @@ type claim struct {
 	instances []groth16.Instance
 }
 
-func (c *claim) add(p groth16.Proof, inputs []fr.Element) {
-	c.instances = append(c.instances, groth16.Instance{Proof: p, Inputs: inputs})
+// newClaim parses the proofs of a claim; inputs are those of partition k.
+func newClaim(circuit keys.Circuit, raw []byte, partitions int, inputs func(k int) ([]fr.Element, error)) (*claim, error) {
+	parsed, err := groth16.ParseProofs(raw, partitions)
+	if err != nil {
+		return nil, err
+	}
+	c := &claim{circuit: circuit}
+	for k, p := range parsed {
+		in, err := inputs(k)
+		if err != nil {
+			return nil, err
+		}
+		c.instances = append(c.instances, groth16.Instance{Proof: p, Inputs: in})
+	}
+	return c, nil
 }
 
 func sealClaim(info proof.SealVerifyInfo) (*claim, error) {
@@ -275,19 +288,7 @@ func sealClaim(info proof.SealVerifyInfo) (*claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	proofs, err := groth16.ParseProofs(info.Proof, sh.Partitions)
-	if err != nil {
-		return nil, err
-	}
-	c := &claim{circuit: keys.PoRep(sh)}
-	for k := range proofs {
-		inputs, err := st.PublicInputs(k)
-		if err != nil {
-			return nil, err
-		}
-		c.add(proofs[k], inputs)
-	}
-	return c, nil
+	return newClaim(keys.PoRep(sh), info.Proof, sh.Partitions, st.PublicInputs)
 }
 
 func updateClaim(info proof.ReplicaUpdateInfo) (*claim, error) {
@@ -299,19 +300,7 @@ func updateClaim(info proof.ReplicaUpdateInfo) (*claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	proofs, err := groth16.ParseProofs(info.Proof, sh.UpdatePartitions)
-	if err != nil {
-		return nil, err
-	}
-	c := &claim{circuit: keys.Update(sh)}
-	for k := range proofs {
-		inputs, err := st.PublicInputs(k)
-		if err != nil {
-			return nil, err
-		}
-		c.add(proofs[k], inputs)
-	}
-	return c, nil
+	return newClaim(keys.Update(sh), info.Proof, sh.UpdatePartitions, st.PublicInputs)
 }
 
 func postClaim(winning bool, first int, r abi.PoStRandomness, proofs []proof.PoStProof, sectors []proof.SectorInfo) (*claim, error) {
@@ -337,20 +326,10 @@ func postClaim(winning bool, first int, r abi.PoStRandomness, proofs []proof.PoS
 		return nil, fmt.Errorf("winning PoSt over %d sectors, want exactly one", len(public))
 	}
 	partitions := (len(public) + sh.Sectors - 1) / sh.Sectors
-	parsed, err := groth16.ParseProofs(proofs[0].ProofBytes, partitions)
-	if err != nil {
-		return nil, err
-	}
-	c := &claim{circuit: keys.PoSt(sh)}
-	for k := range parsed {
+	return newClaim(keys.PoSt(sh), proofs[0].ProofBytes, partitions, func(k int) ([]fr.Element, error) {
 		part := public[k*sh.Sectors : min((k+1)*sh.Sectors, len(public))]
-		inputs, err := post.PublicInputs(sh, randomness, first+k, part)
-		if err != nil {
-			return nil, err
-		}
-		c.add(parsed[k], inputs)
-	}
-	return c, nil
+		return post.PublicInputs(sh, randomness, first+k, part)
+	})
 }
 
 // publicSectors reads the sectors in ascending order. A sector listed again counts once: the actors put a sound sector in
