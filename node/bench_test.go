@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -11,12 +12,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/filecoin-project/go-bitfield"
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/big"
+	gscrypto "github.com/filecoin-project/go-state-types/crypto"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin"
+	"github.com/filecoin-project/specs-actors/v7/actors/builtin/miner"
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/filecoin-venus/venus/internal/memory"
 	"github.com/filecoin-venus/venus/internal/procs"
+	"github.com/filecoin-venus/venus/params"
+	"github.com/filecoin-venus/venus/proofs/seal"
 	"github.com/filecoin-venus/venus/types"
 )
 
@@ -42,7 +51,7 @@ func catchUp(b *testing.B, payments int) {
 	require.NoError(b, err)
 	defer w.close()
 	a := w.first(b, nil)
-	nonce := uint64(0)
+	nonce, proven := uint64(0), abi.ChainEpoch(-1)
 	for i := range tipsets {
 		if i%20 == 10 {
 			for range payments {
@@ -51,6 +60,7 @@ func catchUp(b *testing.B, payments int) {
 				nonce++
 			}
 		}
+		proven = a.proveWindow(b, proven)
 		a.mine(b, 1)
 	}
 	head := a.head(b)
@@ -71,6 +81,53 @@ func catchUp(b *testing.B, payments int) {
 	}
 	b.ReportMetric(float64(busy.Microseconds())/float64(epochs), "cpu-µs/epoch")
 	b.ReportMetric(float64(epochs)/b.Elapsed().Seconds(), "epochs/s")
+}
+
+// proveWindow pushes the window proofs of the open deadline, unless it is the one that began at proven, and returns when it
+// began: without proofs the network is without power after a day of its own.
+func (r *running) proveWindow(t testing.TB, proven abi.ChainEpoch) abi.ChainEpoch {
+	t.Helper()
+	ctx, w, head := t.Context(), r.w, r.head(t)
+	d, err := r.v1.StateMinerProvingDeadline(ctx, w.miner, head.Key())
+	require.NoError(t, err)
+	if d.Open == proven || d.CurrentEpoch <= d.Open { // a proof commits to a tipset before its own, in its deadline
+		return proven
+	}
+	partitions, err := r.v1.StateMinerPartitions(ctx, w.miner, d.Index, head.Key())
+	require.NoError(t, err)
+	var entropy bytes.Buffer
+	require.NoError(t, w.miner.MarshalCBOR(&entropy))
+	seed, err := r.v1.StateGetRandomnessFromBeacon(ctx, gscrypto.DomainSeparationTag_WindowedPoStChallengeSeed, d.Challenge, entropy.Bytes(), head.Key())
+	require.NoError(t, err)
+	commit, err := r.v1.StateGetRandomnessFromTickets(ctx, gscrypto.DomainSeparationTag_PoStChainCommit, d.Open, nil, head.Key())
+	require.NoError(t, err)
+	for i, part := range partitions {
+		sectors, err := r.v1.StateMinerSectors(ctx, w.miner, &part.LiveSectors, head.Key())
+		require.NoError(t, err)
+		if len(sectors) == 0 {
+			continue
+		}
+		var refs []seal.SectorRef
+		for _, s := range sectors {
+			id := abi.SectorID{Miner: 1000, Number: s.SectorNumber}
+			refs = append(refs, seal.SectorRef{Sector: seal.Sector{ID: id, Proof: s.SealProof}, SealedCID: s.SealedCID, Paths: seal.PathsIn(w.layout.MinerDir(w.miner), id)})
+		}
+		proofs, faulty, err := w.sealer.WindowPoSt(ctx, 1000, refs, abi.PoStRandomness(seed))
+		require.NoError(t, err)
+		require.Empty(t, faulty)
+		var raw bytes.Buffer
+		require.NoError(t, (&miner.SubmitWindowedPoStParams{
+			Deadline: d.Index, Partitions: []miner.PoStPartition{{Index: uint64(i), Skipped: bitfield.New()}}, Proofs: proofs, ChainCommitEpoch: d.Open, ChainCommitRand: abi.Randomness(commit),
+		}).MarshalCBOR(&raw))
+		nonce, err := r.v1.MpoolGetNonce(ctx, w.worker.addr)
+		require.NoError(t, err)
+		_, err = r.v1.MpoolPush(ctx, w.worker.signMessage(t, types.Message{
+			From: w.worker.addr, To: w.miner, Nonce: nonce, Value: big.Zero(), GasLimit: 200_000_000, Method: builtin.MethodsMiner.SubmitWindowedPoSt, Params: raw.Bytes(),
+			GasFeeCap: big.NewInt(2 * params.InitialBaseFee), GasPremium: big.NewInt(params.InitialBaseFee / 1000),
+		}))
+		require.NoError(t, err)
+	}
+	return d.Open
 }
 
 // BenchmarkSubscribers is a new head with 1,000 WebSocket connections that want
