@@ -15,14 +15,16 @@ import (
 type Buffered struct {
 	base Blockstore
 
-	mu   sync.RWMutex
-	held map[cid.Cid]*heldBlock
+	mu sync.RWMutex
+	// held is by the bytes of the CID, as links have them.
+	held map[string]*heldBlock
 	// walk numbers the flushes, so that none needs a set of what it has seen.
 	walk uint64
 }
 
 // heldBlock is one block of the buffer.
 type heldBlock struct {
+	cid  cid.Cid
 	data []byte
 	// walk is the last flush that came by.
 	walk uint64
@@ -30,13 +32,13 @@ type heldBlock struct {
 
 // NewBuffered puts a write buffer before base.
 func NewBuffered(base Blockstore) *Buffered {
-	return &Buffered{base: base, held: map[cid.Cid]*heldBlock{}}
+	return &Buffered{base: base, held: map[string]*heldBlock{}}
 }
 
 func (b *Buffered) lookup(c cid.Cid) *heldBlock {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.held[c]
+	return b.held[c.KeyString()]
 }
 
 // Get reads the buffer, then the base.
@@ -74,8 +76,8 @@ func (b *Buffered) PutMany(_ context.Context, blks []blocks.Block) error {
 }
 
 func (b *Buffered) hold(c cid.Cid, data []byte) {
-	if b.held[c] == nil {
-		b.held[c] = &heldBlock{data: data}
+	if name := c.KeyString(); b.held[name] == nil {
+		b.held[name] = &heldBlock{cid: c, data: data}
 	}
 }
 
@@ -92,7 +94,7 @@ func (b *Buffered) Flush(ctx context.Context, roots ...cid.Cid) error {
 	b.walk++
 	f := flush{buffer: b, ctx: ctx}
 	for _, root := range roots {
-		if err := f.visit(root); err != nil {
+		if err := f.visit(b.held[root.KeyString()]); err != nil {
 			return fmt.Errorf("flush %s: %w", root, err)
 		}
 	}
@@ -109,22 +111,18 @@ type flush struct {
 	batch  []blocks.Block
 }
 
-func (f *flush) visit(c cid.Cid) error {
-	h := f.buffer.held[c]
-	if h == nil || h.walk == f.buffer.walk || !walkable(c) {
+// visit takes a block and what it leads to; nil is one that the buffer does not hold.
+func (f *flush) visit(h *heldBlock) error {
+	if h == nil || h.walk == f.buffer.walk || !walkable(h.cid) {
 		return nil
 	}
 	h.walk = f.buffer.walk
-	links, err := Links(c, h.data)
-	if err != nil {
-		return err
-	}
-	for _, l := range links {
-		if err := f.visit(l); err != nil {
-			return err
+	if isCBOR(h.cid) {
+		if err := eachLink(h.data, f.follow); err != nil {
+			return fmt.Errorf("read links of %s: %w", h.cid, err)
 		}
 	}
-	blk, err := blocks.NewBlockWithCid(h.data, c)
+	blk, err := blocks.NewBlockWithCid(h.data, h.cid)
 	if err != nil {
 		return err
 	}
@@ -133,6 +131,18 @@ func (f *flush) visit(c cid.Cid) error {
 		return nil
 	}
 	return f.write()
+}
+
+// follow visits what a link leads to. Most lead out of the buffer and are not worth taking apart.
+func (f *flush) follow(raw []byte) error {
+	if h := f.buffer.held[string(raw)]; h != nil {
+		return f.visit(h)
+	}
+	if ordinary(raw) {
+		return nil
+	}
+	_, err := linkCid(raw)
+	return err
 }
 
 func (f *flush) write() error {

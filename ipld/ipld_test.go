@@ -17,6 +17,7 @@ import (
 	cbg "github.com/whyrusleeping/cbor-gen"
 
 	"github.com/filecoin-venus/venus/internal/vectors"
+	"github.com/filecoin-venus/venus/types"
 )
 
 var prefix = cid.Prefix{Version: 1, Codec: cid.DagCBOR, MhType: mh.BLAKE2B_MIN + 31, MhLength: 32}
@@ -165,6 +166,32 @@ func TestFlushWritesOnlyTheReachable(t *testing.T) {
 	ok, err := base.Has(ctx, garbage)
 	require.NoError(t, err)
 	require.False(t, ok)
+}
+
+// What links to nothing that a name could be is refused where it is flushed, in the buffer's blocks as everywhere; names of
+// every kind are followed.
+func TestFlushReadsEveryLink(t *testing.T) {
+	ctx := context.Background()
+	data := []byte{0x80} // an empty list
+	for _, name := range names(t, data) {
+		base := NewMemory()
+		b := NewBuffered(base)
+		require.NoError(t, b.Put(ctx, name, data))
+		require.NoError(t, b.Flush(ctx, put(t, b, "root", name, types.Sum([]byte("elsewhere")))))
+		require.Equal(t, 2, base.Len(), name)
+	}
+	for _, raw := range [][]byte{{}, {1}, {1, 0x71, 0xa0, 0xe4, 0x02, 0x20}, append(types.Sum(nil).Bytes(), 0)} {
+		block := append([]byte{0x81, 0xd8, 0x2a, 0x58, byte(len(raw) + 1), 0}, raw...)
+		if len(raw) < 23 {
+			block = append([]byte{0x81, 0xd8, 0x2a, 0x40 | byte(len(raw)+1), 0}, raw...)
+		}
+		c := types.Sum(block)
+		_, err := Links(c, block)
+		require.ErrorIs(t, err, errCBORLink)
+		b := NewBuffered(NewMemory())
+		require.NoError(t, b.Put(ctx, c, block))
+		require.ErrorIs(t, b.Flush(ctx, c), errCBORLink, "%x", raw)
+	}
 }
 
 func TestCARRoundTrip(t *testing.T) {

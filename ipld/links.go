@@ -13,7 +13,7 @@ import (
 // dag-cbor has any. It fails on bytes that are not one CBOR item in the form
 // that the chain's encoders write: definite lengths, heads as short as can be.
 func Links(c cid.Cid, data []byte) ([]cid.Cid, error) {
-	if !ordinary(c.KeyString()) && c.Prefix().Codec != cid.DagCBOR {
+	if !isCBOR(c) {
 		return nil, nil
 	}
 	links, err := scanLinks(data)
@@ -21,6 +21,31 @@ func Links(c cid.Cid, data []byte) ([]cid.Cid, error) {
 		return nil, fmt.Errorf("read links of %s: %w", c, err)
 	}
 	return links, nil
+}
+
+// isCBOR tells whether a CID names dag-cbor.
+func isCBOR(c cid.Cid) bool { return ordinary(c.KeyString()) || c.Prefix().Codec == cid.DagCBOR }
+
+func scanLinks(data []byte) ([]cid.Cid, error) {
+	var links []cid.Cid
+	err := eachLink(data, func(raw []byte) error {
+		c, err := linkCid(raw)
+		links = append(links, c)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return links, nil
+}
+
+// linkCid reads the CID behind tag 42.
+func linkCid(raw []byte) (cid.Cid, error) {
+	c, err := cid.Cast(raw)
+	if err != nil {
+		return cid.Undef, fmt.Errorf("%w: %w", errCBORLink, err)
+	}
+	return c, nil
 }
 
 // The major types of CBOR (RFC 8949, 3.1) that have something after their head.
@@ -40,32 +65,31 @@ var (
 	errCBORLink  = errors.New("cbor tag 42 is not before a CID in a byte string")
 )
 
-// scanLinks walks the items in the order of their bytes. Nesting needs no
-// stack, only the count of items still owed; each takes a byte at least, which
-// bounds what a length may claim.
-func scanLinks(data []byte) ([]cid.Cid, error) {
-	var links []cid.Cid
+// eachLink visits the bytes behind every tag 42 of one item, which should be a
+// CID, in their order. Nesting needs no stack, only the count of items still
+// owed; each takes a byte at least, which bounds what a length may claim.
+func eachLink(data []byte, visit func(raw []byte) error) error {
 	for owed := uint64(1); owed > 0; owed-- {
 		major, n, rest, err := cborHead(data)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		data = rest
 		left := uint64(len(data))
 		switch major {
 		case cborBytes, cborText:
 			if n > left {
-				return nil, errCBORShort
+				return errCBORShort
 			}
 			data = data[n:]
 		case cborArray:
 			if n > left {
-				return nil, errCBORShort
+				return errCBORShort
 			}
 			owed += n
 		case cborMap:
 			if n > left/2 {
-				return nil, errCBORShort
+				return errCBORShort
 			}
 			owed += 2 * n
 		case cborTag:
@@ -73,37 +97,35 @@ func scanLinks(data []byte) ([]cid.Cid, error) {
 			if n != cidTag {
 				continue
 			}
-			var link cid.Cid
-			if link, data, err = cborLink(data); err != nil {
-				return nil, err
+			var raw []byte
+			if raw, data, err = cborLink(data); err != nil {
+				return err
 			}
-			links = append(links, link)
+			if err := visit(raw); err != nil {
+				return err
+			}
 			owed--
 		}
 	}
-	return links, nil
+	return nil
 }
 
 // cborLink reads the byte string behind tag 42: a zero byte, then the CID.
-func cborLink(data []byte) (cid.Cid, []byte, error) {
+func cborLink(data []byte) (raw, rest []byte, err error) {
 	major, n, rest, err := cborHead(data)
 	if err != nil {
-		return cid.Undef, nil, err
+		return nil, nil, err
 	}
 	if major != cborBytes || n == 0 {
-		return cid.Undef, nil, errCBORLink
+		return nil, nil, errCBORLink
 	}
 	if n > uint64(len(rest)) {
-		return cid.Undef, nil, errCBORShort
+		return nil, nil, errCBORShort
 	}
 	if rest[0] != 0 {
-		return cid.Undef, nil, errCBORLink
+		return nil, nil, errCBORLink
 	}
-	c, err := cid.Cast(rest[1:n])
-	if err != nil {
-		return cid.Undef, nil, fmt.Errorf("%w: %w", errCBORLink, err)
-	}
-	return c, rest[n:], nil
+	return rest[1:n], rest[n:], nil
 }
 
 // cborHead reads one head: major type and argument.
