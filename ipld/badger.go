@@ -40,8 +40,8 @@ func OpenBadger(dir string) (*Badger, error) {
 		WithMetricsEnabled(false).
 		WithIndexCacheSize(64 << 20).
 		WithMemTableSize(32 << 20).
-		// Most blocks go to the value log, in the order of their coming: the tables, names and places alone, are an eighth as
-		// large, so that reads find them in the processor's cache and compactions move little.
+		// Most blocks go to the value log, in the order of their coming: the tables hold names and places alone, so that more of
+		// them fit into the processor's cache and compactions move little.
 		WithValueThreshold(128).
 		WithValueLogFileSize(256 << 20) // the last one is read at opening
 	db, err := kv.Open(opts)

@@ -111,15 +111,19 @@ type flush struct {
 	batch  []blocks.Block
 }
 
-// visit takes a block and what it leads to; nil is one that the buffer does not hold.
+// visit takes what a block leads to, then the block; nil is one that the buffer does not hold.
 func (f *flush) visit(h *heldBlock) error {
 	if h == nil || h.walk == f.buffer.walk || !walkable(h.cid) {
 		return nil
 	}
 	h.walk = f.buffer.walk
-	if isCBOR(h.cid) {
-		if err := eachLink(h.data, f.follow); err != nil {
-			return fmt.Errorf("read links of %s: %w", h.cid, err)
+	children, err := f.children(h)
+	if err != nil {
+		return fmt.Errorf("read links of %s: %w", h.cid, err)
+	}
+	for _, child := range children {
+		if err := f.visit(child); err != nil {
+			return err
 		}
 	}
 	blk, err := blocks.NewBlockWithCid(h.data, h.cid)
@@ -133,16 +137,23 @@ func (f *flush) visit(h *heldBlock) error {
 	return f.write()
 }
 
-// follow visits what a link leads to. Most lead out of the buffer and are not worth taking apart.
-func (f *flush) follow(raw []byte) error {
-	if h := f.buffer.held[string(raw)]; h != nil {
-		return f.visit(h)
+// children are the buffer's blocks that a block links to. Most links lead out of the buffer and are not worth taking apart.
+func (f *flush) children(h *heldBlock) (list []*heldBlock, err error) {
+	if !isCBOR(h.cid) {
+		return nil, nil
 	}
-	if ordinary(raw) {
-		return nil
-	}
-	_, err := linkCid(raw)
-	return err
+	err = eachLink(h.data, func(raw []byte) error {
+		if child := f.buffer.held[string(raw)]; child != nil {
+			list = append(list, child)
+			return nil
+		}
+		if ordinary(raw) {
+			return nil
+		}
+		_, err := linkCid(raw)
+		return err
+	})
+	return list, err
 }
 
 func (f *flush) write() error {

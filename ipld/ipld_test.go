@@ -168,6 +168,22 @@ func TestFlushWritesOnlyTheReachable(t *testing.T) {
 	require.False(t, ok)
 }
 
+// full is a store that takes nothing.
+type full struct{ Blockstore }
+
+func (full) PutMany(context.Context, []blocks.Block) error { return errors.New("no room") }
+
+// A flush that fails while it writes says that, and not that it read: the depth of the tree is not in the text.
+func TestFlushTellsWhatFailed(t *testing.T) {
+	ctx := context.Background()
+	b := NewBuffered(full{NewMemory()})
+	c := put(t, b, "leaf")
+	for i := range 2 * flushBatch {
+		c = put(t, b, fmt.Sprint(i), c)
+	}
+	require.EqualError(t, b.Flush(ctx, c), "flush "+c.String()+": no room")
+}
+
 // What links to nothing that a name could be is refused where it is flushed, in the buffer's blocks as everywhere; names of
 // every kind are followed.
 func TestFlushReadsEveryLink(t *testing.T) {

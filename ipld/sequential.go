@@ -100,7 +100,7 @@ func (n *nearby) readAhead(p *Pack, e entry, c cid.Cid) ([]byte, error) {
 	if _, err := p.data.ReadAt(raw, e.offset()); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read block %s from pack %s: %w", c, p.name, err)
 	}
-	keys, sections := take(raw)
+	keys, sections := splitSections(raw)
 	n.mu.Lock()
 	for _, k := range n.windows[n.next] {
 		delete(n.near, k)
@@ -113,8 +113,8 @@ func (n *nearby) readAhead(p *Pack, e entry, c cid.Cid) ([]byte, error) {
 	return soundSection(raw[:e.length()], c)
 }
 
-// take splits what was read into whole sections, as far as they can be told.
-func take(raw []byte) (keys []Key, sections [][]byte) {
+// splitSections takes what was read apart into whole sections, as far as they can be told.
+func splitSections(raw []byte) (keys []Key, sections [][]byte) {
 	for {
 		size, m := binary.Uvarint(raw)
 		if m <= 0 || size > uint64(len(raw)-m) {
