@@ -10,9 +10,10 @@ import (
 	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	blst "github.com/supranational/blst/bindings/go"
 	"golang.org/x/sync/errgroup"
 
-	blst "github.com/supranational/blst/bindings/go"
+	"github.com/filecoin-venus/venus/crypto/wide"
 )
 
 func blsGenerate() ([]byte, error) {
@@ -220,12 +221,22 @@ func bySigner(pubs, msgs [][]byte, most int) []signed {
 
 // pairAll is the product of e(key, sum of the hashed messages) over the groups.
 func pairAll(groups []signed) (blst.Pairing, error) {
+	var msgs [][]byte
+	for _, g := range groups {
+		msgs = append(msgs, g.msgs...)
+	}
+	hashes, err := hashToG2(msgs)
+	if err != nil {
+		return nil, err
+	}
 	sums := make([]*blst.P2, len(groups))
 	for i, g := range groups {
-		sums[i] = blst.HashToG2(g.msgs[0], blsDomain)
-		for _, m := range g.msgs[1:] {
-			sums[i].AddAssign(blst.HashToG2(m, blsDomain))
+		sums[i] = new(blst.P2)
+		sums[i].FromAffine(&hashes[0])
+		for k := range g.msgs[1:] {
+			sums[i].AddAssign(&hashes[1+k])
 		}
+		hashes = hashes[len(g.msgs):]
 	}
 	p := blst.PairingCtx(true, blsDomain)
 	for i, sum := range blst.P2sToAffine(sums) { // together they cost one inversion
@@ -237,6 +248,21 @@ func pairAll(groups []signed) (blst.Pairing, error) {
 	}
 	blst.PairingCommit(p)
 	return p, nil
+}
+
+// hashToG2 hashes messages, eight at a time where that can be done.
+func hashToG2(msgs [][]byte) ([]blst.P2Affine, error) {
+	points, err := wide.HashToG2(msgs, blsDomain)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]blst.P2Affine, len(msgs))
+	for i := range out {
+		if raw := points[i].RawBytes(); points[i].IsInfinity() || out[i].Deserialize(raw[:]) == nil {
+			out[i] = *blst.HashToG2(msgs[i], blsDomain).ToAffine()
+		}
+	}
+	return out, nil
 }
 
 // minusGenerator is -1 times the generator of G1: a compressed point with its sign bit flipped.
@@ -258,9 +284,12 @@ func blsVerifyBatch(sigs, pubs, msgs [][]byte) error {
 		return fmt.Errorf("draw weights: %w", err)
 	}
 	points := make([]*blst.P2Affine, len(sigs))
+	hashes, err := hashToG2(msgs)
+	if err != nil {
+		return err
+	}
 	groups := map[string]*weighted{} // the blocks of a chain have few signers
 	for i, sig := range sigs {
-		var err error
 		if points[i], err = blsSignaturePoint(sig); err != nil {
 			return err
 		}
@@ -271,7 +300,7 @@ func blsVerifyBatch(sigs, pubs, msgs [][]byte) error {
 		}
 		w := weights[batchBits/8*i : batchBits/8*(i+1)]
 		w[0] |= 1 // none is zero
-		g.hashes, g.weights = append(g.hashes, blst.HashToG2(msgs[i], blsDomain)), append(g.weights, w...)
+		g.hashes, g.weights = append(g.hashes, hashes[i]), append(g.weights, w...)
 	}
 	p := blst.PairingCtx(true, blsDomain)
 	blst.PairingRawAggregate(p, blst.P2AffinesMult(points, weights, batchBits).ToAffine(), minusGenerator())
@@ -280,7 +309,7 @@ func blsVerifyBatch(sigs, pubs, msgs [][]byte) error {
 		if err != nil {
 			return err
 		}
-		blst.PairingRawAggregate(p, blst.P2sToAffine(g.hashes).Mult(g.weights, batchBits).ToAffine(), key)
+		blst.PairingRawAggregate(p, blst.P2Affines(g.hashes).Mult(g.weights, batchBits).ToAffine(), key)
 	}
 	blst.PairingCommit(p)
 	if !blst.PairingFinalVerify(p) {
@@ -291,6 +320,6 @@ func blsVerifyBatch(sigs, pubs, msgs [][]byte) error {
 
 // weighted is what one key signed, and the weights of it.
 type weighted struct {
-	hashes  []*blst.P2
+	hashes  []blst.P2Affine
 	weights []byte
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/shirou/gopsutil/v4/disk"
 	"github.com/shirou/gopsutil/v4/mem"
 
-	"github.com/filecoin-venus/venus/proofs/groth16/g1"
+	"github.com/filecoin-venus/venus/crypto/wide"
 	"github.com/filecoin-venus/venus/proofs/poseidon"
 	"github.com/filecoin-venus/venus/proofs/sdr"
 )
@@ -42,7 +42,7 @@ func Detect(dir string) (Host, error) {
 		{"labels (PreCommit1, Unseal)", "SHA extensions", sdr.Fast()},
 		{"parents (parent cache)", "AVX-512", sdr.FastParents()},
 		{"Poseidon (PreCommit2, openings)", "AVX-512 IFMA", poseidon.Fast()},
-		{"sums of points (crs proofs)", "AVX-512 IFMA", g1.Available()},
+		{"sums of points (crs proofs)", "AVX-512 IFMA", wide.Available()},
 	}}
 	m, err := mem.VirtualMemory()
 	if err != nil {

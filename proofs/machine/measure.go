@@ -15,11 +15,11 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/filecoin-venus/venus/crypto/wide"
 	"github.com/filecoin-venus/venus/internal/clock"
 	"github.com/filecoin-venus/venus/proofs/commp"
 	"github.com/filecoin-venus/venus/proofs/fr32"
 	"github.com/filecoin-venus/venus/proofs/groth16"
-	"github.com/filecoin-venus/venus/proofs/groth16/g1"
 	"github.com/filecoin-venus/venus/proofs/groth16/prover"
 	"github.com/filecoin-venus/venus/proofs/merkle"
 	keys "github.com/filecoin-venus/venus/proofs/params"
@@ -255,7 +255,7 @@ func (m *measurer) curve(r *Rates) (err error) {
 	raw := somePoints(random)
 	for rate, scalars := range map[*float64]fr.Vector{&r.PointsG1: random, &r.BitsG1: bits} {
 		if *rate, err = m.repeat(func() (float64, error) {
-			sum := g1.NewSum(sumG1)
+			sum := wide.NewSum(sumG1)
 			if err := sum.Add(raw, scalars); err != nil {
 				return 0, err
 			}
@@ -285,9 +285,9 @@ func (m *measurer) curve(r *Rates) (err error) {
 // one before, would meet in sums, which is slow.
 func somePoints(scalars fr.Vector) []byte {
 	jac, _, affine, _ := bls.Generators()
-	raw := make([]byte, len(scalars)*g1.Size)
-	if g1.Available() {
-		g1.NewComb(affine).Encode(raw, scalars)
+	raw := make([]byte, len(scalars)*wide.SizeG1)
+	if wide.Available() {
+		wide.NewComb(affine).Encode(raw, scalars)
 		return raw
 	}
 	points := make([]bls.G1Jac, len(scalars)) // sums are the library's here, which does not mind
@@ -297,7 +297,7 @@ func somePoints(scalars fr.Vector) []byte {
 	}
 	for i, p := range bls.BatchJacobianToAffineG1(points) {
 		b := p.RawBytes()
-		copy(raw[i*g1.Size:], b[:])
+		copy(raw[i*wide.SizeG1:], b[:])
 	}
 	return raw
 }

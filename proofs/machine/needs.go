@@ -5,8 +5,8 @@ import (
 
 	"github.com/filecoin-project/go-state-types/abi"
 
+	"github.com/filecoin-venus/venus/crypto/wide"
 	"github.com/filecoin-venus/venus/proofs/fr32"
-	"github.com/filecoin-venus/venus/proofs/groth16/g1"
 	"github.com/filecoin-venus/venus/proofs/merkle"
 	"github.com/filecoin-venus/venus/proofs/shape"
 )
@@ -187,7 +187,7 @@ func (c Circuit) crsBytes() uint64 {
 	witness := c.Aux*scalar + 2*(c.Aux+c.Inputs) // and in which lists a variable is
 	transforms := (crsVectors+crsTables)*c.Domain()*scalar + witness
 	quotient := c.Domain() * scalar
-	chunk := min(c.Domain(), g1.Chunk) * (pointG1 + 2*64 + 4*32) // as read, decoded, and the digits of a scalar
+	chunk := min(c.Domain(), wide.Chunk) * (pointG1 + 2*64 + 4*32) // as read, decoded, and the digits of a scalar
 	listA := c.A*scalar + chunk
 	listB := c.B*(scalar+pointG2+scalar) + chunk
 	return max(transforms, quotient+witness+max(listA, listB))

@@ -10,8 +10,8 @@ import (
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 
+	"github.com/filecoin-venus/venus/crypto/wide"
 	"github.com/filecoin-venus/venus/proofs/groth16"
-	"github.com/filecoin-venus/venus/proofs/groth16/g1"
 )
 
 // section is a list of points in a parameter file.
@@ -97,11 +97,11 @@ func (p *Params) sum(s section, scalars []fr.Element) (bls.G1Jac, error) {
 	if len(scalars) != p.count[s] {
 		return bls.G1Jac{}, fmt.Errorf("%d scalars for list %s of %d points", len(scalars), sectionNames[s], p.count[s])
 	}
-	sum := g1.NewSum(len(scalars))
-	raw := make([]byte, min(g1.Chunk, len(scalars))*sizeG1)
+	sum := wide.NewSum(len(scalars))
+	raw := make([]byte, min(wide.Chunk, len(scalars))*sizeG1)
 	at := p.offset[s] + 4
 	for len(scalars) > 0 {
-		n := min(g1.Chunk, len(scalars))
+		n := min(wide.Chunk, len(scalars))
 		part := raw[:n*sizeG1]
 		if _, err := p.file.ReadAt(part, at); err != nil {
 			return bls.G1Jac{}, fmt.Errorf("proof parameters, list %s: %w", sectionNames[s], err)

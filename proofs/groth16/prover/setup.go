@@ -11,8 +11,8 @@ import (
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fp"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 
+	"github.com/filecoin-venus/venus/crypto/wide"
 	"github.com/filecoin-venus/venus/proofs/groth16"
-	"github.com/filecoin-venus/venus/proofs/groth16/g1"
 	"github.com/filecoin-venus/venus/proofs/r1cs"
 )
 
@@ -40,9 +40,9 @@ func WriteParams(ctx context.Context, w io.Writer, secret groth16.Secret, c grot
 		return err
 	}
 	out := &paramWriter{ctx: ctx, w: bufio.NewWriterSize(w, 1<<20), g2: newCombG2()}
-	if g1.Available() {
+	if wide.Available() {
 		_, _, generator, _ := bls.Generators()
-		out.wide = g1.NewComb(generator)
+		out.wide = wide.NewComb(generator)
 	} else {
 		out.g1 = newCombG1()
 	}
@@ -147,7 +147,7 @@ type paramWriter struct {
 	ctx context.Context
 	w   *bufio.Writer
 	// One of these two for G1: wide where the processor has the instructions.
-	wide *g1.Comb
+	wide *wide.Comb
 	g1   *comb[fp.Element, *fp.Element]
 	g2   *comb[bls.E2, *bls.E2]
 }
@@ -196,7 +196,7 @@ func (p *paramWriter) points1(scalars []fr.Element) error {
 		}
 		n := min(paramChunk, len(scalars))
 		if p.wide != nil {
-			raw := make([]byte, n*g1.Size)
+			raw := make([]byte, n*wide.SizeG1)
 			p.wide.Encode(raw, scalars[:n])
 			p.raw(raw)
 		} else {

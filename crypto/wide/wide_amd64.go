@@ -1,6 +1,6 @@
 //go:build !purego
 
-package g1
+package wide
 
 import "golang.org/x/sys/cpu"
 
@@ -24,3 +24,29 @@ func finish(s *slot, dst, src *point, di, si *uint32, negative uint8, before, re
 //
 //go:noescape
 func multiply(p *point, by *octet)
+
+// mul sets z to x times y; any of them may be the same.
+//
+//go:noescape
+func mul(z, x, y *octet)
+
+// squares sets z to x squared n times, n at least 1.
+//
+//go:noescape
+func squares(z, x *octet, n int)
+
+// add and sub do n octets, one behind the other.
+//
+//go:noescape
+func add(z, x, y *octet, n int)
+
+//go:noescape
+func sub(z, x, y *octet, n int)
+
+// mulPair and squarePair are products of elements of the extension.
+//
+//go:noescape
+func mulPair(z, x, y *pair)
+
+//go:noescape
+func squarePair(z, x *pair)

@@ -1,4 +1,4 @@
-package g1
+package wide
 
 import (
 	"encoding/binary"
@@ -25,8 +25,8 @@ type octet [8][8]uint64
 var ErrEncoding = errors.New("no point of G1")
 
 const (
-	// Size is the number of bytes of an encoded point: x and y, big-endian.
-	Size         = bls.SizeOfG1AffineUncompressed
+	// SizeG1 is the number of bytes of an encoded point: x and y, big-endian.
+	SizeG1       = bls.SizeOfG1AffineUncompressed
 	infinityFlag = 0x40
 	limbBits     = 52
 	limbMask     = 1<<limbBits - 1
@@ -103,11 +103,11 @@ func spread(w words) (o octet) {
 	return o
 }
 
-// decode reads encoded points, eight at a time: len(raw) is Size times len(dst), a multiple of eight. Infinite points come
+// decode reads encoded points, eight at a time: len(raw) is SizeG1 times len(dst), a multiple of eight. Infinite points come
 // out as something else and have infinite called with their number.
 func decode(dst []point, raw []byte, infinite func(i int)) error {
 	for i := range dst {
-		b := raw[i*Size : (i+1)*Size]
+		b := raw[i*SizeG1 : (i+1)*SizeG1]
 		if b[0]&0xe0 != 0 {
 			if b[0] != infinityFlag {
 				return fmt.Errorf("point %d: flags %#x: %w", i, b[0], ErrEncoding)
@@ -143,8 +143,8 @@ func encode(raw []byte, src []point) {
 	for i := 0; i < len(src); i += 8 {
 		multiply(&src[i], &outOfRow)
 	}
-	for i := range len(raw) / Size {
-		b := raw[i*Size : (i+1)*Size]
+	for i := range len(raw) / SizeG1 {
+		b := raw[i*SizeG1 : (i+1)*SizeG1]
 		for k, r := range [2]*row{&src[i].x, &src[i].y} {
 			for j, w := range join(*r) {
 				binary.BigEndian.PutUint64(b[(k+1)*fp.Bytes-8*(j+1):], w)
@@ -153,24 +153,25 @@ func encode(raw []byte, src []point) {
 	}
 }
 
-// fromLibrary turns a library's point, not infinite, into ours.
-func fromLibrary(p *bls.G1Affine) point {
-	// The words of the library's element are its value times 2^384; the missing factor is 2^32.
-	shift := func(e *fp.Element) row {
-		var x fp.Element
-		x.Mul(e, &two32)
-		return split(words(x))
-	}
-	return point{shift(&p.X), shift(&p.Y)}
+// rowOf turns a library's element into a row. The words of the element are its value times 2^384; the missing factor is 2^32.
+func rowOf(e *fp.Element) row {
+	var x fp.Element
+	x.Mul(e, &two32)
+	return split(words(x))
 }
 
-// library is fromLibrary backwards.
-func (p *point) library() (out bls.G1Affine) {
-	x, y := fp.Element(join(p.x)), fp.Element(join(p.y))
-	out.X.Mul(&x, &half32)
-	out.Y.Mul(&y, &half32)
-	return out
+// element is rowOf backwards.
+func (r row) element() (e fp.Element) {
+	x := fp.Element(join(r))
+	e.Mul(&x, &half32)
+	return e
 }
+
+// fromLibrary turns a library's point, not infinite, into ours.
+func fromLibrary(p *bls.G1Affine) point { return point{rowOf(&p.X), rowOf(&p.Y)} }
+
+// library is fromLibrary backwards.
+func (p *point) library() bls.G1Affine { return bls.G1Affine{X: p.x.element(), Y: p.y.element()} }
 
 var (
 	two32  = fp.NewElement(1 << 32)

@@ -1,6 +1,6 @@
 //go:build !amd64 || purego
 
-package g1
+package wide
 
 // wide: the functions below need AVX-512.
 const wide = false
@@ -13,4 +13,16 @@ func finish(s *slot, dst, src *point, di, si *uint32, negative uint8, before, re
 
 func multiply(p *point, by *octet) { panic(noWide) }
 
-const noWide = "g1: not available on this processor"
+func mul(z, x, y *octet) { panic(noWide) }
+
+func squares(z, x *octet, n int) { panic(noWide) }
+
+func add(z, x, y *octet, n int) { panic(noWide) }
+
+func sub(z, x, y *octet, n int) { panic(noWide) }
+
+func mulPair(z, x, y *pair) { panic(noWide) }
+
+func squarePair(z, x *pair) { panic(noWide) }
+
+const noWide = "wide: not available on this processor"

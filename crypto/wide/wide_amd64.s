@@ -1,5 +1,6 @@
 //go:build !purego
 
+#include "funcdata.h"
 #include "textflag.h"
 
 // The base field of BLS12-381 on eight elements side by side, in eight limbs of 52 bits for the 52-bit multipliers of
@@ -97,56 +98,76 @@ GLOBL base<>(SB), NOPTR|RODATA, $144
 	CARRY1(Z13, Z14); \
 	CARRY1(Z14, Z15)
 
+// CLEAR, TIMES and REDUCE are the parts of a product: sixteen columns Z0-Z15 of nothing, Z16-Z23 times the octet at R8 added
+// to them, and their sum divided by 2^416 in Z8-Z15. Two products may go into the columns before they are reduced.
+#define CLEAR \
+	VPXORQ Z0, Z0, Z0; \
+	VPXORQ Z1, Z1, Z1; \
+	VPXORQ Z2, Z2, Z2; \
+	VPXORQ Z3, Z3, Z3; \
+	VPXORQ Z4, Z4, Z4; \
+	VPXORQ Z5, Z5, Z5; \
+	VPXORQ Z6, Z6, Z6; \
+	VPXORQ Z7, Z7, Z7; \
+	VPXORQ Z8, Z8, Z8; \
+	VPXORQ Z9, Z9, Z9; \
+	VPXORQ Z10, Z10, Z10; \
+	VPXORQ Z11, Z11, Z11; \
+	VPXORQ Z12, Z12, Z12; \
+	VPXORQ Z13, Z13, Z13; \
+	VPXORQ Z14, Z14, Z14; \
+	VPXORQ Z15, Z15, Z15
+
+#define TIMES \
+	ROW(0, Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8); \
+	ROW(64, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9); \
+	ROW(128, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10); \
+	ROW(192, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11); \
+	ROW(256, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12); \
+	ROW(320, Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13); \
+	ROW(384, Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14); \
+	ROW(448, Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14, Z15)
+
+#define REDUCE \
+	LEAQ base<>(SB), AX; \
+	VPBROADCASTQ MODULUS+0(AX), Z16; \
+	VPBROADCASTQ MODULUS+8(AX), Z17; \
+	VPBROADCASTQ MODULUS+16(AX), Z18; \
+	VPBROADCASTQ MODULUS+24(AX), Z19; \
+	VPBROADCASTQ MODULUS+32(AX), Z20; \
+	VPBROADCASTQ MODULUS+40(AX), Z21; \
+	VPBROADCASTQ MODULUS+48(AX), Z22; \
+	VPBROADCASTQ MODULUS+56(AX), Z23; \
+	VPBROADCASTQ INVERSE(AX), Z25; \
+	VPBROADCASTQ ONES(AX), Z26; \
+	FOLD(Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8); \
+	FOLD(Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9); \
+	FOLD(Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10); \
+	FOLD(Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11); \
+	FOLD(Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12); \
+	FOLD(Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13); \
+	FOLD(Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14); \
+	FOLD(Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14, Z15); \
+	CARRY
+
 // product sets Z8-Z15 to Z16-Z23 times the octet at R8, divided by 2^416: below the modulus and a trifle. It uses all of
 // Z0-Z27 and AX.
 TEXT product<>(SB), NOSPLIT, $0-0
-	VPXORQ Z0, Z0, Z0
-	VPXORQ Z1, Z1, Z1
-	VPXORQ Z2, Z2, Z2
-	VPXORQ Z3, Z3, Z3
-	VPXORQ Z4, Z4, Z4
-	VPXORQ Z5, Z5, Z5
-	VPXORQ Z6, Z6, Z6
-	VPXORQ Z7, Z7, Z7
-	VPXORQ Z8, Z8, Z8
-	VPXORQ Z9, Z9, Z9
-	VPXORQ Z10, Z10, Z10
-	VPXORQ Z11, Z11, Z11
-	VPXORQ Z12, Z12, Z12
-	VPXORQ Z13, Z13, Z13
-	VPXORQ Z14, Z14, Z14
-	VPXORQ Z15, Z15, Z15
-	ROW(0, Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8)
-	ROW(64, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9)
-	ROW(128, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10)
-	ROW(192, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11)
-	ROW(256, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12)
-	ROW(320, Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13)
-	ROW(384, Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14)
-	ROW(448, Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14, Z15)
-	LEAQ base<>(SB), AX
-	VPBROADCASTQ MODULUS+0(AX), Z16
-	VPBROADCASTQ MODULUS+8(AX), Z17
-	VPBROADCASTQ MODULUS+16(AX), Z18
-	VPBROADCASTQ MODULUS+24(AX), Z19
-	VPBROADCASTQ MODULUS+32(AX), Z20
-	VPBROADCASTQ MODULUS+40(AX), Z21
-	VPBROADCASTQ MODULUS+48(AX), Z22
-	VPBROADCASTQ MODULUS+56(AX), Z23
-	VPBROADCASTQ INVERSE(AX), Z25
-	VPBROADCASTQ ONES(AX), Z26
-	FOLD(Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8)
-	FOLD(Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9)
-	FOLD(Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10)
-	FOLD(Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11)
-	FOLD(Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12)
-	FOLD(Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13)
-	FOLD(Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14)
-	FOLD(Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14, Z15)
-	CARRY
+	CLEAR
+	TIMES
+	REDUCE
 	RET
 
-// SAVE and TAKE move Z8-Z15 to an octet and back, FACTOR loads an octet as first factor, TURN makes the result one.
+// times adds Z16-Z23 times the octet at R8 to the columns, reduce divides them by 2^416.
+TEXT times<>(SB), NOSPLIT, $0-0
+	TIMES
+	RET
+
+TEXT reduce<>(SB), NOSPLIT, $0-0
+	REDUCE
+	RET
+
+// SAVE and LOAD move Z8-Z15 to an octet and back, FACTOR loads an octet as first factor, TURN makes the result one.
 #define SAVE(p, at) \
 	VMOVDQU64 Z8, at+0(p); \
 	VMOVDQU64 Z9, at+64(p); \
@@ -156,6 +177,16 @@ TEXT product<>(SB), NOSPLIT, $0-0
 	VMOVDQU64 Z13, at+320(p); \
 	VMOVDQU64 Z14, at+384(p); \
 	VMOVDQU64 Z15, at+448(p)
+
+#define LOAD(p, at) \
+	VMOVDQU64 at+0(p), Z8; \
+	VMOVDQU64 at+64(p), Z9; \
+	VMOVDQU64 at+128(p), Z10; \
+	VMOVDQU64 at+192(p), Z11; \
+	VMOVDQU64 at+256(p), Z12; \
+	VMOVDQU64 at+320(p), Z13; \
+	VMOVDQU64 at+384(p), Z14; \
+	VMOVDQU64 at+448(p), Z15
 
 #define FACTOR(p, at) \
 	VMOVDQU64 at+0(p), Z16; \
@@ -177,7 +208,7 @@ TEXT product<>(SB), NOSPLIT, $0-0
 	VMOVDQA64 Z14, Z22; \
 	VMOVDQA64 Z15, Z23
 
-// MINUS subtracts an octet, PLUS adds a constant of base.
+// MINUS subtracts an octet and AND adds one; PLUS adds a constant of base and LESS subtracts one.
 #define MINUS(p, at) \
 	VPSUBQ at+0(p), Z8, Z8; \
 	VPSUBQ at+64(p), Z9, Z9; \
@@ -187,6 +218,26 @@ TEXT product<>(SB), NOSPLIT, $0-0
 	VPSUBQ at+320(p), Z13, Z13; \
 	VPSUBQ at+384(p), Z14, Z14; \
 	VPSUBQ at+448(p), Z15, Z15
+
+#define AND(p, at) \
+	VPADDQ at+0(p), Z8, Z8; \
+	VPADDQ at+64(p), Z9, Z9; \
+	VPADDQ at+128(p), Z10, Z10; \
+	VPADDQ at+192(p), Z11, Z11; \
+	VPADDQ at+256(p), Z12, Z12; \
+	VPADDQ at+320(p), Z13, Z13; \
+	VPADDQ at+384(p), Z14, Z14; \
+	VPADDQ at+448(p), Z15, Z15
+
+#define LESS(what) \
+	VPSUBQ.BCST what+0(AX), Z8, Z8; \
+	VPSUBQ.BCST what+8(AX), Z9, Z9; \
+	VPSUBQ.BCST what+16(AX), Z10, Z10; \
+	VPSUBQ.BCST what+24(AX), Z11, Z11; \
+	VPSUBQ.BCST what+32(AX), Z12, Z12; \
+	VPSUBQ.BCST what+40(AX), Z13, Z13; \
+	VPSUBQ.BCST what+48(AX), Z14, Z14; \
+	VPSUBQ.BCST what+56(AX), Z15, Z15
 
 #define PLUS(what) \
 	VPADDQ.BCST what+0(AX), Z8, Z8; \
@@ -458,14 +509,7 @@ TEXT ·finish(SB), NOSPLIT, $8-72
 	UNROWS(R10, R12, 0)
 
 	// y = slope*(bx-x) - by
-	VMOVDQU64 BASEX+0(DI), Z8
-	VMOVDQU64 BASEX+64(DI), Z9
-	VMOVDQU64 BASEX+128(DI), Z10
-	VMOVDQU64 BASEX+192(DI), Z11
-	VMOVDQU64 BASEX+256(DI), Z12
-	VMOVDQU64 BASEX+320(DI), Z13
-	VMOVDQU64 BASEX+384(DI), Z14
-	VMOVDQU64 BASEX+448(DI), Z15
+	LOAD(DI, BASEX)
 	MINUS(BX, X3)
 	LEAQ         base<>(SB), AX
 	VPBROADCASTQ ONES(AX), Z26
@@ -514,5 +558,166 @@ coordinate:
 	ADDQ $64, DI
 	DECQ CX
 	JNZ  coordinate
+	VZEROUPPER
+	RET
+
+// func mul(z, x, y *octet)
+TEXT ·mul(SB), NOSPLIT, $8-24
+	MOVQ z+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), R8
+	FACTOR(SI, 0)
+	CALL product<>(SB)
+	SAVE(DI, 0)
+	VZEROUPPER
+	RET
+
+// func squares(z, x *octet, n int)
+TEXT ·squares(SB), NOSPLIT, $8-24
+	MOVQ z+0(FP), R8
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), CX
+	LOAD(SI, 0)
+
+again:
+	SAVE(R8, 0)
+	TURN
+	CALL product<>(SB)
+	DECQ CX
+	JNZ  again
+	SAVE(R8, 0)
+	VZEROUPPER
+	RET
+
+// func add(z, x, y *octet, n int)
+TEXT ·add(SB), NOSPLIT, $0-32
+	MOVQ         z+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         y+16(FP), DX
+	MOVQ         n+24(FP), CX
+	LEAQ         base<>(SB), AX
+	VPBROADCASTQ ONES(AX), Z26
+
+next:
+	LOAD(SI, 0)
+	AND(DX, 0)
+	LESS(TWICE)
+	IFNEGATIVE(TWICE)
+	CARRY
+	SAVE(DI, 0)
+	ADDQ $512, DI
+	ADDQ $512, SI
+	ADDQ $512, DX
+	DECQ CX
+	JNZ  next
+	VZEROUPPER
+	RET
+
+// func sub(z, x, y *octet, n int)
+TEXT ·sub(SB), NOSPLIT, $0-32
+	MOVQ         z+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         y+16(FP), DX
+	MOVQ         n+24(FP), CX
+	LEAQ         base<>(SB), AX
+	VPBROADCASTQ ONES(AX), Z26
+
+next:
+	LOAD(SI, 0)
+	MINUS(DX, 0)
+	IFNEGATIVE(TWICE)
+	CARRY
+	SAVE(DI, 0)
+	ADDQ $512, DI
+	ADDQ $512, SI
+	ADDQ $512, DX
+	DECQ CX
+	JNZ  next
+	VZEROUPPER
+	RET
+
+// func mulPair(z, x, y *pair)
+TEXT ·mulPair(SB), 0, $1032-24
+	NO_LOCAL_POINTERS
+	MOVQ z+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), DX
+	LEAQ 8(SP), BX
+
+	// 2p - x1
+	LEAQ         base<>(SB), AX
+	VPBROADCASTQ ONES(AX), Z26
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	VPXORQ Z12, Z12, Z12
+	VPXORQ Z13, Z13, Z13
+	VPXORQ Z14, Z14, Z14
+	VPXORQ Z15, Z15, Z15
+	PLUS(TWICE)
+	MINUS(SI, 512)
+	CARRY
+	SAVE(BX, 0)
+
+	// x0*y0 - x1*y1; z may be a factor of what follows
+	CLEAR
+	FACTOR(SI, 0)
+	MOVQ DX, R8
+	CALL times<>(SB)
+	FACTOR(BX, 0)
+	LEAQ 512(DX), R8
+	CALL times<>(SB)
+	CALL reduce<>(SB)
+	SAVE(BX, 512)
+
+	// x0*y1 + x1*y0
+	CLEAR
+	FACTOR(SI, 0)
+	LEAQ 512(DX), R8
+	CALL times<>(SB)
+	FACTOR(SI, 512)
+	MOVQ DX, R8
+	CALL times<>(SB)
+	CALL reduce<>(SB)
+	SAVE(DI, 512)
+	LOAD(BX, 512)
+	SAVE(DI, 0)
+	VZEROUPPER
+	RET
+
+// func squarePair(z, x *pair)
+TEXT ·squarePair(SB), 0, $1032-16
+	NO_LOCAL_POINTERS
+	MOVQ z+0(FP), DI
+	MOVQ x+8(FP), SI
+	LEAQ 8(SP), BX
+
+	// (x0 + x1)(x0 - x1); z may be x
+	LEAQ         base<>(SB), AX
+	VPBROADCASTQ ONES(AX), Z26
+	LOAD(SI, 0)
+	AND(SI, 512)
+	CARRY
+	SAVE(BX, 0)
+	LOAD(SI, 0)
+	MINUS(SI, 512)
+	PLUS(TWICE)
+	CARRY
+	TURN
+	MOVQ BX, R8
+	CALL product<>(SB)
+	SAVE(BX, 512)
+
+	// 2*x0*x1
+	LOAD(SI, 0)
+	AND(SI, 0)
+	CARRY
+	TURN
+	LEAQ 512(SI), R8
+	CALL product<>(SB)
+	SAVE(DI, 512)
+	LOAD(BX, 512)
+	SAVE(DI, 0)
 	VZEROUPPER
 	RET

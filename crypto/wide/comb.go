@@ -1,4 +1,4 @@
-package g1
+package wide
 
 import (
 	"runtime"
@@ -43,7 +43,7 @@ func NewComb(p bls.G1Affine) *Comb {
 	return c
 }
 
-// Encode writes the encoded multiples to raw, Size bytes for each scalar, on all cores.
+// Encode writes the encoded multiples to raw, SizeG1 bytes for each scalar, on all cores.
 func (c *Comb) Encode(raw []byte, scalars []fr.Element) {
 	blocks := make(chan int)
 	var wg sync.WaitGroup
@@ -52,7 +52,7 @@ func (c *Comb) Encode(raw []byte, scalars []fr.Element) {
 			w := combWorker{c: c, sums: make([]point, combBlock), digits: make([]digits, combBlock)}
 			for at := range blocks {
 				to := min(at+combBlock, len(scalars))
-				w.encode(raw[at*Size:to*Size], scalars[at:to])
+				w.encode(raw[at*SizeG1:to*SizeG1], scalars[at:to])
 			}
 		})
 	}
@@ -99,7 +99,7 @@ func (w *combWorker) encode(raw []byte, scalars []fr.Element) {
 	encode(raw, w.sums[:(len(scalars)+7)/8*8])
 	for i := range scalars {
 		if w.empty[i] {
-			b := raw[i*Size : (i+1)*Size]
+			b := raw[i*SizeG1 : (i+1)*SizeG1]
 			clear(b)
 			b[0] = infinityFlag
 		}

@@ -1,4 +1,4 @@
-package g1
+package wide
 
 import (
 	"bytes"
@@ -65,7 +65,7 @@ func widthFor(n int) int {
 // Add adds scalars[i] times the encoded point i of raw; at most Chunk of them, and no more than NewSum was told. Bytes that
 // are no point are an ErrEncoding; whether a point lies in the group is not checked.
 func (s *Sum) Add(raw []byte, scalars []fr.Element) error {
-	if len(raw) != Size*len(scalars) {
+	if len(raw) != SizeG1*len(scalars) {
 		return fmt.Errorf("%d bytes of points for %d scalars: %w", len(raw), len(scalars), ErrEncoding)
 	}
 	if !wide {
@@ -139,7 +139,7 @@ func (s *Sum) prepare(raw []byte, scalars []fr.Element) error {
 				shares[k] = remove(shares[k], uint32(from+i))
 				s.cut(from+i, &fr.Element{})
 			}
-			return decodePart(s.points[from:], raw[from*Size:to*Size], nothing)
+			return decodePart(s.points[from:], raw[from*SizeG1:to*SizeG1], nothing)
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -164,13 +164,13 @@ func remove(list []uint32, v uint32) []uint32 {
 
 // decodePart decodes all of raw; what an octet lacks at the end is filled with points of no meaning.
 func decodePart(dst []point, raw []byte, infinite func(i int)) error {
-	n := len(raw) / Size
+	n := len(raw) / SizeG1
 	even := n / 8 * 8
-	if err := decode(dst[:even], raw[:even*Size], infinite); err != nil || even == n {
+	if err := decode(dst[:even], raw[:even*SizeG1], infinite); err != nil || even == n {
 		return err
 	}
-	var tail [8 * Size]byte
-	copy(tail[:], raw[even*Size:])
+	var tail [8 * SizeG1]byte
+	copy(tail[:], raw[even*SizeG1:])
 	return decode(dst[even:even+8], tail[:], func(i int) { infinite(even + i) })
 }
 

@@ -1,4 +1,4 @@
-package g1
+package wide
 
 import (
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"

@@ -1,4 +1,4 @@
-package g1
+package wide
 
 import (
 	"fmt"
@@ -67,13 +67,13 @@ func TestPointsGoInAndOut(t *testing.T) {
 	encode(out, points)
 	require.Equal(t, raw, out)
 
-	raw[Size] = infinityFlag
+	raw[SizeG1] = infinityFlag
 	infinite := -1
 	require.NoError(t, decode(points, raw, func(i int) { infinite = i }))
 	require.Equal(t, 1, infinite)
-	raw[Size] = 0x80
+	raw[SizeG1] = 0x80
 	require.ErrorIs(t, decode(points, raw, nil), ErrEncoding)
-	raw[Size] = 0x1f
+	raw[SizeG1] = 0x1f
 	require.ErrorIs(t, decode(points, raw, nil), ErrEncoding)
 }
 
@@ -153,22 +153,22 @@ func TestSumMatchesLibrary(t *testing.T) {
 			require.NoError(t, err)
 			s := NewSum(n)
 			half := n / 2
-			require.NoError(t, s.Add(raw[:half*Size], scalars[:half]))
-			require.NoError(t, s.Add(raw[half*Size:n*Size], scalars[half:n]))
+			require.NoError(t, s.Add(raw[:half*SizeG1], scalars[:half]))
+			require.NoError(t, s.Add(raw[half*SizeG1:n*SizeG1], scalars[half:n]))
 			got := s.Total()
 			require.True(t, got.Equal(&want), "%s, %d points", kind, n)
 		}
 	}
-	require.ErrorIs(t, NewSum(2).Add(raw[:Size], make([]fr.Element, 2)), ErrEncoding)
+	require.ErrorIs(t, NewSum(2).Add(raw[:SizeG1], make([]fr.Element, 2)), ErrEncoding)
 	raw[0] = 0xff
-	require.ErrorIs(t, NewSum(8).Add(raw[:8*Size], make([]fr.Element, 8)), ErrEncoding)
+	require.ErrorIs(t, NewSum(8).Add(raw[:8*SizeG1], make([]fr.Element, 8)), ErrEncoding)
 }
 
 func TestCombMatchesLibrary(t *testing.T) {
 	needWide(t)
 	c, g := NewComb(generator()), generator()
 	scalars := append(scalarsOf(rand.New(rand.NewSource(3)), 2000, "random"), scalarsOf(nil, 50, "ends")...)
-	raw := make([]byte, len(scalars)*Size)
+	raw := make([]byte, len(scalars)*SizeG1)
 	c.Encode(raw, scalars)
 	for i := range scalars {
 		if i > 20 && i < 2000 && i%97 != 0 {
@@ -177,16 +177,16 @@ func TestCombMatchesLibrary(t *testing.T) {
 		var want bls.G1Affine
 		want.ScalarMultiplication(&g, scalars[i].BigInt(new(big.Int)))
 		b := want.RawBytes()
-		require.Equal(t, b[:], raw[i*Size:(i+1)*Size], "scalar %d", i)
+		require.Equal(t, b[:], raw[i*SizeG1:(i+1)*SizeG1], "scalar %d", i)
 	}
 }
 
 // FuzzSum gives foreign bytes as points.
 func FuzzSum(f *testing.F) {
 	f.Add(encoded(some(3)))
-	f.Add(make([]byte, Size))
+	f.Add(make([]byte, SizeG1))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		n := len(raw) / Size
+		n := len(raw) / SizeG1
 		if n > 100 {
 			return
 		}
@@ -226,7 +226,7 @@ func BenchmarkComb(b *testing.B) {
 	needWide(b)
 	c := NewComb(generator())
 	scalars := scalarsOf(nil, 1<<16, "random")
-	raw := make([]byte, len(scalars)*Size)
+	raw := make([]byte, len(scalars)*SizeG1)
 	for b.Loop() {
 		c.Encode(raw, scalars)
 	}

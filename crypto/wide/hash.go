@@ -1,0 +1,195 @@
+package wide
+
+import (
+	"fmt"
+
+	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
+	"github.com/consensys/gnark-crypto/ecc/bls12-381/fp"
+	curve "github.com/consensys/gnark-crypto/ecc/bls12-381/hash_to_curve"
+)
+
+// HashToG2 hashes messages to points of the group of signatures, as RFC 9380 does in its suite
+// BLS12381G2_XMD:SHA-256_SSWU_RO_, under a domain separation tag; eight take about as long as two do in a library.
+//
+// What comes back as infinity is the caller's to hash by a library: the last message or two, for which eight lanes are not
+// worth it, and all where the processor has no lanes.
+//
+// The lanes decide over nothing alone. The library hashes to the field, and takes the two steps of which a curve cannot tell
+// the outcome, a point's x as a fraction and the sign of its y. All others lead away from the curve when a bit of them is wrong;
+// in the end the library looks, and what is not on the curve becomes infinity too.
+func HashToG2(messages [][]byte, domain []byte) ([]bls.G2Affine, error) {
+	out := make([]bls.G2Affine, len(messages))
+	if !wide {
+		return out, nil
+	}
+	h := new(hasher)
+	for done := 0; len(messages)-done >= worthwhile; {
+		next := min(done+lanes, len(messages))
+		if err := h.hash(out[done:next], messages[done:next], domain); err != nil {
+			return nil, err
+		}
+		done = next
+	}
+	for i := range out {
+		if !out[i].IsOnCurve() {
+			out[i] = bls.G2Affine{}
+		}
+	}
+	return out, nil
+}
+
+const (
+	lanes      = 8
+	worthwhile = 3 // messages, of eight lanes
+)
+
+// hasher hashes eight messages. A field element u of a message is mapped to a curve that is isogenous to ours; those of a
+// message, two, are added there and taken over.
+type hasher struct {
+	bench
+	first, second points2
+	root
+}
+
+func (h *hasher) hash(out []bls.G2Affine, messages [][]byte, domain []byte) error {
+	var u [2][lanes]bls.E2
+	for lane := range lanes {
+		m := messages[min(lane, len(messages)-1)] // a lane without a message could spoil the others
+		e, err := fp.Hash(m, domain, 4)
+		if err != nil {
+			return fmt.Errorf("hash to field: %w", err)
+		}
+		u[0][lane] = bls.E2{A0: e[0], A1: e[1]}
+		u[1][lane] = bls.E2{A0: e[2], A1: e[3]}
+	}
+	h.toIsogenous(&h.first, &u[0])
+	h.toIsogenous(&h.second, &u[1])
+	h.bench.add(&h.first, &h.second)
+	h.toCurve(&h.first)
+	h.clear(&h.first)
+	h.affine(out, &h.first)
+	return nil
+}
+
+// affine gives the points as the library has them; nothing if one of the eight is infinity.
+func (h *hasher) affine(out []bls.G2Affine, p *points2) {
+	inv, square := &h.t[0], &h.t[1]
+	square[0].norm(&p.z, &square[1])
+	norms, ok := invert(&square[0])
+	if !ok {
+		return
+	}
+	inv.conjugate(&p.z)
+	inv.scale(inv, &norms)
+	square.square(inv)
+	p.x.mul(&p.x, square)
+	square.mul(square, inv)
+	p.y.mul(&p.y, square)
+	for lane := range out {
+		out[lane] = bls.G2Affine{X: p.x.take(lane), Y: p.y.take(lane)}
+	}
+}
+
+// toIsogenous maps eight elements to points of y^2 = x^3 + a*x + b, the isogenous curve (RFC 9380, 6.6.2).
+func (h *hasher) toIsogenous(p *points2, u *[lanes]bls.E2) {
+	zu, n, d, square := &h.t[0], &h.t[1], &h.t[2], &h.t[3]
+	num, den, y := &h.t[4], &h.t[5], &h.t[6]
+	otherX, otherY, minus := &h.t[7], &h.t[8], &h.t[9]
+	for lane := range u {
+		f := candidate(&u[lane])
+		zu.put(lane, &f.zu)
+		n.put(lane, &f.n)
+		d.put(lane, &f.d)
+		otherY.put(lane, &u[lane])
+	}
+	// The third power of n/d, and a*n/d, and b are num/den.
+	square.square(d)
+	num.square(n)
+	den.mul(square, isoA)
+	num.add(num, den)
+	num.mul(num, n)
+	den.mul(square, d)
+	square.mul(den, isoB)
+	num.add(num, square)
+
+	// Where that is no square, y is the root of isoZ times it, and the other candidate for x is zu times this one.
+	squares := h.ratio(y, num, den)
+	otherX.mul(zu, n)
+	n.choose(^squares, otherX)
+	otherY.mul(otherY, zu)
+	otherY.mul(otherY, y)
+	y.choose(^squares, otherY)
+	minus.sub(zeroPair, y)
+	for lane := range u {
+		e := y.take(lane)
+		if curve.G2Sgn0(&u[lane]) != curve.G2Sgn0(&e) {
+			y.choose(1<<lane, minus)
+		}
+	}
+	p.z = *d
+	p.x.mul(n, d)
+	square.square(d)
+	square.mul(square, d)
+	p.y.mul(y, square)
+}
+
+// abscissa is n/d, the first candidate for the x coordinate of an element's point, and what leads to the second.
+type abscissa struct{ zu, n, d bls.E2 }
+
+func candidate(u *bls.E2) (f abscissa) {
+	a, b := curve.G2SSWUIsogenyCurveCoefficients()
+	f.zu.Square(u)
+	curve.G2MulByZ(&f.zu, &f.zu)
+	f.d.Square(&f.zu).Add(&f.d, &f.zu)
+	f.n.SetOne().Add(&f.n, &f.d).Mul(&f.n, &b)
+	f.d.Mul(&f.d, &a).Neg(&f.d)
+	return f
+}
+
+// toCurve takes points from the isogenous curve to ours. The maps of both coordinates are fractions of polynomials in x; the
+// denominators are the second and third power of x - isoPole.
+func (h *hasher) toCurve(p *points2) {
+	d, dd, ddd, sum, term := &h.t[0], &h.t[1], &h.t[2], &h.t[3], &h.t[4]
+	d.square(&p.z)
+	dd.square(d)
+	ddd.mul(dd, d)
+	polynomial := func(z *pair, c *[4]*pair) {
+		z.mul(&p.x, c[3])
+		for i, power := range []*pair{d, dd, ddd} {
+			term.mul(power, c[2-i])
+			z.add(z, term)
+			if i < 2 {
+				z.mul(z, &p.x)
+			}
+		}
+	}
+	polynomial(sum, &isoY)
+	p.y.mul(&p.y, sum)
+	term.mul(d, isoPole)
+	sum.sub(&p.x, term)
+	p.z.mul(&p.z, sum)
+	polynomial(sum, &isoX)
+	p.x = *sum
+}
+
+// The isogeny's constants, in lanes.
+var (
+	zeroPair                  = new(pair)
+	isoA, isoB, isoZ, isoPole *pair
+	isoX, isoY                [4]*pair
+)
+
+func init() {
+	a, b := curve.G2SSWUIsogenyCurveCoefficients()
+	z := curve.G2SSWUIsogenyZ()
+	isoA, isoB, isoZ = pairOf(&a), pairOf(&b), pairOf(&z)
+	maps := curve.G2IsogenyMap()
+	for i := range isoX {
+		isoX[i], isoY[i] = pairOf(&maps[0][i]), pairOf(&maps[2][i])
+	}
+	// x^2 + c*x + .. = (x - pole)^2
+	var pole bls.E2
+	two := fp.NewElement(2)
+	pole.MulByElement(&maps[1][1], two.Inverse(&two)).Neg(&pole)
+	isoPole = pairOf(&pole)
+}

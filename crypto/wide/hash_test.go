@@ -1,0 +1,113 @@
+package wide
+
+import (
+	"fmt"
+	"testing"
+
+	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
+	"github.com/stretchr/testify/require"
+)
+
+var testDomain = []byte("BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_NUL_")
+
+func TestHashMatchesLibrary(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 3, 7, 8, 9, 16, 19, 200} {
+		messages := make([][]byte, n)
+		for i := range messages {
+			messages[i] = fmt.Appendf(nil, "message %d of %d", i, n)
+		}
+		got, err := HashToG2(messages, testDomain)
+		require.NoError(t, err)
+		require.Len(t, got, n)
+		left := n
+		if wide {
+			left = map[int]int{1: 1, 2: 2, 9: 1}[n]
+		}
+		for i := range got {
+			if got[i].IsInfinity() {
+				left--
+				continue
+			}
+			want, err := bls.HashToG2(messages[i], testDomain)
+			require.NoError(t, err)
+			require.Equal(t, want, got[i], "%d of %d", i, n)
+		}
+		require.Zero(t, left, "of %d", n)
+	}
+}
+
+// TestSlipIsSeen turns one bit in one lane of each number that the lanes work with, and wants that lane's point refused
+// (or right all the same: not every element needs every number).
+func TestSlipIsSeen(t *testing.T) {
+	needWide(t)
+	messages := make([][]byte, lanes)
+	for i := range messages {
+		messages[i] = fmt.Appendf(nil, "slip %d", i)
+	}
+	want, err := HashToG2(messages, testDomain)
+	require.NoError(t, err)
+	numbers := map[string]*octet{"half": &half, "root of -5": &rootOfMinus5}
+	for name, p := range map[string]*pair{
+		"a": isoA, "b": isoB, "z": isoZ, "pole": isoPole, "twist x": twistX, "twist y": twistY,
+		"x0": isoX[0], "x1": isoX[1], "x2": isoX[2], "x3": isoX[3], "y0": isoY[0], "y1": isoY[1], "y2": isoY[2], "y3": isoY[3],
+	} {
+		numbers[name+", real"], numbers[name+", imaginary"] = &p[0], &p[1]
+	}
+	seen := 0
+	for name, o := range numbers {
+		for lane := range lanes {
+			o[1][lane] ^= 4
+			got, err := HashToG2(messages, testDomain)
+			require.NoError(t, err)
+			o[1][lane] ^= 4
+			for i := range got {
+				if i == lane && got[i].IsInfinity() {
+					seen++
+					continue
+				}
+				require.Equal(t, want[i], got[i], "%s, lane %d", name, lane)
+			}
+		}
+	}
+	require.Greater(t, seen, lanes*len(numbers)*3/4)
+}
+
+// FuzzHash hashes anything, in all lanes and with others beside it.
+func FuzzHash(f *testing.F) {
+	f.Add([]byte{}, []byte("x"))
+	f.Add(make([]byte, 38), testDomain)
+	f.Fuzz(func(t *testing.T, message, domain []byte) {
+		messages := [][]byte{message, {1}, message, {2, 3}}
+		got, err := HashToG2(messages, domain)
+		if err != nil {
+			return
+		}
+		for i := range got {
+			want, err := bls.HashToG2(messages[i], domain)
+			require.NoError(t, err)
+			require.True(t, got[i].IsInfinity() == !wide)
+			require.True(t, !wide || got[i].Equal(&want))
+		}
+	})
+}
+
+func BenchmarkHash(b *testing.B) {
+	messages := make([][]byte, 200)
+	for i := range messages {
+		messages[i] = fmt.Appendf(nil, "message %d", i)
+	}
+	b.Run("ours", func(b *testing.B) {
+		for b.Loop() {
+			_, _ = HashToG2(messages, testDomain)
+		}
+		b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*len(messages)), "us/message")
+	})
+	b.Run("library", func(b *testing.B) {
+		for b.Loop() {
+			for _, m := range messages {
+				_, _ = bls.HashToG2(m, testDomain)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*len(messages)), "us/message")
+	})
+}
