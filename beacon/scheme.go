@@ -10,6 +10,8 @@ import (
 
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
+
+	"github.com/filecoin-venus/venus/crypto/wide"
 )
 
 // The names of drand's signature schemes, as they stand in a chain's info under "schemeID".
@@ -126,10 +128,13 @@ func (s Scheme) verifyOnG1(publicKey []byte, digests, signatures [][]byte, facto
 		return fmt.Errorf("beacon public key: %w", err)
 	}
 	var sigs, points bls.G1Jac
+	decoded := wide.DecodeG1(signatures)
 	for i, digest := range digests {
-		sig, err := parseG1(signatures[i])
-		if err != nil {
-			return fmt.Errorf("beacon signature: %w", err)
+		sig := decoded[i]
+		if sig.IsInfinity() {
+			if sig, err = parseG1(signatures[i]); err != nil {
+				return fmt.Errorf("beacon signature: %w", err)
+			}
 		}
 		point, err := bls.HashToG1(digest, []byte(s.domain))
 		if err != nil {
@@ -149,14 +154,22 @@ func (s Scheme) verifyOnG2(publicKey []byte, digests, signatures [][]byte, facto
 		return fmt.Errorf("beacon public key: %w", err)
 	}
 	var sigs, points bls.G2Jac
+	decoded := wide.DecodeG2(signatures)
+	hashed, err := wide.HashToG2(digests, []byte(s.domain))
+	if err != nil {
+		return fmt.Errorf("hash beacon rounds: %w", err)
+	}
 	for i, digest := range digests {
-		sig, err := parseG2(signatures[i])
-		if err != nil {
-			return fmt.Errorf("beacon signature: %w", err)
+		sig, point := decoded[i], hashed[i]
+		if sig.IsInfinity() {
+			if sig, err = parseG2(signatures[i]); err != nil {
+				return fmt.Errorf("beacon signature: %w", err)
+			}
 		}
-		point, err := bls.HashToG2(digest, []byte(s.domain))
-		if err != nil {
-			return fmt.Errorf("hash beacon round: %w", err)
+		if point.IsInfinity() {
+			if point, err = bls.HashToG2(digest, []byte(s.domain)); err != nil {
+				return fmt.Errorf("hash beacon round: %w", err)
+			}
 		}
 		sigs.AddMixed(sig.ScalarMultiplication(&sig, factors[i]))
 		points.AddMixed(point.ScalarMultiplication(&point, factors[i]))

@@ -3,12 +3,15 @@
 package crypto
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
+	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
 	lru "github.com/hashicorp/golang-lru/v2"
 	blst "github.com/supranational/blst/bindings/go"
 	"golang.org/x/sync/errgroup"
@@ -64,35 +67,65 @@ func blsSign(priv, msg []byte) ([]byte, error) {
 	return new(blst.P2Affine).Sign(sk, msg, blsDomain).Compress(), nil
 }
 
+// publicKey is a key that was found good; library is the same point for the arithmetic in wide.
+type publicKey struct {
+	point   *blst.P1Affine
+	library bls.G1Affine
+}
+
 // validKeys remembers public keys that were found good: the same few senders and miners sign again and again, and to decode
 // and check a key takes a third as long as the pairing it is for.
-var validKeys = sync.OnceValues(func() (*lru.Cache[[BLSPublicKeySize]byte, *blst.P1Affine], error) {
-	return lru.New[[BLSPublicKeySize]byte, *blst.P1Affine](validKeyCache)
+var validKeys = sync.OnceValues(func() (*lru.Cache[[BLSPublicKeySize]byte, publicKey], error) {
+	return lru.New[[BLSPublicKeySize]byte, publicKey](validKeyCache)
 })
 
-// validKeyCache is how many keys are remembered, 0.2 KiB each.
+// validKeyCache is how many keys are remembered, 0.3 KiB each.
 const validKeyCache = 16384
 
 // blsPublicPoint decodes and checks a public key; infinity is refused, it
 // would verify anything. The point is shared.
 func blsPublicPoint(b []byte) (*blst.P1Affine, error) {
+	k, err := blsPublicKey(b)
+	return k.point, err
+}
+
+func blsPublicKey(b []byte) (publicKey, error) {
 	if len(b) != BLSPublicKeySize {
-		return nil, fmt.Errorf("bls public key of %d bytes: %w", len(b), ErrBadSignature)
+		return publicKey{}, fmt.Errorf("bls public key of %d bytes: %w", len(b), ErrBadSignature)
 	}
 	known, err := validKeys()
 	if err != nil {
-		return nil, err
+		return publicKey{}, err
 	}
 	name := [BLSPublicKeySize]byte(b)
-	if p, ok := known.Get(name); ok {
-		return p, nil
+	if k, ok := known.Get(name); ok {
+		return k, nil
 	}
 	p := new(blst.P1Affine).Uncompress(b)
 	if p == nil || !p.KeyValidate() {
-		return nil, fmt.Errorf("bls public key is not a point of its group: %w", ErrBadSignature)
+		return publicKey{}, fmt.Errorf("bls public key is not a point of its group: %w", ErrBadSignature)
 	}
-	known.Add(name, p)
-	return p, nil
+	k := publicKey{point: p}
+	if err := unchecked(p.Serialize()).Decode(&k.library); err != nil {
+		return publicKey{}, fmt.Errorf("bls public key: %w", err)
+	}
+	known.Add(name, k)
+	return k, nil
+}
+
+// unchecked reads points of which it was seen already that they lie in their group.
+func unchecked(raw []byte) *bls.Decoder {
+	return bls.NewDecoder(bytes.NewReader(raw), bls.NoSubgroupChecks())
+}
+
+// forLibrary are a signature and a key as points of the library's.
+func forLibrary(s *blsSignature) (p bls.G2Affine, err error) {
+	return p, unchecked(s.Serialize()).Decode(&p)
+}
+
+func keyForLibrary(pub []byte) (bls.G1Affine, error) {
+	k, err := blsPublicKey(pub)
+	return k.library, err
 }
 
 func blsSignaturePoint(b []byte) (*blst.P2Affine, error) {
@@ -104,6 +137,23 @@ func blsSignaturePoint(b []byte) (*blst.P2Affine, error) {
 		return nil, fmt.Errorf("bls signature is not a point of its group: %w", ErrBadSignature)
 	}
 	return p, nil
+}
+
+// blsSignaturePoints decodes many, eight at a time where that can be done.
+func blsSignaturePoints(sigs [][]byte) ([]*blst.P2Affine, error) {
+	out := make([]*blst.P2Affine, len(sigs))
+	for i, p := range wide.DecodeG2(sigs) {
+		if raw := p.RawBytes(); !p.IsInfinity() {
+			out[i] = new(blst.P2Affine).Deserialize(raw[:])
+		}
+		if out[i] == nil {
+			var err error
+			if out[i], err = blsSignaturePoint(sigs[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
 }
 
 // blsSignature is a decoded signature.
@@ -169,6 +219,9 @@ func blsVerifyAggregate(s *blsSignature, pubs, msgs [][]byte) error {
 		return nil
 	}
 	groups := bySigner(pubs, msgs, 1+(len(pubs)-1)/runtime.GOMAXPROCS(0))
+	if holdsWide(s, groups) {
+		return nil
+	}
 	workers := min(runtime.GOMAXPROCS(0), len(groups))
 	parts := make([]blst.Pairing, workers)
 	var group errgroup.Group
@@ -195,71 +248,50 @@ func blsVerifyAggregate(s *blsSignature, pubs, msgs [][]byte) error {
 	return nil
 }
 
-// signed is what one key signed.
-type signed struct {
-	index int // of the key's first message
-	pub   []byte
-	msgs  [][]byte
-}
-
-// bySigner groups messages by key, most in one group: those of a group cost one pairing together, but one worker hashes them
-// all.
-func bySigner(pubs, msgs [][]byte, most int) []signed {
-	at := make(map[string]int, len(pubs))
-	var out []signed
-	for i, pub := range pubs {
-		g, known := at[string(pub)]
-		if !known || len(out[g].msgs) == most {
-			g = len(out)
-			at[string(pub)] = g
-			out = append(out, signed{index: i, pub: pub})
-		}
-		out[g].msgs = append(out[g].msgs, msgs[i])
-	}
-	return out
-}
-
 // pairAll is the product of e(key, sum of the hashed messages) over the groups.
 func pairAll(groups []signed) (blst.Pairing, error) {
-	var msgs [][]byte
-	for _, g := range groups {
-		msgs = append(msgs, g.msgs...)
+	lists := make([][][]byte, len(groups))
+	for i, g := range groups {
+		lists[i] = g.msgs
 	}
-	hashes, err := hashToG2(msgs)
+	sums, err := sumHashes(lists)
 	if err != nil {
 		return nil, err
 	}
-	sums := make([]*blst.P2, len(groups))
-	for i, g := range groups {
-		sums[i] = new(blst.P2)
-		sums[i].FromAffine(&hashes[0])
-		for k := range g.msgs[1:] {
-			sums[i].AddAssign(&hashes[1+k])
-		}
-		hashes = hashes[len(g.msgs):]
-	}
 	p := blst.PairingCtx(true, blsDomain)
-	for i, sum := range blst.P2sToAffine(sums) { // together they cost one inversion
+	for i := range sums {
 		key, err := blsPublicPoint(groups[i].pub)
 		if err != nil {
 			return nil, fmt.Errorf("key %d: %w", groups[i].index, err)
 		}
-		blst.PairingRawAggregate(p, &sum, key)
+		blst.PairingRawAggregate(p, &sums[i], key)
 	}
 	blst.PairingCommit(p)
 	return p, nil
 }
 
-// hashToG2 hashes messages, eight at a time where that can be done.
-func hashToG2(msgs [][]byte) ([]blst.P2Affine, error) {
-	points, err := wide.HashToG2(msgs, blsDomain)
+// sumHashes is the sum of the hashed messages of each group, hashed eight at a time where that can be done.
+func sumHashes(groups [][][]byte) ([]blst.P2Affine, error) {
+	points, err := wide.SumHashes(groups, blsDomain)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]blst.P2Affine, len(msgs))
-	for i := range out {
-		if raw := points[i].RawBytes(); points[i].IsInfinity() || out[i].Deserialize(raw[:]) == nil {
-			out[i] = *blst.HashToG2(msgs[i], blsDomain).ToAffine()
+	out := make([]blst.P2Affine, len(groups))
+	var alone []int
+	var sums []*blst.P2
+	for i, g := range groups {
+		if raw := points[i].RawBytes(); !points[i].IsInfinity() && out[i].Deserialize(raw[:]) != nil {
+			continue
+		}
+		sum := new(blst.P2)
+		for _, m := range g {
+			sum.AddAssign(blst.HashToG2(m, blsDomain))
+		}
+		alone, sums = append(alone, i), append(sums, sum)
+	}
+	if len(sums) > 0 {
+		for k, p := range blst.P2sToAffine(sums) { // together they cost one inversion
+			out[alone[k]] = p
 		}
 	}
 	return out, nil
@@ -283,16 +315,16 @@ func blsVerifyBatch(sigs, pubs, msgs [][]byte) error {
 	if _, err := rand.Read(weights); err != nil {
 		return fmt.Errorf("draw weights: %w", err)
 	}
-	points := make([]*blst.P2Affine, len(sigs))
-	hashes, err := hashToG2(msgs)
+	points, err := blsSignaturePoints(sigs)
+	if err != nil {
+		return err
+	}
+	hashes, err := sumHashes(slices.Collect(slices.Chunk(msgs, 1)))
 	if err != nil {
 		return err
 	}
 	groups := map[string]*weighted{} // the blocks of a chain have few signers
-	for i, sig := range sigs {
-		if points[i], err = blsSignaturePoint(sig); err != nil {
-			return err
-		}
+	for i := range sigs {
 		g := groups[string(pubs[i])]
 		if g == nil {
 			g = new(weighted)

@@ -2,6 +2,7 @@ package wide
 
 import (
 	"fmt"
+	"slices"
 
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fp"
@@ -11,28 +12,57 @@ import (
 // HashToG2 hashes messages to points of the group of signatures, as RFC 9380 does in its suite
 // BLS12381G2_XMD:SHA-256_SSWU_RO_, under a domain separation tag; eight take about as long as two do in a library.
 //
-// What comes back as infinity is the caller's to hash by a library: the last message or two, for which eight lanes are not
+// What comes back as infinity is the caller's to hash by a library: a last message by itself, for which eight lanes are not
 // worth it, and all where the processor has no lanes.
 //
 // The lanes decide over nothing alone. The library hashes to the field, and takes the two steps of which a curve cannot tell
 // the outcome, a point's x as a fraction and the sign of its y. All others lead away from the curve when a bit of them is wrong;
 // in the end the library looks, and what is not on the curve becomes infinity too.
 func HashToG2(messages [][]byte, domain []byte) ([]bls.G2Affine, error) {
-	out := make([]bls.G2Affine, len(messages))
-	if !wide {
+	groups := make([][][]byte, len(messages))
+	for i := range messages {
+		groups[i] = messages[i : i+1]
+	}
+	return SumHashes(groups, domain)
+}
+
+// SumHashes is HashToG2 for groups of messages: the sum of the hashes of each, which costs little more than half when groups
+// are large. Infinity is as there, or the sum.
+func SumHashes(groups [][][]byte, domain []byte) ([]bls.G2Affine, error) {
+	out := make([]bls.G2Affine, len(groups))
+	messages := slices.Concat(groups...)
+	if !wide || len(messages) < worthwhile {
 		return out, nil
 	}
 	h := new(hasher)
-	for done := 0; len(messages)-done >= worthwhile; {
-		next := min(done+lanes, len(messages))
-		if err := h.hash(out[done:next], messages[done:next], domain); err != nil {
+	mapped := make([]bls.G2Jac, len(messages))
+	for at := 0; len(messages)-at >= worthwhile; {
+		next := min(at+lanes, len(messages))
+		if err := h.toTwist(mapped[at:next], messages[at:next], domain); err != nil {
 			return nil, err
 		}
-		done = next
+		at = next
 	}
-	for i := range out {
-		if !out[i].IsOnCurve() {
-			out[i] = bls.G2Affine{}
+	// Sums of points come into the group for the price of one.
+	sums, of, at := []bls.G2Jac{}, []int{}, 0
+	for i, g := range groups {
+		part := mapped[at : at+len(g)]
+		if at += len(g); len(g) == 0 || part[len(g)-1].Z.IsZero() {
+			continue // a message was left over
+		}
+		for k := range part[1:] {
+			part[0].AddAssign(&part[1+k])
+		}
+		sums, of = append(sums, part[0]), append(of, i)
+	}
+	for at := 0; at < len(sums); at += lanes {
+		next := min(at+lanes, len(sums))
+		cleared := make([]bls.G2Affine, next-at)
+		h.toGroup(cleared, sums[at:next])
+		for k := range cleared {
+			if cleared[k].IsOnCurve() {
+				out[of[at+k]] = cleared[k]
+			}
 		}
 	}
 	return out, nil
@@ -40,21 +70,22 @@ func HashToG2(messages [][]byte, domain []byte) ([]bls.G2Affine, error) {
 
 const (
 	lanes      = 8
-	worthwhile = 3 // messages, of eight lanes
+	worthwhile = 2 // messages, of eight lanes
 )
 
-// hasher hashes eight messages. A field element u of a message is mapped to a curve that is isogenous to ours; those of a
+// hasher hashes eight messages. A field element u of a message is mapped to a curve that is isogenous to the twist; those of a
 // message, two, are added there and taken over.
 type hasher struct {
-	bench
+	workspace2
 	first, second points2
 	root
 }
 
-func (h *hasher) hash(out []bls.G2Affine, messages [][]byte, domain []byte) error {
+// toTwist maps messages to points of the twist.
+func (h *hasher) toTwist(out []bls.G2Jac, messages [][]byte, domain []byte) error {
 	var u [2][lanes]bls.E2
 	for lane := range lanes {
-		m := messages[min(lane, len(messages)-1)] // a lane without a message could spoil the others
+		m := messages[min(lane, len(messages)-1)] // no lane is without one
 		e, err := fp.Hash(m, domain, 4)
 		if err != nil {
 			return fmt.Errorf("hash to field: %w", err)
@@ -62,17 +93,27 @@ func (h *hasher) hash(out []bls.G2Affine, messages [][]byte, domain []byte) erro
 		u[0][lane] = bls.E2{A0: e[0], A1: e[1]}
 		u[1][lane] = bls.E2{A0: e[2], A1: e[3]}
 	}
-	h.toIsogenous(&h.first, &u[0])
+	p := &h.first
+	h.toIsogenous(p, &u[0])
 	h.toIsogenous(&h.second, &u[1])
-	h.bench.add(&h.first, &h.second)
-	h.toCurve(&h.first)
-	h.clear(&h.first)
-	h.affine(out, &h.first)
+	h.add(p, &h.second)
+	h.toCurve(p)
+	for lane := range out {
+		out[lane] = bls.G2Jac{X: p.x.take(lane), Y: p.y.take(lane), Z: p.z.take(lane)}
+	}
 	return nil
 }
 
-// affine gives the points as the library has them; nothing if one of the eight is infinity.
-func (h *hasher) affine(out []bls.G2Affine, p *points2) {
+// toGroup maps points of the twist into the group; none if one of them comes to infinity.
+func (h *hasher) toGroup(out []bls.G2Affine, in []bls.G2Jac) {
+	p := &h.first
+	for lane := range lanes {
+		q := &in[min(lane, len(in)-1)]
+		p.x.put(lane, &q.X)
+		p.y.put(lane, &q.Y)
+		p.z.put(lane, &q.Z)
+	}
+	h.clear(p)
 	inv, square := &h.t[0], &h.t[1]
 	square[0].norm(&p.z, &square[1])
 	norms, ok := invert(&square[0])
@@ -119,7 +160,7 @@ func (h *hasher) toIsogenous(p *points2, u *[lanes]bls.E2) {
 	otherY.mul(otherY, zu)
 	otherY.mul(otherY, y)
 	y.choose(^squares, otherY)
-	minus.sub(zeroPair, y)
+	minus.negate(y)
 	for lane := range u {
 		e := y.take(lane)
 		if curve.G2Sgn0(&u[lane]) != curve.G2Sgn0(&e) {
@@ -174,7 +215,6 @@ func (h *hasher) toCurve(p *points2) {
 
 // The isogeny's constants, in lanes.
 var (
-	zeroPair                  = new(pair)
 	isoA, isoB, isoZ, isoPole *pair
 	isoX, isoY                [4]*pair
 )

@@ -14,7 +14,15 @@ func (z *pair) sub(x, y *pair)    { sub(&z[0], &x[0], &y[0], len(z)) }
 func (z *pair) double(x *pair)    { add(&z[0], &x[0], &x[0], len(z)) }
 func (z *pair) mul(x, y *pair)    { mulPair(z, x, y) }
 func (z *pair) square(x *pair)    { squarePair(z, x) }
-func (z *pair) conjugate(x *pair) { z[0] = x[0]; sub(&z[1], &zero, &x[1], 1) }
+func (z *pair) negate(x *pair)    { sub(&z[0], &zeroPair[0], &x[0], len(z)) }
+func (z *pair) conjugate(x *pair) { z[0] = x[0]; z[1].negate(&x[1]) }
+func (z *pair) zeros() uint8      { return z[0].zeros() & z[1].zeros() }
+
+func (z *octet) add(x, y *octet) { add(z, x, y, 1) }
+func (z *octet) sub(x, y *octet) { sub(z, x, y, 1) }
+func (z *octet) negate(x *octet) { sub(z, &zeroPair[0], x, 1) }
+func (z *octet) mul(x, y *octet) { mul(z, x, y) }
+func (z *octet) square(x *octet) { mul(z, x, x) }
 
 // scale multiplies by elements of the field below.
 func (z *pair) scale(x *pair, by *octet) {
@@ -86,6 +94,7 @@ func pairOf(e *bls.E2) *pair {
 }
 
 var (
-	zero       octet
+	zeroPair   = new(pair)
+	onePair    = pairOf(&bls.E2{A0: fp.One()})
 	modulusRow = split(modulus)
 )

@@ -35,8 +35,8 @@ func numbers(rnd *rand.Rand) (out []*big.Int) {
 	return out
 }
 
-// element is what a number in a lane stands for.
-func element(x *big.Int) (e fp.Element) {
+// standsFor is what a number in a lane stands for.
+func standsFor(x *big.Int) (e fp.Element) {
 	e.SetBigInt(new(big.Int).Lsh(big.NewInt(1), 416))
 	e.Inverse(&e)
 	return *e.Mul(&e, new(fp.Element).SetBigInt(x))
@@ -62,7 +62,7 @@ func TestFieldMatchesLibrary(t *testing.T) {
 			pick := func(o *octet) fp.Element {
 				n := list[rnd.Intn(len(list))]
 				o.set(lane, rowOfNumber(n))
-				return element(n)
+				return standsFor(n)
 			}
 			ex[lane] = bls.E2{A0: pick(&x[0]), A1: pick(&x[1])}
 			ey[lane] = bls.E2{A0: pick(&y[0]), A1: pick(&y[1])}

@@ -26,34 +26,34 @@ func (q *root) ratio(y, num, den *pair) (squares uint8) {
 	a, b := &q.fraction[0], &q.fraction[1]
 	q.m.norm(den, &q.v)
 	q.s.norm(num, &q.v)
-	mul(&q.s, &q.s, &q.m) // the norm of a + b*i
+	q.s.mul(&q.s, &q.m) // the norm of a + b*i
 	q.power(&q.r, &q.s)
-	mul(&q.r, &q.r, &q.s)
-	mul(&q.v, &q.r, &q.r)
-	sub(&q.v, &q.v, &q.s, 1)
+	q.r.mul(&q.r, &q.s)
+	q.v.square(&q.r)
+	q.v.sub(&q.v, &q.s)
 	squares = q.v.zeros()
 	// Elsewhere r is the root of -norm; that of isoZ's multiple is 5 times the norm, as isoZ = -(2+i).
-	mul(&q.s, &q.r, &rootOfMinus5)
+	q.s.mul(&q.r, &rootOfMinus5)
 	q.s.choose(squares, &q.r)
 	q.timesZ.mul(&q.fraction, isoZ)
 	q.fraction.choose(^squares, &q.timesZ)
 
-	add(&q.g, a, &q.s, 1)
-	mul(&q.g, &q.g, &half)
-	mul(&q.v, &q.g, &q.m)
+	q.g.add(a, &q.s)
+	q.g.mul(&q.g, &half)
+	q.v.mul(&q.g, &q.m)
 	q.power(&q.r, &q.v)
-	mul(&q.s, &q.r, &q.v)
-	mul(b, b, &q.m)
-	mul(b, b, &half)
-	mul(b, b, &q.r)
-	mul(&q.r, &q.r, &q.r)
-	mul(&q.g, &q.g, &q.r)
-	mul(&q.m, &q.s, &q.s)
-	sub(&q.m, &q.m, &q.v, 1)
+	q.s.mul(&q.r, &q.v)
+	b.mul(b, &q.m)
+	b.mul(b, &half)
+	b.mul(b, &q.r)
+	q.r.square(&q.r)
+	q.g.mul(&q.g, &q.r)
+	q.m.square(&q.s)
+	q.m.sub(&q.m, &q.v)
 	plus := q.m.zeros()
 	y[0] = *b
 	y[0].choose(plus, &q.s)
-	sub(&y[1], &zero, &q.s, 1)
+	y[1].negate(&q.s)
 	y[1].choose(plus, b)
 	y.scale(y, &q.g)
 	return squares
@@ -61,15 +61,15 @@ func (q *root) ratio(y, num, den *pair) (squares uint8) {
 
 // norm sets z to a^2 + b^2; scratch is for one of them.
 func (z *octet) norm(x *pair, scratch *octet) {
-	mul(scratch, &x[0], &x[0])
-	mul(z, &x[1], &x[1])
-	add(z, z, scratch, 1)
+	scratch.square(&x[0])
+	z.square(&x[1])
+	z.add(z, scratch)
 }
 
 // power sets z to x^((p-3)/4), by windows of the exponent that begin and end with a bit.
 func (q *root) power(z, x *octet) {
 	var two octet
-	mul(&two, x, x)
+	two.square(x)
 	q.odd[0] = *x
 	for i := 1; i < len(q.odd); i++ {
 		mul(&q.odd[i], &q.odd[i-1], &two)
@@ -78,7 +78,7 @@ func (q *root) power(z, x *octet) {
 	for _, s := range rootSteps[1:] {
 		squares(z, z, s.squares)
 		if s.odd >= 0 {
-			mul(z, z, &q.odd[s.odd])
+			z.mul(z, &q.odd[s.odd])
 		}
 	}
 }

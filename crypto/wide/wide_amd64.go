@@ -50,3 +50,8 @@ func mulPair(z, x, y *pair)
 
 //go:noescape
 func squarePair(z, x *pair)
+
+// dot sets z to x0*y0 + x1*y1 + x2*y2; it must be none of the factors.
+//
+//go:noescape
+func dot(z, x0, x1, x2 *pair, y0, y1, y2 *factor)

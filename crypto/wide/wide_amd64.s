@@ -721,3 +721,41 @@ TEXT ·squarePair(SB), 0, $1032-16
 	SAVE(DI, 0)
 	VZEROUPPER
 	RET
+
+// TERM adds the product of the octets at at1(p) and at2(q) to the columns.
+#define TERM(p, at1, q, at2) \
+	FACTOR(p, at1); \
+	LEAQ at2(q), R8; \
+	CALL times<>(SB)
+
+// func dot(z, x0, x1, x2 *pair, y0, y1, y2 *factor)
+TEXT ·dot(SB), NOSPLIT, $8-56
+	MOVQ z+0(FP), DI
+	MOVQ x0+8(FP), SI
+	MOVQ x1+16(FP), DX
+	MOVQ x2+24(FP), BX
+	MOVQ y0+32(FP), R10
+	MOVQ y1+40(FP), R11
+	MOVQ y2+48(FP), R12
+
+	CLEAR
+	TERM(SI, 0, R10, 0)
+	TERM(SI, 512, R10, 1024)
+	TERM(DX, 0, R11, 0)
+	TERM(DX, 512, R11, 1024)
+	TERM(BX, 0, R12, 0)
+	TERM(BX, 512, R12, 1024)
+	CALL reduce<>(SB)
+	SAVE(DI, 0)
+
+	CLEAR
+	TERM(SI, 0, R10, 512)
+	TERM(SI, 512, R10, 0)
+	TERM(DX, 0, R11, 512)
+	TERM(DX, 512, R11, 0)
+	TERM(BX, 0, R12, 512)
+	TERM(BX, 512, R12, 0)
+	CALL reduce<>(SB)
+	SAVE(DI, 512)
+	VZEROUPPER
+	RET

@@ -25,4 +25,6 @@ func mulPair(z, x, y *pair) { panic(noWide) }
 
 func squarePair(z, x *pair) { panic(noWide) }
 
+func dot(z, x0, x1, x2 *pair, y0, y1, y2 *factor) { panic(noWide) }
+
 const noWide = "wide: not available on this processor"

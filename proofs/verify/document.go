@@ -107,7 +107,7 @@ func judgeClaim[T any](ctx context.Context, v *Verifier, d Document, read func(T
 	if err := ctx.Err(); err != nil {
 		return Verdict{}, err
 	}
-	c, err := guard(func() (*claim, error) { return read(statement) })
+	c, err := guard(func() (*claim, error) { return parsed(read(statement)) })
 	if err != nil {
 		return Verdict{Reason: err.Error()}, nil
 	}

@@ -64,7 +64,7 @@ func TestSealRecordsVerify(t *testing.T) {
 		}
 		st := porep.Statement{SealProof: kind, CommD: fr32.Node(r.CommD), CommR: fr32.Node(r.CommR), Seed: fr32.Node(r.Seed)}
 		st.ReplicaID = porep.ReplicaID(sh, fr32.Node(r.ProverID), r.Sector, r.Ticket, st.CommD)
-		c, err := newClaim(keys.PoRep(sh), r.Proof, sh.Partitions, st.PublicInputs)
+		c, err := parsed(newClaim(keys.PoRep(sh), r.Proof, sh.Partitions, st.PublicInputs))
 		require.NoError(t, err)
 		verdicts, err := v.judge(t.Context(), []*claim{c})
 		if errors.Is(err, keys.ErrMissing) {

@@ -148,7 +148,7 @@ func (v *Verifier) VerifySeal(ctx context.Context, info proof.SealVerifyInfo) (b
 func (v *Verifier) VerifySealBatch(ctx context.Context, infos []proof.SealVerifyInfo) ([]bool, error) {
 	claims := make([]*claim, len(infos))
 	read := func(i int) {
-		c, err := guard(func() (*claim, error) { return sealClaim(infos[i]) })
+		c, err := guard(func() (*claim, error) { return parsed(sealClaim(infos[i])) })
 		if err != nil {
 			log.Debugw("seal refused", "sector", infos[i].SectorID, "reason", err)
 			return
@@ -214,6 +214,12 @@ func (v *Verifier) verifyPoSts(ctx context.Context, winning bool, first int, inf
 		}
 		claims[i] = c
 	}
+	for i, err := range parseAll(claims) {
+		if err != nil {
+			log.Debugw("PoSt refused", "miner", infos[i].Prover, "winning", winning, "reason", err)
+			claims[i] = nil
+		}
+	}
 	return v.judge(ctx, claims)
 }
 
@@ -222,7 +228,7 @@ func (v *Verifier) VerifyReplicaUpdate(ctx context.Context, info proof.ReplicaUp
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	c, err := guard(func() (*claim, error) { return updateClaim(info) })
+	c, err := guard(func() (*claim, error) { return parsed(updateClaim(info)) })
 	if err != nil {
 		log.Debugw("replica update refused", "replica", info.OldSealedSectorCID, "reason", err)
 		return false, nil
@@ -256,27 +262,74 @@ func UnsealedCID(t abi.RegisteredSealProof, pieces []abi.PieceInfo) (cid.Cid, er
 	return commp.UnsealedCID(t, pieces)
 }
 
-// claim is a parsed proof with its public inputs, one instance per partition.
+// claim is a proof with its public inputs, one instance per partition; the instances' proofs are raw until parse reads them.
 type claim struct {
 	circuit   keys.Circuit
+	raw       []byte
 	instances []groth16.Instance
 }
 
-// newClaim parses the proofs of a claim; inputs are those of partition k.
+// newClaim takes the public inputs of each partition k.
 func newClaim(circuit keys.Circuit, raw []byte, partitions int, inputs func(k int) ([]fr.Element, error)) (*claim, error) {
-	parsed, err := groth16.ParseProofs(raw, partitions)
-	if err != nil {
-		return nil, err
+	if len(raw) != partitions*groth16.ProofSize {
+		return nil, fmt.Errorf("proof of %d bytes, want %d partitions of %d: %w", len(raw), partitions, groth16.ProofSize, groth16.ErrEncoding)
 	}
-	c := &claim{circuit: circuit}
-	for k, p := range parsed {
-		in, err := inputs(k)
-		if err != nil {
+	c := &claim{circuit: circuit, raw: raw, instances: make([]groth16.Instance, partitions)}
+	for k := range c.instances {
+		var err error
+		if c.instances[k].Inputs, err = inputs(k); err != nil {
 			return nil, err
 		}
-		c.instances = append(c.instances, groth16.Instance{Proof: p, Inputs: in})
 	}
 	return c, nil
+}
+
+// parse reads the proofs of claims together; a nil claim is refused already. Of each that has one which is none, the error says
+// why.
+func parse(claims ...*claim) []error {
+	errs := make([]error, len(claims))
+	var raw [][]byte
+	for _, c := range claims {
+		if c != nil {
+			raw = slices.AppendSeq(raw, slices.Chunk(c.raw, groth16.ProofSize))
+		}
+	}
+	proofs, failed := groth16.ParseEach(raw)
+	for i, c := range claims {
+		if c == nil {
+			continue
+		}
+		for k := range c.instances {
+			if c.instances[k].Proof = proofs[k]; failed[k] != nil && errs[i] == nil {
+				errs[i] = fmt.Errorf("partition %d: %w", k, failed[k])
+			}
+		}
+		proofs, failed = proofs[len(c.instances):], failed[len(c.instances):]
+	}
+	return errs
+}
+
+// parseAll is parse that contains a panic over foreign bytes: to the claim that caused it.
+func parseAll(claims []*claim) []error {
+	errs, err := guard(func() ([]error, error) { return parse(claims...), nil })
+	if err == nil {
+		return errs
+	}
+	errs = make([]error, len(claims))
+	for i, c := range claims {
+		if c != nil {
+			_, errs[i] = guard(func() (*claim, error) { return parsed(c, nil) })
+		}
+	}
+	return errs
+}
+
+// parsed is a claim that stands alone, with its proofs read.
+func parsed(c *claim, err error) (*claim, error) {
+	if err == nil {
+		err = parse(c)[0]
+	}
+	return c, err
 }
 
 func sealClaim(info proof.SealVerifyInfo) (*claim, error) {
@@ -362,7 +415,7 @@ func publicSectors(sh shape.PoSt, sectors []proof.SectorInfo) ([]post.PublicSect
 	return out, nil
 }
 
-// judge verifies claims, all of one circuit together; a nil claim is refused already.
+// judge verifies parsed claims, all of one circuit together; a nil claim is refused already.
 func (v *Verifier) judge(ctx context.Context, claims []*claim) ([]bool, error) {
 	verdicts := make([]bool, len(claims))
 	groups := map[string][]int{}
@@ -397,7 +450,7 @@ func (v *Verifier) judge(ctx context.Context, claims []*claim) ([]bool, error) {
 }
 
 // minShare is the smallest number of claims worth a worker of its own.
-const minShare = 4
+const minShare = 8
 
 type jury struct {
 	key      *groth16.PreparedKey

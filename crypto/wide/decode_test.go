@@ -1,0 +1,145 @@
+package wide
+
+import (
+	"bytes"
+	"crypto/rand"
+	"testing"
+
+	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
+	"github.com/stretchr/testify/require"
+)
+
+// outside are n points of the curves that lie outside of the groups.
+func outside(t testing.TB, n int) (g1, g2 [][]byte) {
+	for len(g1) < n {
+		var raw [48]byte
+		_, err := rand.Read(raw[:])
+		require.NoError(t, err)
+		raw[0] = raw[0]&0x1f | 0x80
+		var p bls.G1Affine
+		if bls.NewDecoder(bytes.NewReader(raw[:]), bls.NoSubgroupChecks()).Decode(&p) == nil && !p.IsInSubGroup() {
+			g1 = append(g1, raw[:])
+		}
+	}
+	for len(g2) < n {
+		var raw [96]byte
+		_, err := rand.Read(raw[:])
+		require.NoError(t, err)
+		raw[0], raw[48] = raw[0]&0x0f|0x80, raw[48]&0x0f
+		var p bls.G2Affine
+		if bls.NewDecoder(bytes.NewReader(raw[:]), bls.NoSubgroupChecks()).Decode(&p) == nil && !p.IsInSubGroup() {
+			g2 = append(g2, raw[:])
+		}
+	}
+	return g1, g2
+}
+
+func TestDecodeMatchesLibrary(t *testing.T) {
+	p, q := pairsOf(t, 60)
+	var raw1, raw2 [][]byte
+	for i := range p {
+		if i%3 == 1 {
+			p[i].Neg(&p[i])
+			q[i].Neg(&q[i])
+		}
+		b1, b2 := p[i].Bytes(), q[i].Bytes()
+		raw1, raw2 = append(raw1, b1[:]), append(raw2, b2[:])
+	}
+	for _, n := range []int{0, 1, 2, 8, 9, 11, 60} {
+		got1, got2 := DecodeG1(raw1[:n]), DecodeG2(raw2[:n])
+		for i := range n {
+			if !wide || n%8 == 1 && i == n-1 {
+				require.True(t, got1[i].IsInfinity() && got2[i].IsInfinity())
+				continue
+			}
+			require.Equal(t, p[i], got1[i], "%d of %d", i, n)
+			require.Equal(t, q[i], got2[i], "%d of %d", i, n)
+		}
+	}
+	// What is no point of a group is left out, whatever is beside it.
+	bad1, bad2 := outside(t, 12)
+	for i := range 12 {
+		raw1[5*i], raw2[5*i] = bad1[i], bad2[i]
+	}
+	spoil := func(list [][]byte, i int, b []byte) { list[i] = b }
+	spoil(raw1, 1, append([]byte{0xc0}, make([]byte, 47)...))
+	spoil(raw2, 1, append([]byte{0xc0}, make([]byte, 95)...))
+	spoil(raw1, 2, raw1[2][:47])
+	spoil(raw2, 2, nil)
+	spoil(raw1, 3, append([]byte{0x9f, 0xff}, raw1[3][2:]...)) // above the modulus
+	spoil(raw2, 3, append(append([]byte{}, raw2[3][:48]...), append([]byte{0xff}, raw2[3][49:]...)...))
+	spoil(raw1, 4, append([]byte{raw1[4][0] & 0x7f}, raw1[4][1:]...))
+	spoil(raw2, 4, append([]byte{raw2[4][0] | 0x40}, raw2[4][1:]...))
+	got1, got2 := DecodeG1(raw1), DecodeG2(raw2)
+	for i := range raw1 {
+		if i%5 == 0 || i < 5 || !wide {
+			require.True(t, got1[i].IsInfinity(), "point %d", i)
+			require.True(t, got2[i].IsInfinity(), "point %d", i)
+			continue
+		}
+		require.Equal(t, p[i], got1[i])
+		require.Equal(t, q[i], got2[i])
+	}
+}
+
+// FuzzDecode decodes anything beside a good point; what comes out is what the library takes.
+func FuzzDecode(f *testing.F) {
+	p, q := pairsOf(f, 2)
+	b1, b2 := p[0].Bytes(), q[0].Bytes()
+	f.Add(b1[:])
+	f.Add(b2[:])
+	f.Add(append([]byte{0xc0}, make([]byte, 95)...))
+	good1, good2 := p[1].Bytes(), q[1].Bytes()
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		got1, got2 := DecodeG1([][]byte{raw, good1[:]}), DecodeG2([][]byte{good2[:], raw})
+		if wide {
+			require.Equal(t, p[1], got1[1])
+			require.Equal(t, q[1], got2[0])
+		}
+		var want1 bls.G1Affine
+		if n, err := want1.SetBytes(raw); err == nil && n == len(raw) && n == 48 && wide {
+			require.Equal(t, want1, got1[0])
+		} else {
+			require.True(t, got1[0].IsInfinity())
+		}
+		var want2 bls.G2Affine
+		if n, err := want2.SetBytes(raw); err == nil && n == len(raw) && n == 96 && wide {
+			require.Equal(t, want2, got2[1])
+		} else {
+			require.True(t, got2[1].IsInfinity())
+		}
+	})
+}
+
+func BenchmarkDecode(b *testing.B) {
+	p, q := pairsOf(b, 200)
+	raw1, raw2 := make([][]byte, len(p)), make([][]byte, len(q))
+	for i := range p {
+		b1, b2 := p[i].Bytes(), q[i].Bytes()
+		raw1[i], raw2[i] = b1[:], b2[:]
+	}
+	for _, kind := range []struct {
+		name string
+		do   func()
+	}{
+		{"G1/ours", func() { DecodeG1(raw1) }},
+		{"G2/ours", func() { DecodeG2(raw2) }},
+		{"G1/library", func() {
+			for i := range raw1 {
+				_, _ = new(bls.G1Affine).SetBytes(raw1[i])
+			}
+		}},
+		{"G2/library", func() {
+			for i := range raw2 {
+				_, _ = new(bls.G2Affine).SetBytes(raw2[i])
+			}
+		}},
+	} {
+		b.Run(kind.name, func(b *testing.B) {
+			for b.Loop() {
+				kind.do()
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*len(p)), "us/point")
+		})
+	}
+}
