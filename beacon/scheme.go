@@ -129,16 +129,21 @@ func (s Scheme) verifyOnG1(publicKey []byte, digests, signatures [][]byte, facto
 	}
 	var sigs, points bls.G1Jac
 	decoded := wide.DecodeG1(signatures)
+	hashed, err := wide.HashToG1(digests, []byte(s.domain))
+	if err != nil {
+		return fmt.Errorf("hash beacon rounds: %w", err)
+	}
 	for i, digest := range digests {
-		sig := decoded[i]
+		sig, point := decoded[i], hashed[i]
 		if sig.IsInfinity() {
 			if sig, err = parseG1(signatures[i]); err != nil {
 				return fmt.Errorf("beacon signature: %w", err)
 			}
 		}
-		point, err := bls.HashToG1(digest, []byte(s.domain))
-		if err != nil {
-			return fmt.Errorf("hash beacon round: %w", err)
+		if point.IsInfinity() {
+			if point, err = bls.HashToG1(digest, []byte(s.domain)); err != nil {
+				return fmt.Errorf("hash beacon round: %w", err)
+			}
 		}
 		sigs.AddMixed(sig.ScalarMultiplication(&sig, factors[i]))
 		points.AddMixed(point.ScalarMultiplication(&point, factors[i]))

@@ -226,10 +226,10 @@ func blsVerifyAggregate(s *blsSignature, pubs, msgs [][]byte) error {
 	parts := make([]blst.Pairing, workers)
 	var group errgroup.Group
 	for w := range workers {
-		group.Go(func() (err error) {
+		group.Go(contained(func() (err error) {
 			parts[w], err = pairAll(groups[w*len(groups)/workers : (w+1)*len(groups)/workers])
 			return err
-		})
+		}))
 	}
 	if err := group.Wait(); err != nil {
 		return err

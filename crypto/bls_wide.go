@@ -1,6 +1,7 @@
 package crypto
 
 import (
+	"fmt"
 	"runtime"
 
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
@@ -46,10 +47,10 @@ func holdsWide(s *blsSignature, groups []signed) bool {
 	parts := make([]bls.GT, workers+1)
 	var group errgroup.Group
 	for w := range workers {
-		group.Go(func() (err error) {
+		group.Go(contained(func() (err error) {
 			parts[w], err = pairWide(groups[w*len(groups)/workers : (w+1)*len(groups)/workers])
 			return err
-		})
+		}))
 	}
 	sig, err := forLibrary(s)
 	if err == nil {
@@ -66,6 +67,19 @@ func holdsWide(s *blsSignature, groups []signed) bool {
 	}
 	product = bls.FinalExponentiation(&product)
 	return product.IsOne()
+}
+
+// contained is f with a panic made its error, which is not ErrBadSignature: what goroutines work on comes from strangers, but a
+// mistake of ours proves nothing.
+func contained(f func() error) func() error {
+	return func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic while verifying signatures: %v", p)
+			}
+		}()
+		return f()
+	}
 }
 
 // pairWide is the product of the Miller loops of each key and the sum of what it signed, hashed.

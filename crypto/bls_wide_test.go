@@ -39,6 +39,13 @@ func TestAggregateOfManySigners(t *testing.T) {
 	}
 }
 
+func TestPanicIsContained(t *testing.T) {
+	err := contained(func() error { panic("foreign") })()
+	require.ErrorContains(t, err, "foreign")
+	require.NotErrorIs(t, err, ErrBadSignature)
+	require.NoError(t, contained(func() error { return nil })())
+}
+
 // TestFewSignersAreTheLibrarys: an aggregate that holds is taken though the lanes say no, as they do when asked for keys
 // too few for them.
 func TestFewSignersAreTheLibrarys(t *testing.T) {

@@ -76,7 +76,7 @@ func (d *decoder) g1(out []bls.G1Affine, raw [][]byte) {
 				large |= 1 << lane
 			}
 		}
-		p.x.set(lane, rowOf(&x[lane]))
+		p.x.put(lane, &x[lane])
 	}
 	v, y := &d.inG1.t[0], &p.y
 	v.square(&p.x)
@@ -97,7 +97,7 @@ func (d *decoder) g1(out []bls.G1Affine, raw [][]byte) {
 	q.y.negate(&q.y)
 	good &= d.inG1.same(p, q)
 	for lane := range out {
-		a := bls.G1Affine{X: x[lane], Y: y.get(lane).element()}
+		a := bls.G1Affine{X: x[lane], Y: y.take(lane)}
 		if a.Y.LexicographicallyLargest() != (large>>lane&1 == 1) {
 			a.Y.Neg(&a.Y)
 		}

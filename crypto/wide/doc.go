@@ -1,5 +1,5 @@
 // Package wide computes on BLS12-381 eight at a time, on the 52-bit multipliers of AVX-512: sums of points of G1 for provers;
-// hashes to G2, points decoded and Miller loops for those who verify signatures and proofs.
+// hashes to both groups, points decoded and Miller loops for those who verify signatures and proofs.
 //
 // Start at [Sum], which collects encoded points with their scalars, and [Comb], the multiples of one point; at [SumHashes],
 // [DecodeG1] and [MillerLoop]. Below them are octets, eight elements of the field side by side, and pairs of octets for

@@ -47,8 +47,8 @@ func SumHashes(groups [][][]byte, domain []byte) ([]bls.G2Affine, error) {
 	sums, of, at := []bls.G2Jac{}, []int{}, 0
 	for i, g := range groups {
 		part := mapped[at : at+len(g)]
-		if at += len(g); len(g) == 0 || part[len(g)-1].Z.IsZero() {
-			continue // a message was left over
+		if at += len(g); len(g) == 0 || slices.ContainsFunc(part, func(p bls.G2Jac) bool { return p.Z.IsZero() }) {
+			continue // a message was left over, or came to nothing
 		}
 		for k := range part[1:] {
 			part[0].AddAssign(&part[1+k])
@@ -94,8 +94,8 @@ func (h *hasher) toTwist(out []bls.G2Jac, messages [][]byte, domain []byte) erro
 		u[1][lane] = bls.E2{A0: e[2], A1: e[3]}
 	}
 	p := &h.first
-	h.toIsogenous(p, &u[0])
-	h.toIsogenous(&h.second, &u[1])
+	isogenous.toCurve(p, &u[0], &h.t, h.ratio)
+	isogenous.toCurve(&h.second, &u[1], &h.t, h.ratio)
 	h.add(p, &h.second)
 	h.toCurve(p)
 	for lane := range out {
@@ -131,62 +131,6 @@ func (h *hasher) toGroup(out []bls.G2Affine, in []bls.G2Jac) {
 	}
 }
 
-// toIsogenous maps eight elements to points of y^2 = x^3 + a*x + b, the isogenous curve (RFC 9380, 6.6.2).
-func (h *hasher) toIsogenous(p *points2, u *[lanes]bls.E2) {
-	zu, n, d, square := &h.t[0], &h.t[1], &h.t[2], &h.t[3]
-	num, den, y := &h.t[4], &h.t[5], &h.t[6]
-	otherX, otherY, minus := &h.t[7], &h.t[8], &h.t[9]
-	for lane := range u {
-		f := candidate(&u[lane])
-		zu.put(lane, &f.zu)
-		n.put(lane, &f.n)
-		d.put(lane, &f.d)
-		otherY.put(lane, &u[lane])
-	}
-	// The third power of n/d, and a*n/d, and b are num/den.
-	square.square(d)
-	num.square(n)
-	den.mul(square, isoA)
-	num.add(num, den)
-	num.mul(num, n)
-	den.mul(square, d)
-	square.mul(den, isoB)
-	num.add(num, square)
-
-	// Where that is no square, y is the root of isoZ times it, and the other candidate for x is zu times this one.
-	squares := h.ratio(y, num, den)
-	otherX.mul(zu, n)
-	n.choose(^squares, otherX)
-	otherY.mul(otherY, zu)
-	otherY.mul(otherY, y)
-	y.choose(^squares, otherY)
-	minus.negate(y)
-	for lane := range u {
-		e := y.take(lane)
-		if curve.G2Sgn0(&u[lane]) != curve.G2Sgn0(&e) {
-			y.choose(1<<lane, minus)
-		}
-	}
-	p.z = *d
-	p.x.mul(n, d)
-	square.square(d)
-	square.mul(square, d)
-	p.y.mul(y, square)
-}
-
-// abscissa is n/d, the first candidate for the x coordinate of an element's point, and what leads to the second.
-type abscissa struct{ zu, n, d bls.E2 }
-
-func candidate(u *bls.E2) (f abscissa) {
-	a, b := curve.G2SSWUIsogenyCurveCoefficients()
-	f.zu.Square(u)
-	curve.G2MulByZ(&f.zu, &f.zu)
-	f.d.Square(&f.zu).Add(&f.d, &f.zu)
-	f.n.SetOne().Add(&f.n, &f.d).Mul(&f.n, &b)
-	f.d.Mul(&f.d, &a).Neg(&f.d)
-	return f
-}
-
 // toCurve takes points from the isogenous curve to ours. The maps of both coordinates are fractions of polynomials in x; the
 // denominators are the second and third power of x - isoPole.
 func (h *hasher) toCurve(p *points2) {
@@ -213,16 +157,19 @@ func (h *hasher) toCurve(p *points2) {
 	p.x = *sum
 }
 
-// The isogeny's constants, in lanes.
+// The isogenous curve, and the isogeny's constants in lanes.
 var (
-	isoA, isoB, isoZ, isoPole *pair
-	isoX, isoY                [4]*pair
+	isogenous  swu[pair, bls.E2, *pair, *bls.E2]
+	isoZ       *pair
+	isoPole    *pair
+	isoX, isoY [4]*pair
 )
 
 func init() {
 	a, b := curve.G2SSWUIsogenyCurveCoefficients()
+	isogenous = swu[pair, bls.E2, *pair, *bls.E2]{a, b, curve.G2MulByZ, curve.G2Sgn0, pairOf(&a), pairOf(&b)}
 	z := curve.G2SSWUIsogenyZ()
-	isoA, isoB, isoZ = pairOf(&a), pairOf(&b), pairOf(&z)
+	isoZ = pairOf(&z)
 	maps := curve.G2IsogenyMap()
 	for i := range isoX {
 		isoX[i], isoY[i] = pairOf(&maps[0][i]), pairOf(&maps[2][i])

@@ -36,6 +36,27 @@ func TestHashMatchesLibrary(t *testing.T) {
 	}
 }
 
+func TestHashToG1MatchesLibrary(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 8, 9, 50} {
+		messages := make([][]byte, n)
+		for i := range messages {
+			messages[i] = fmt.Appendf(nil, "message %d of %d", i, n)
+		}
+		got, err := HashToG1(messages, testDomain)
+		require.NoError(t, err)
+		require.Len(t, got, n)
+		for i := range got {
+			if !wide || n%8 == 1 && i == n-1 {
+				require.True(t, got[i].IsInfinity())
+				continue
+			}
+			want, err := bls.HashToG1(messages[i], testDomain)
+			require.NoError(t, err)
+			require.Equal(t, want, got[i], "%d of %d", i, n)
+		}
+	}
+}
+
 func TestSumsMatchLibrary(t *testing.T) {
 	needWide(t)
 	n := 0
@@ -69,28 +90,42 @@ func TestSumsMatchLibrary(t *testing.T) {
 // (or right all the same: not every element needs every number).
 func TestSlipIsSeen(t *testing.T) {
 	needWide(t)
-	messages := make([][]byte, lanes)
-	for i := range messages {
-		messages[i] = fmt.Appendf(nil, "slip %d", i)
-	}
-	want, err := HashToG2(messages, testDomain)
-	require.NoError(t, err)
 	numbers := map[string]*octet{"half": &half, "root of -5": &rootOfMinus5}
 	for name, p := range map[string]*pair{
-		"a": isoA, "b": isoB, "z": isoZ, "pole": isoPole, "twist x": twistX, "twist y": twistY,
+		"a": isogenous.inA, "b": isogenous.inB, "z": isoZ, "pole": isoPole, "twist x": twistX, "twist y": twistY,
 		"x0": isoX[0], "x1": isoX[1], "x2": isoX[2], "x3": isoX[3], "y0": isoY[0], "y1": isoY[1], "y2": isoY[2], "y3": isoY[3],
 	} {
 		numbers[name+", real"], numbers[name+", imaginary"] = &p[0], &p[1]
 	}
+	slips(t, numbers, HashToG2, (*bls.G2Affine).IsInfinity)
+
+	numbers = map[string]*octet{"a": isogenous1.inA, "b": isogenous1.inB, "root of -z": rootOfMinusZ}
+	for i, list := range iso1Maps {
+		for k, o := range list {
+			if o != &one {
+				numbers[fmt.Sprintf("map %d, coefficient %d", i, k)] = o
+			}
+		}
+	}
+	slips(t, numbers, HashToG1, (*bls.G1Affine).IsInfinity)
+}
+
+func slips[A any](t *testing.T, numbers map[string]*octet, hash func(messages [][]byte, domain []byte) ([]A, error), refused func(*A) bool) {
+	messages := make([][]byte, lanes)
+	for i := range messages {
+		messages[i] = fmt.Appendf(nil, "slip %d", i)
+	}
+	want, err := hash(messages, testDomain)
+	require.NoError(t, err)
 	seen := 0
 	for name, o := range numbers {
 		for lane := range lanes {
 			o[1][lane] ^= 4
-			got, err := HashToG2(messages, testDomain)
+			got, err := hash(messages, testDomain)
 			require.NoError(t, err)
 			o[1][lane] ^= 4
 			for i := range got {
-				if i == lane && got[i].IsInfinity() {
+				if i == lane && refused(&got[i]) {
 					seen++
 					continue
 				}
@@ -111,7 +146,12 @@ func FuzzHash(f *testing.F) {
 		if err != nil {
 			return
 		}
+		got1, err := HashToG1(messages, domain)
+		require.NoError(t, err)
 		for i := range got {
+			want1, err := bls.HashToG1(messages[i], domain)
+			require.NoError(t, err)
+			require.True(t, !wide || got1[i].Equal(&want1))
 			want, err := bls.HashToG2(messages[i], domain)
 			require.NoError(t, err)
 			require.True(t, got[i].IsInfinity() == !wide)
@@ -125,13 +165,27 @@ func BenchmarkHash(b *testing.B) {
 	for i := range messages {
 		messages[i] = fmt.Appendf(nil, "message %d", i)
 	}
-	b.Run("ours", func(b *testing.B) {
+	b.Run("G2/ours", func(b *testing.B) {
 		for b.Loop() {
 			_, _ = HashToG2(messages, testDomain)
 		}
 		b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*len(messages)), "us/message")
 	})
-	b.Run("library", func(b *testing.B) {
+	b.Run("G1/ours", func(b *testing.B) {
+		for b.Loop() {
+			_, _ = HashToG1(messages, testDomain)
+		}
+		b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*len(messages)), "us/message")
+	})
+	b.Run("G1/library", func(b *testing.B) {
+		for b.Loop() {
+			for _, m := range messages {
+				_, _ = bls.HashToG1(m, testDomain)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*len(messages)), "us/message")
+	})
+	b.Run("G2/library", func(b *testing.B) {
 		for b.Loop() {
 			for _, m := range messages {
 				_, _ = bls.HashToG2(m, testDomain)

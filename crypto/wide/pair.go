@@ -68,22 +68,16 @@ func (o *octet) zeros() (mask uint8) {
 }
 
 // put sets a lane to the library's element, take is put backwards.
-func (z *pair) put(lane int, e *bls.E2) {
-	for i, part := range []*fp.Element{&e.A0, &e.A1} {
-		z[i].set(lane, rowOf(part))
-	}
-}
-
-func (z *pair) take(lane int) (e bls.E2) {
-	e.A0, e.A1 = z[0].get(lane).element(), z[1].get(lane).element()
-	return e
-}
+func (z *octet) put(lane int, e *fp.Element)  { z.set(lane, rowOf(e)) }
+func (z *octet) take(lane int) (e fp.Element) { return z.get(lane).element() }
+func (z *pair) put(lane int, e *bls.E2)       { z[0].put(lane, &e.A0); z[1].put(lane, &e.A1) }
+func (z *pair) take(lane int) bls.E2          { return bls.E2{A0: z[0].take(lane), A1: z[1].take(lane)} }
 
 // octetOf is eight times one element of the library's.
 func octetOf(e *fp.Element) *octet {
 	o := new(octet)
 	for lane := range o[0] {
-		o.set(lane, rowOf(e))
+		o.put(lane, e)
 	}
 	return o
 }

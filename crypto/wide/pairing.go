@@ -60,8 +60,8 @@ func (m *miller) load(p []bls.G1Affine, q []bls.G2Affine) {
 			o.idle |= 1 << lane
 			k = 0
 		}
-		o.px.set(lane, rowOf(&p[k].X))
-		o.py.set(lane, rowOf(&p[k].Y))
+		o.px.put(lane, &p[k].X)
+		o.py.put(lane, &p[k].Y)
 		o.qx.put(lane, &q[k].X)
 		o.qy.put(lane, &q[k].Y)
 	}
