@@ -12,7 +12,7 @@
 //	merkle    labels -> columns -> tree C; data + last labels = replica -> tree R; CommR = Poseidon(CommC, CommRLast)
 //	porep     ticket, seed -> challenges -> openings of all trees, and the public inputs both sides compute
 //	circuit   openings -> rows and witness (r1cs has the gadgets, poseidon the constants, shape the numbers per size)
-//	groth16   rows -> 192 bytes per partition; public inputs and a verifying key -> yes or no (g1 has the sums of points)
+//	groth16   rows -> 192 bytes per partition; public inputs and a verifying key -> yes or no (crypto/wide has the sums of points)
 //
 // A proof of spacetime (post) opens tree R alone and takes the same last two steps. A replica update (update) encodes data
 // into a sector sealed without any, opens both replicas and the data, and takes them too.

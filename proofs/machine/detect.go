@@ -43,6 +43,7 @@ func Detect(dir string) (Host, error) {
 		{"parents (parent cache)", "AVX-512", sdr.FastParents()},
 		{"Poseidon (PreCommit2, openings)", "AVX-512 IFMA", poseidon.Fast()},
 		{"sums of points (crs proofs)", "AVX-512 IFMA", wide.Available()},
+		{"verification (many at once)", "AVX-512 IFMA", wide.Available()},
 	}}
 	m, err := mem.VirtualMemory()
 	if err != nil {
