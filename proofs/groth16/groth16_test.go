@@ -1,6 +1,8 @@
 package groth16
 
 import (
+	"math/big"
+	"slices"
 	"testing"
 
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
@@ -87,4 +89,72 @@ func TestPanicsBesideComeToTheCaller(t *testing.T) {
 	n, err := beside(func() (int, error) { return 3, nil })()
 	require.NoError(t, err)
 	require.Equal(t, 3, n)
+}
+
+// trapdoor is a key of one input whose secrets are known, so that proofs need no circuit.
+type trapdoor struct{ alpha, beta, gamma, delta, ic0, ic1 fr.Element }
+
+func newTrapdoor() *trapdoor {
+	var d trapdoor
+	for i, e := range []*fr.Element{&d.alpha, &d.beta, &d.gamma, &d.delta, &d.ic0, &d.ic1} {
+		e.SetUint64(uint64(1000*i + 17))
+		e.Inverse(e)
+	}
+	return &d
+}
+
+func times1(e fr.Element) (p bls.G1Affine) {
+	_, _, g, _ := bls.Generators()
+	return *p.ScalarMultiplication(&g, e.BigInt(new(big.Int)))
+}
+
+func times2(e fr.Element) (p bls.G2Affine) {
+	_, _, _, g := bls.Generators()
+	return *p.ScalarMultiplication(&g, e.BigInt(new(big.Int)))
+}
+
+func (d *trapdoor) key() *PreparedKey {
+	return Prepare(&VerifyingKey{AlphaG1: times1(d.alpha), BetaG2: times2(d.beta), GammaG2: times2(d.gamma), DeltaG2: times2(d.delta), IC: []bls.G1Affine{times1(d.ic0), times1(d.ic1)}})
+}
+
+// prove makes a proof for an input: any A and B, and the C that goes with them.
+func (d *trapdoor) prove(input, a, b uint64) Instance {
+	var in, x, y, c, t fr.Element
+	in.SetUint64(input)
+	x.SetUint64(a)
+	y.SetUint64(b)
+	c.Mul(&x, &y)
+	c.Sub(&c, t.Mul(&d.alpha, &d.beta))
+	t.Mul(&in, &d.ic1)
+	t.Add(&t, &d.ic0)
+	c.Sub(&c, t.Mul(&t, &d.gamma))
+	c.Div(&c, &d.delta)
+	return Instance{Proof: Proof{A: times1(x), B: times2(y), C: times1(c)}, Inputs: []fr.Element{in}}
+}
+
+// TestManyProofs verifies together as many as go into lanes and fewer, by parts that work and by one that is always wrong: that
+// costs time, and changes no verdict.
+func TestManyProofs(t *testing.T) {
+	d := newTrapdoor()
+	k := d.key()
+	var all []Instance
+	for i := range uint64(11) {
+		all = append(all, d.prove(100+i, 3+2*i, 500-i))
+	}
+	wrong := func([]bls.G1Affine, []bls.G2Affine) (f bls.GT, err error) { return *f.SetOne(), nil }
+	for _, loop := range []func([]bls.G1Affine, []bls.G2Affine) (bls.GT, error){k.loop, wrong} {
+		k.loop = loop
+		for _, n := range []int{1, worthLanes - 1, worthLanes, 8, 9, len(all)} {
+			if !inLanes(n) { // nobody stands behind the library
+				k.loop = millerLoop
+			}
+			require.NoError(t, k.Verify(all[:n]...), "%d proofs", n)
+			for i := range n {
+				bad := slices.Clone(all[:n])
+				bad[i].Inputs = []fr.Element{fr.NewElement(7)}
+				require.ErrorIs(t, k.Verify(bad...), ErrInvalid, "%d proofs, %d does not hold", n, i)
+			}
+			k.loop = loop
+		}
+	}
 }
