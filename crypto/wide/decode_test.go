@@ -3,9 +3,11 @@ package wide
 import (
 	"bytes"
 	"crypto/rand"
+	"math/big"
 	"testing"
 
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
+	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 	"github.com/stretchr/testify/require"
 )
 
@@ -80,6 +82,86 @@ func TestDecodeMatchesLibrary(t *testing.T) {
 		require.Equal(t, p[i], got1[i])
 		require.Equal(t, q[i], got2[i])
 	}
+}
+
+// TestSmallOrdersAreLeftOut: points of small order come in the middle of a multiplication to sums that the formulas have no answer
+// for. None of them is in the group.
+func TestSmallOrdersAreLeftOut(t *testing.T) {
+	needWide(t)
+	x := new(big.Int).SetUint64(seed)
+	less := new(big.Int).Add(x, big.NewInt(1)) // one less the parameter
+	cofactor1 := new(big.Int).Mul(less, less)
+	cofactor1.Div(cofactor1, big.NewInt(3))
+	cofactor2, ok := new(big.Int).SetString("5d543a95414e7f1091d50792876a202cd91de4547085abaa68a205b2e5a7ddfa628f1cb4d9e82ef21537e293a6691ae1616ec6e786f0c70cf1c38e31c7238e5", 16)
+	require.True(t, ok)
+	raw1, raw2 := outside(t, 6)
+	good1, good2 := pairsOf(t, 1)
+	b1, b2 := good1[0].Bytes(), good2[0].Bytes()
+	list1, list2 := [][]byte{b1[:]}, [][]byte{b2[:]}
+	for i := range raw1 {
+		var p bls.G1Affine
+		require.NoError(t, bls.NewDecoder(bytes.NewReader(raw1[i]), bls.NoSubgroupChecks()).Decode(&p))
+		for _, order := range []int64{3, 11 * 11, 10177 * 10177} {
+			if b := smallOrder(t, p, cofactor1, order, (*bls.G1Jac).FromAffine, (*bls.G1Affine).FromJacobian); b != nil {
+				list1 = append(list1, b)
+			}
+		}
+		var q bls.G2Affine
+		require.NoError(t, bls.NewDecoder(bytes.NewReader(raw2[i]), bls.NoSubgroupChecks()).Decode(&q))
+		for _, order := range []int64{13 * 13, 23 * 23, 2713} {
+			if b := smallOrder(t, q, cofactor2, order, (*bls.G2Jac).FromAffine, (*bls.G2Affine).FromJacobian); b != nil {
+				list2 = append(list2, b)
+			}
+		}
+	}
+	require.Greater(t, len(list1), 10)
+	require.Greater(t, len(list2), 10)
+	for i, p := range DecodeG1(list1) {
+		require.Equal(t, i > 0, p.IsInfinity(), "point %d", i)
+	}
+	for i, p := range DecodeG2(list2) {
+		require.Equal(t, i > 0, p.IsInfinity(), "point %d", i)
+	}
+}
+
+// smallOrder is a multiple of p of that order or a divisor of it, encoded; nil if it comes to infinity.
+func smallOrder[A any, J interface {
+	*S
+	AddAssign(*S) J
+	DoubleAssign() J
+}, S any, P interface {
+	*A
+	IsInfinity() bool
+	Marshal() []byte
+}](t *testing.T, p A, cofactor *big.Int, order int64, jacobian func(J, *A) J, affine func(*A, J) *A) []byte {
+	times, rest := new(big.Int).DivMod(cofactor, big.NewInt(order), new(big.Int))
+	require.Zero(t, rest.Sign(), "%d", order)
+	times.Mul(times, fr.Modulus())
+	base, sum := jacobian(new(S), &p), jacobian(new(S), new(A))
+	for i := times.BitLen() - 1; i >= 0; i-- {
+		sum.DoubleAssign()
+		if times.Bit(i) == 1 {
+			sum.AddAssign(base)
+		}
+	}
+	var out A
+	affine(&out, sum)
+	if P(&out).IsInfinity() {
+		return nil
+	}
+	return compressed(&out)
+}
+
+func compressed(p any) []byte {
+	switch p := p.(type) {
+	case *bls.G1Affine:
+		b := p.Bytes()
+		return b[:]
+	case *bls.G2Affine:
+		b := p.Bytes()
+		return b[:]
+	}
+	panic("no point")
 }
 
 // FuzzDecode decodes anything beside a good point; what comes out is what the library takes.
