@@ -127,7 +127,6 @@ func (s Scheme) verifyOnG1(publicKey []byte, digests, signatures [][]byte, facto
 	if err != nil {
 		return fmt.Errorf("beacon public key: %w", err)
 	}
-	var sigs, points bls.G1Jac
 	decoded := wide.DecodeG1(signatures)
 	hashed, err := wide.HashToG1(digests, []byte(s.domain))
 	if err != nil {
@@ -145,12 +144,27 @@ func (s Scheme) verifyOnG1(publicKey []byte, digests, signatures [][]byte, facto
 				return fmt.Errorf("hash beacon round: %w", err)
 			}
 		}
-		sigs.AddMixed(sig.ScalarMultiplication(&sig, factors[i]))
-		points.AddMixed(point.ScalarMultiplication(&point, factors[i]))
+		decoded[i], hashed[i] = sig, point
 	}
+	sigs, points := weighedSum(decoded, factors), weighedSum(hashed, factors)
 	_, _, _, g2 := bls.Generators()
 	left := bls.BatchJacobianToAffineG1([]bls.G1Jac{*sigs.Neg(&sigs), points})
 	return pairsToOne(left, []bls.G2Affine{g2, key})
+}
+
+// weighedSum is the sum of points of G1, multiplied by a factor each.
+func weighedSum(points []bls.G1Affine, factors []*big.Int) (sum bls.G1Jac) {
+	by := make([]wide.Scalar, len(factors))
+	for i, f := range factors {
+		by[i] = wide.Scalar{f.Uint64()}
+	}
+	for i, p := range wide.ScaleG1(points, by) {
+		if p.IsInfinity() { // the library's to multiply
+			p.ScalarMultiplication(&points[i], factors[i])
+		}
+		sum.AddMixed(&p)
+	}
+	return sum
 }
 
 func (s Scheme) verifyOnG2(publicKey []byte, digests, signatures [][]byte, factors []*big.Int) error {

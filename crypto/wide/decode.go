@@ -34,10 +34,10 @@ func decodeAll[A any](raw [][]byte, eight func(d *decoder, out []A, raw [][]byte
 // decoder decodes eight points. Not safe for concurrent use.
 type decoder struct {
 	workspace2
-	inG1       workspace[octet, *octet]
+	inG1       workspace1
 	root       root
 	one, other struct {
-		p1 points[octet]
+		p1 points1
 		p2 points2
 	}
 }

@@ -33,8 +33,8 @@ func HashToG1(messages [][]byte, domain []byte) ([]bls.G1Affine, error) {
 
 // hasher1 is hasher for G1, over another isogenous curve.
 type hasher1 struct {
-	workspace[octet, *octet]
-	first, second points[octet]
+	workspace1
+	first, second points1
 	powers        [16]octet
 	root
 }
@@ -60,18 +60,7 @@ func (h *hasher1) hash(out []bls.G1Affine, messages [][]byte, domain []byte) err
 	q.y.negate(&q.y)
 	h.add(p, q)
 
-	inv, ok := invert(&p.z)
-	if !ok {
-		return nil
-	}
-	square := &h.t[0]
-	square.square(&inv)
-	p.x.mul(&p.x, square)
-	square.mul(square, &inv)
-	p.y.mul(&p.y, square)
-	for lane := range out {
-		out[lane] = bls.G1Affine{X: p.x.take(lane), Y: p.y.take(lane)}
-	}
+	h.affine(out, p)
 	return nil
 }
 
@@ -95,7 +84,7 @@ func (h *hasher1) ratio1(y, num, den *octet) (squares uint8) {
 
 // toCurve takes points from the isogenous curve to ours: with the fractions xn/xd and y*yn/yd for its coordinates the new z is
 // z*xd*yd.
-func (h *hasher1) toCurve(p *points[octet]) {
+func (h *hasher1) toCurve(p *points1) {
 	d := &h.powers[1]
 	h.powers[0] = one
 	d.square(&p.z)

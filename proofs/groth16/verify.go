@@ -80,8 +80,7 @@ func (k *PreparedKey) Verify(instances ...Instance) error {
 	// e(sum w*IC, gamma) * e(sum w*C, delta) * prod e(-w*A, B) * e(sum w*alpha, beta) = 1; for a single proof the last
 	// factor is known beforehand.
 	scalars := make([]fr.Element, len(k.vk.IC))
-	cs := make([]bls.G1Affine, len(instances))
-	as := make([]bls.G1Affine, len(instances))
+	acs := make([]bls.G1Affine, 0, 2*len(instances))
 	bs := make([]bls.G2Affine, len(instances))
 	for i := range instances {
 		in, w := &instances[i], &weights[i]
@@ -91,18 +90,31 @@ func (k *PreparedKey) Verify(instances ...Instance) error {
 			t.Mul(&in.Inputs[j], w)
 			scalars[j+1].Add(&scalars[j+1], &t)
 		}
-		cs[i], bs[i] = in.Proof.C, in.Proof.B
-		as[i] = combine([]bls.G1Affine{in.Proof.A}, weights[i:i+1])
+		acs, bs[i] = append(acs, in.Proof.A), in.Proof.B
+	}
+	for i := range instances {
+		acs = append(acs, instances[i].Proof.C)
+	}
+	if len(instances) > 1 { // a single weight is one
+		acs = weigh(acs, append(weights, weights...))
+	}
+	as := acs[:len(instances)]
+	for i := range as {
 		as[i].Neg(&as[i])
 	}
+	var sum bls.G1Jac
+	for i := range instances {
+		sum.AddMixed(&acs[len(as)+i])
+	}
+	c := *new(bls.G1Affine).FromJacobian(&sum)
 	proofs := beside(func() (bls.GT, error) { return k.loop(as, bs) })
 	var want, left bls.GT
 	if len(instances) == 1 {
 		want.Conjugate(&k.alphaBeta) // the inverse
-		left, err = k.fixedLoop(combineWith(k.tables, k.vk.IC, scalars), combine(cs, weights))
+		left, err = k.fixedLoop(combineWith(k.tables, k.vk.IC, scalars), c)
 	} else {
 		want.SetOne()
-		left, err = k.MillerLoop(scalars, combine(cs, weights))
+		left, err = k.MillerLoop(scalars, c)
 	}
 	right, errProofs := proofs()
 	if err != nil || errProofs != nil {
@@ -133,6 +145,22 @@ func millerLoop(p []bls.G1Affine, q []bls.G2Affine) (bls.GT, error) {
 		return wide.MillerLoop(p, q), nil
 	}
 	return bls.MillerLoop(p, q)
+}
+
+// weigh multiplies points by a weight each.
+func weigh(points []bls.G1Affine, weights []fr.Element) []bls.G1Affine {
+	by := make([]wide.Scalar, len(points))
+	for i := range by {
+		b := weights[i].Bits()
+		by[i] = wide.Scalar(b[:2]) // weights have 128 bits
+	}
+	out := wide.ScaleG1(points, by)
+	for i := range out {
+		if out[i].IsInfinity() {
+			out[i] = combine(points[i:i+1], weights[i:i+1])
+		}
+	}
+	return out
 }
 
 // beside runs f on another core and returns how to wait for it. A panic over foreign points comes to whoever waits, who
