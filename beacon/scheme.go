@@ -127,28 +127,17 @@ func (s Scheme) verifyOnG1(publicKey []byte, digests, signatures [][]byte, facto
 	if err != nil {
 		return fmt.Errorf("beacon public key: %w", err)
 	}
-	decoded := wide.DecodeG1(signatures)
+	points, err := decoded(wide.DecodeG1(signatures), signatures, parseG1)
+	if err != nil {
+		return err
+	}
 	hashed, err := wide.HashToG1(digests, []byte(s.domain))
 	if err != nil {
 		return fmt.Errorf("hash beacon rounds: %w", err)
 	}
-	for i, digest := range digests {
-		sig, point := decoded[i], hashed[i]
-		if sig.IsInfinity() {
-			if sig, err = parseG1(signatures[i]); err != nil {
-				return fmt.Errorf("beacon signature: %w", err)
-			}
-		}
-		if point.IsInfinity() {
-			if point, err = bls.HashToG1(digest, []byte(s.domain)); err != nil {
-				return fmt.Errorf("hash beacon round: %w", err)
-			}
-		}
-		decoded[i], hashed[i] = sig, point
-	}
-	sigs, points := weighedSum(decoded, factors), weighedSum(hashed, factors)
+	sigs, rounds := weighedSum(points, factors), weighedSum(hashed, factors)
 	_, _, _, g2 := bls.Generators()
-	left := bls.BatchJacobianToAffineG1([]bls.G1Jac{*sigs.Neg(&sigs), points})
+	left := bls.BatchJacobianToAffineG1([]bls.G1Jac{*sigs.Neg(&sigs), rounds})
 	return pairsToOne(left, []bls.G2Affine{g2, key})
 }
 
@@ -158,13 +147,27 @@ func weighedSum(points []bls.G1Affine, factors []*big.Int) (sum bls.G1Jac) {
 	for i, f := range factors {
 		by[i] = wide.Scalar{f.Uint64()}
 	}
-	for i, p := range wide.ScaleG1(points, by) {
-		if p.IsInfinity() { // the library's to multiply
-			p.ScalarMultiplication(&points[i], factors[i])
-		}
+	for _, p := range wide.ScaleG1(points, by) {
 		sum.AddMixed(&p)
 	}
 	return sum
+}
+
+// decoded are signatures that were decoded together; those that came out as infinity are parsed, which tells what is wrong.
+func decoded[P interface {
+	*A
+	IsInfinity() bool
+}, A any](points []A, raw [][]byte, parse func([]byte) (A, error)) ([]A, error) {
+	for i := range points {
+		if !P(&points[i]).IsInfinity() {
+			continue
+		}
+		var err error
+		if points[i], err = parse(raw[i]); err != nil {
+			return nil, fmt.Errorf("beacon signature: %w", err)
+		}
+	}
+	return points, nil
 }
 
 func (s Scheme) verifyOnG2(publicKey []byte, digests, signatures [][]byte, factors []*big.Int) error {
@@ -172,30 +175,22 @@ func (s Scheme) verifyOnG2(publicKey []byte, digests, signatures [][]byte, facto
 	if err != nil {
 		return fmt.Errorf("beacon public key: %w", err)
 	}
-	var sigs, points bls.G2Jac
-	decoded := wide.DecodeG2(signatures)
+	points, err := decoded(wide.DecodeG2(signatures), signatures, parseG2)
+	if err != nil {
+		return err
+	}
 	hashed, err := wide.HashToG2(digests, []byte(s.domain))
 	if err != nil {
 		return fmt.Errorf("hash beacon rounds: %w", err)
 	}
-	for i, digest := range digests {
-		sig, point := decoded[i], hashed[i]
-		if sig.IsInfinity() {
-			if sig, err = parseG2(signatures[i]); err != nil {
-				return fmt.Errorf("beacon signature: %w", err)
-			}
-		}
-		if point.IsInfinity() {
-			if point, err = bls.HashToG2(digest, []byte(s.domain)); err != nil {
-				return fmt.Errorf("hash beacon round: %w", err)
-			}
-		}
-		sigs.AddMixed(sig.ScalarMultiplication(&sig, factors[i]))
-		points.AddMixed(point.ScalarMultiplication(&point, factors[i]))
+	var sigs, rounds bls.G2Jac
+	for i := range digests {
+		sigs.AddMixed(points[i].ScalarMultiplication(&points[i], factors[i]))
+		rounds.AddMixed(hashed[i].ScalarMultiplication(&hashed[i], factors[i]))
 	}
 	var right [2]bls.G2Affine
 	right[0].FromJacobian(&sigs)
-	right[1].FromJacobian(&points)
+	right[1].FromJacobian(&rounds)
 	_, _, g1, _ := bls.Generators()
 	g1.Neg(&g1)
 	return pairsToOne([]bls.G1Affine{g1, key}, right[:])

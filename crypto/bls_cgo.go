@@ -270,28 +270,26 @@ func pairAll(groups []signed) (blst.Pairing, error) {
 	return p, nil
 }
 
-// sumHashes is the sum of the hashed messages of each group, hashed eight at a time where that can be done.
+// sumHashes is the sum of the hashed messages of each group, none empty, hashed eight at a time where that can be done.
 func sumHashes(groups [][][]byte) ([]blst.P2Affine, error) {
+	if !wide.Available() || len(groups) == 1 && len(groups[0]) == 1 {
+		sums := make([]*blst.P2, len(groups))
+		for i, g := range groups {
+			sums[i] = blst.HashToG2(g[0], blsDomain)
+			for _, m := range g[1:] {
+				sums[i].AddAssign(blst.HashToG2(m, blsDomain))
+			}
+		}
+		return blst.P2sToAffine(sums), nil // together they cost one inversion
+	}
 	points, err := wide.SumHashes(groups, blsDomain)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]blst.P2Affine, len(groups))
-	var alone []int
-	var sums []*blst.P2
-	for i, g := range groups {
-		if raw := points[i].RawBytes(); !points[i].IsInfinity() && out[i].Deserialize(raw[:]) != nil {
-			continue
-		}
-		sum := new(blst.P2)
-		for _, m := range g {
-			sum.AddAssign(blst.HashToG2(m, blsDomain))
-		}
-		alone, sums = append(alone, i), append(sums, sum)
-	}
-	if len(sums) > 0 {
-		for k, p := range blst.P2sToAffine(sums) { // together they cost one inversion
-			out[alone[k]] = p
+	for i := range points {
+		if raw := points[i].RawBytes(); out[i].Deserialize(raw[:]) == nil {
+			return nil, errors.New("sum of hashes is no point")
 		}
 	}
 	return out, nil

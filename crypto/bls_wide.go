@@ -96,16 +96,6 @@ func pairWide(groups []signed) (product bls.GT, err error) {
 		return product, err
 	}
 	for i := range sums {
-		if !sums[i].IsInfinity() {
-			continue
-		}
-		for _, m := range lists[i] { // left to the library
-			h, err := bls.HashToG2(m, blsDomain)
-			if err != nil {
-				return product, err
-			}
-			sums[i].Add(&sums[i], &h)
-		}
 		if sums[i].IsInfinity() {
 			return product, ErrBadSignature // nobody can make such messages
 		}

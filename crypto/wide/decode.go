@@ -23,11 +23,10 @@ func decodeAll[A any](raw [][]byte, eight func(d *decoder, out []A, raw [][]byte
 		return out
 	}
 	d := new(decoder)
-	for at := 0; len(raw)-at >= worthwhile; {
-		next := min(at+lanes, len(raw))
-		eight(d, out[at:next], raw[at:next])
-		at = next
-	}
+	_ = inEights(len(raw), func(from, to int) error { // none fails
+		eight(d, out[from:to], raw[from:to])
+		return nil
+	})
 	return out
 }
 

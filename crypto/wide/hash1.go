@@ -8,30 +8,41 @@ import (
 	curve "github.com/consensys/gnark-crypto/ecc/bls12-381/hash_to_curve"
 )
 
-// HashToG1 hashes messages as HashToG2 does, to points of the other group (BLS12381G1_XMD:SHA-256_SSWU_RO_); infinity says the
-// same.
+// HashToG1 hashes messages as HashToG2 does, with the same care, to points of the other group
+// (BLS12381G1_XMD:SHA-256_SSWU_RO_).
 func HashToG1(messages [][]byte, domain []byte) ([]bls.G1Affine, error) {
-	out := make([]bls.G1Affine, len(messages))
-	if !wide {
-		return out, nil
-	}
-	h := new(hasher1)
-	for at := 0; len(messages)-at >= worthwhile; {
-		next := min(at+lanes, len(messages))
-		if err := h.hash(out[at:next], messages[at:next], domain); err != nil {
-			return nil, err
-		}
-		at = next
+	out, err := hashInLanes(messages, domain)
+	if err != nil {
+		return nil, err
 	}
 	for i := range out {
-		if !out[i].IsOnCurve() {
-			out[i] = bls.G1Affine{}
+		if !out[i].IsInfinity() {
+			continue
+		}
+		if out[i], err = bls.HashToG1(messages[i], domain); err != nil {
+			return nil, fmt.Errorf("hash to curve: %w", err)
 		}
 	}
 	return out, nil
 }
 
-// hasher1 is hasher for G1, over another isogenous curve.
+// hashInLanes leaves infinity where the library has to hash.
+func hashInLanes(messages [][]byte, domain []byte) ([]bls.G1Affine, error) {
+	out := make([]bls.G1Affine, len(messages))
+	if !wide {
+		return out, nil
+	}
+	h := new(hasher1)
+	err := inEights(len(messages), func(from, to int) error { return h.hash(out[from:to], messages[from:to], domain) })
+	for i := range out {
+		if !out[i].IsOnCurve() {
+			out[i] = bls.G1Affine{}
+		}
+	}
+	return out, err
+}
+
+// hasher1 is hasher2 for G1, over another isogenous curve.
 type hasher1 struct {
 	workspace1
 	first, second points1

@@ -1,6 +1,7 @@
 package wide
 
 import (
+	"math/big"
 	"math/bits"
 
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
@@ -9,19 +10,29 @@ import (
 // Scalar is a number of 128 bits, lowest word first.
 type Scalar [2]uint64
 
-// ScaleG1 multiplies points of the group, none infinity, by a scalar each. What comes back as infinity is the caller's to
-// multiply by a library; the others are on the curve in the library's eyes.
+// ScaleG1 multiplies points of the group, none infinity, by a scalar each. Of what the lanes made the library sees that it is on
+// the curve, and it multiplies the rest.
 func ScaleG1(p []bls.G1Affine, by []Scalar) []bls.G1Affine {
+	out := scaleInLanes(p, by)
+	for i := range out {
+		if out[i].IsInfinity() {
+			out[i].ScalarMultiplication(&p[i], by[i].number())
+		}
+	}
+	return out
+}
+
+// scaleInLanes leaves infinity where the library has to multiply.
+func scaleInLanes(p []bls.G1Affine, by []Scalar) []bls.G1Affine {
 	out := make([]bls.G1Affine, len(p))
 	if !wide {
 		return out
 	}
 	s := new(scaler)
-	for at := 0; len(p)-at >= worthwhile; {
-		next := min(at+lanes, len(p))
-		s.eight(out[at:next], p[at:next], by[at:next])
-		at = next
-	}
+	_ = inEights(len(p), func(from, to int) error { // none fails
+		s.eight(out[from:to], p[from:to], by[from:to])
+		return nil
+	})
 	return out
 }
 
@@ -80,6 +91,11 @@ func (s *scaler) eight(out, p []bls.G1Affine, by []Scalar) {
 			out[lane] = bls.G1Affine{}
 		}
 	}
+}
+
+func (s Scalar) number() *big.Int {
+	n := new(big.Int).SetUint64(s[1])
+	return n.Lsh(n, 64).Add(n, new(big.Int).SetUint64(s[0]))
 }
 
 func (s Scalar) length() int {

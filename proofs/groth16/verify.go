@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
@@ -80,7 +81,7 @@ func (k *PreparedKey) Verify(instances ...Instance) error {
 	// e(sum w*IC, gamma) * e(sum w*C, delta) * prod e(-w*A, B) * e(sum w*alpha, beta) = 1; for a single proof the last
 	// factor is known beforehand.
 	scalars := make([]fr.Element, len(k.vk.IC))
-	acs := make([]bls.G1Affine, 0, 2*len(instances))
+	as, cs := make([]bls.G1Affine, len(instances)), make([]bls.G1Affine, len(instances))
 	bs := make([]bls.G2Affine, len(instances))
 	for i := range instances {
 		in, w := &instances[i], &weights[i]
@@ -90,23 +91,12 @@ func (k *PreparedKey) Verify(instances ...Instance) error {
 			t.Mul(&in.Inputs[j], w)
 			scalars[j+1].Add(&scalars[j+1], &t)
 		}
-		acs, bs[i] = append(acs, in.Proof.A), in.Proof.B
+		as[i], bs[i], cs[i] = in.Proof.A, in.Proof.B, in.Proof.C
 	}
-	for i := range instances {
-		acs = append(acs, instances[i].Proof.C)
-	}
-	if len(instances) > 1 { // a single weight is one
-		acs = weigh(acs, append(weights, weights...))
-	}
-	as := acs[:len(instances)]
+	c := weigh(as, cs, weights)
 	for i := range as {
 		as[i].Neg(&as[i])
 	}
-	var sum bls.G1Jac
-	for i := range instances {
-		sum.AddMixed(&acs[len(as)+i])
-	}
-	c := *new(bls.G1Affine).FromJacobian(&sum)
 	proofs := beside(func() (bls.GT, error) { return k.loop(as, bs) })
 	var want, left bls.GT
 	if len(instances) == 1 {
@@ -147,20 +137,29 @@ func millerLoop(p []bls.G1Affine, q []bls.G2Affine) (bls.GT, error) {
 	return bls.MillerLoop(p, q)
 }
 
-// weigh multiplies points by a weight each.
-func weigh(points []bls.G1Affine, weights []fr.Element) []bls.G1Affine {
-	by := make([]wide.Scalar, len(points))
+// weigh multiplies each of as by its weight and returns the sum of cs multiplied by theirs.
+func weigh(as, cs []bls.G1Affine, weights []fr.Element) bls.G1Affine {
+	if len(as) == 1 { // a single weight is one
+		return cs[0]
+	}
+	if !wide.Available() {
+		for i := range as {
+			as[i] = combine(as[i:i+1], weights[i:i+1])
+		}
+		return combine(cs, weights) // with common doublings
+	}
+	by := make([]wide.Scalar, len(as))
 	for i := range by {
 		b := weights[i].Bits()
 		by[i] = wide.Scalar(b[:2]) // weights have 128 bits
 	}
-	out := wide.ScaleG1(points, by)
-	for i := range out {
-		if out[i].IsInfinity() {
-			out[i] = combine(points[i:i+1], weights[i:i+1])
-		}
+	weighed := wide.ScaleG1(slices.Concat(as, cs), slices.Concat(by, by))
+	copy(as, weighed)
+	var sum bls.G1Jac
+	for i := range cs {
+		sum.AddMixed(&weighed[len(as)+i])
 	}
-	return out
+	return *new(bls.G1Affine).FromJacobian(&sum)
 }
 
 // beside runs f on another core and returns how to wait for it. A panic over foreign points comes to whoever waits, who

@@ -11,37 +11,48 @@ import (
 
 // HashToG2 hashes messages to points of the group of signatures, as RFC 9380 does in its suite
 // BLS12381G2_XMD:SHA-256_SSWU_RO_, under a domain separation tag; eight take about as long as two do in a library.
-//
-// What comes back as infinity is the caller's to hash by a library: a last message by itself, for which eight lanes are not
-// worth it, and all where the processor has no lanes.
-//
-// The lanes decide over nothing alone. The library hashes to the field, and takes the two steps of which a curve cannot tell
-// the outcome, a point's x as a fraction and the sign of its y. All others lead away from the curve when a bit of them is wrong;
-// in the end the library looks, and what is not on the curve becomes infinity too.
 func HashToG2(messages [][]byte, domain []byte) ([]bls.G2Affine, error) {
-	groups := make([][][]byte, len(messages))
-	for i := range messages {
-		groups[i] = messages[i : i+1]
-	}
-	return SumHashes(groups, domain)
+	return SumHashes(slices.Collect(slices.Chunk(messages, 1)), domain)
 }
 
 // SumHashes is HashToG2 for groups of messages: the sum of the hashes of each, which costs little more than half when groups
-// are large. Infinity is as there, or the sum.
+// are large.
+//
+// The lanes decide over nothing alone. The library hashes to the field, and takes the two steps of which a curve cannot tell
+// the outcome, a point's x as a fraction and the sign of its y. All others lead away from the curve when a bit of them is wrong;
+// in the end the library looks, and hashes itself what is not on the curve.
 func SumHashes(groups [][][]byte, domain []byte) ([]bls.G2Affine, error) {
+	out, err := sumInLanes(groups, domain)
+	if err != nil {
+		return nil, err
+	}
+	for i, g := range groups {
+		if !out[i].IsInfinity() {
+			continue
+		}
+		for _, m := range g {
+			p, err := bls.HashToG2(m, domain)
+			if err != nil {
+				return nil, fmt.Errorf("hash to curve: %w", err)
+			}
+			out[i].Add(&out[i], &p)
+		}
+	}
+	return out, nil
+}
+
+// sumInLanes leaves infinity where the library has to hash.
+func sumInLanes(groups [][][]byte, domain []byte) ([]bls.G2Affine, error) {
 	out := make([]bls.G2Affine, len(groups))
 	messages := slices.Concat(groups...)
 	if !wide || len(messages) < worthwhile {
 		return out, nil
 	}
-	h := new(hasher)
+	h := new(hasher2)
 	mapped := make([]bls.G2Jac, len(messages))
-	for at := 0; len(messages)-at >= worthwhile; {
-		next := min(at+lanes, len(messages))
-		if err := h.toTwist(mapped[at:next], messages[at:next], domain); err != nil {
-			return nil, err
-		}
-		at = next
+	err := inEights(len(messages), func(from, to int) error { return h.toTwist(mapped[from:to], messages[from:to], domain) })
+	if err != nil {
+		return nil, err
 	}
 	// Sums of points come into the group for the price of one.
 	sums, of, at := []bls.G2Jac{}, []int{}, 0
@@ -70,19 +81,29 @@ func SumHashes(groups [][][]byte, domain []byte) ([]bls.G2Affine, error) {
 
 const (
 	lanes      = 8
-	worthwhile = 2 // messages, of eight lanes
+	worthwhile = 2 // of eight lanes
 )
 
-// hasher hashes eight messages. A field element u of a message is mapped to a curve that is isogenous to the twist; those of a
+// inEights calls do for n things, eight at a time, and leaves out a last one for which eight lanes are not worth it.
+func inEights(n int, do func(from, to int) error) error {
+	for from := 0; n-from >= worthwhile; from += lanes {
+		if err := do(from, min(from+lanes, n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasher2 hashes eight messages. A field element u of a message is mapped to a curve that is isogenous to the twist; those of a
 // message, two, are added there and taken over.
-type hasher struct {
+type hasher2 struct {
 	workspace2
 	first, second points2
 	root
 }
 
 // toTwist maps messages to points of the twist.
-func (h *hasher) toTwist(out []bls.G2Jac, messages [][]byte, domain []byte) error {
+func (h *hasher2) toTwist(out []bls.G2Jac, messages [][]byte, domain []byte) error {
 	var u [2][lanes]bls.E2
 	for lane := range lanes {
 		m := messages[min(lane, len(messages)-1)] // no lane is without one
@@ -105,7 +126,7 @@ func (h *hasher) toTwist(out []bls.G2Jac, messages [][]byte, domain []byte) erro
 }
 
 // toGroup maps points of the twist into the group; none if one of them comes to infinity.
-func (h *hasher) toGroup(out []bls.G2Affine, in []bls.G2Jac) {
+func (h *hasher2) toGroup(out []bls.G2Affine, in []bls.G2Jac) {
 	p := &h.first
 	for lane := range lanes {
 		q := &in[min(lane, len(in)-1)]
@@ -133,7 +154,7 @@ func (h *hasher) toGroup(out []bls.G2Affine, in []bls.G2Jac) {
 
 // toCurve takes points from the isogenous curve to ours. The maps of both coordinates are fractions of polynomials in x; the
 // denominators are the second and third power of x - isoPole.
-func (h *hasher) toCurve(p *points2) {
+func (h *hasher2) toCurve(p *points2) {
 	d, dd, ddd, sum, term := &h.t[0], &h.t[1], &h.t[2], &h.t[3], &h.t[4]
 	d.square(&p.z)
 	dd.square(d)
