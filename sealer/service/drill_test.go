@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/proof"
 	"github.com/ipfs/go-cid"
 	"github.com/stretchr/testify/require"
 
@@ -129,15 +130,17 @@ func TestDrillRestore(t *testing.T) {
 				require.NoError(t, os.Rename(filepath.Join(mnt, "disk1"), filepath.Join(moved, "disk1")))
 			}},
 			{Type: "venus-sealer --data /new/dir run"},
-			{Type: "venus-sealer --data /new/dir storage detach /mnt/disk1"},
+			{Type: "venus-sealer --data /new/dir storage detach /mnt/disk1", Before: func() { // its deadline came first
+				r.findings(t.Context(), []proof.SectorInfo{{SectorNumber: 9}}, map[abi.SectorNumber]string{9: "its disk is away"}, false)
+			}},
 			{Type: "venus-sealer --data /new/dir storage attach /moved/disk1"},
 			{Type: "venus-sealer --data /new/dir sectors unknown", After: func(out string) {
 				require.Regexp(t, `(?m)^ *12 `, out)
 				require.NotRegexp(t, `(?m)^ *[789] `, out)
 			}},
 			{Type: "venus-sealer --data /new/dir sectors unknown --adopt", After: says(t, "1 sectors adopted")},
-			{Type: "venus-sealer --data /new/dir sectors list --columns ID,State", After: func(out string) { require.Equal(t, 4, strings.Count(out, "Proving"), out) }},
 			{Type: "venus-sealer --data /new/dir storage verify --only-bad"},
+			{Type: "venus-sealer --data /new/dir sectors list --columns ID,State", After: func(out string) { require.Equal(t, 4, strings.Count(out, "Proving"), out) }},
 			{Type: "venus-sealer --data /new/dir sectors pledge", After: says(t, "1012")},
 		},
 	})

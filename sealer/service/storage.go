@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/proof"
 
 	"github.com/filecoin-venus/venus/api"
 	sealerapi "github.com/filecoin-venus/venus/api/sealer"
@@ -312,8 +313,17 @@ func (s *Service) StorageTransfers(context.Context) ([]sealerapi.StorageTransfer
 	return out, nil
 }
 
-// StorageVerify checks the files of a sealed sector.
+// StorageVerify checks the files of a sealed sector. One that an earlier look had found bad, say while its disk was away, and that
+// is good now is not called faulty until its next window.
 func (s *Service) StorageVerify(ctx context.Context, n abi.SectorNumber, deep bool) (sealerapi.StorageVerdict, error) {
+	v, err := s.verify(ctx, n, deep)
+	if err == nil && v.Why == "" {
+		s.findings(ctx, []proof.SectorInfo{{SectorNumber: n}}, nil, deep)
+	}
+	return v, err
+}
+
+func (s *Service) verify(ctx context.Context, n abi.SectorNumber, deep bool) (sealerapi.StorageVerdict, error) {
 	v := sealerapi.StorageVerdict{Sector: n, Checked: "sizes, p_aux against the commitment, the tree's root, some opened leaves"}
 	r, err := s.settled(n)
 	if err != nil {
