@@ -107,22 +107,22 @@ func (s Scheme) verifyAll(publicKey []byte, digests, signatures [][]byte) error 
 }
 
 // randomFactors draws numbers of 64 bits that nobody could foresee; one alone is 1.
-func randomFactors(n int) ([]*big.Int, error) {
+func randomFactors(n int) ([]wide.Scalar, error) {
 	if n == 1 {
-		return []*big.Int{big.NewInt(1)}, nil
+		return []wide.Scalar{{1}}, nil
 	}
 	raw := make([]byte, 8*n)
 	if _, err := rand.Read(raw); err != nil {
 		return nil, fmt.Errorf("draw factors: %w", err)
 	}
-	out := make([]*big.Int, n)
+	out := make([]wide.Scalar, n)
 	for i := range out {
-		out[i] = new(big.Int).SetBytes(raw[8*i : 8*i+8])
+		out[i] = wide.Scalar{binary.LittleEndian.Uint64(raw[8*i:])}
 	}
 	return out, nil
 }
 
-func (s Scheme) verifyOnG1(publicKey []byte, digests, signatures [][]byte, factors []*big.Int) error {
+func (s Scheme) verifyOnG1(publicKey []byte, digests, signatures [][]byte, factors []wide.Scalar) error {
 	key, err := parseG2(publicKey)
 	if err != nil {
 		return fmt.Errorf("beacon public key: %w", err)
@@ -135,22 +135,9 @@ func (s Scheme) verifyOnG1(publicKey []byte, digests, signatures [][]byte, facto
 	if err != nil {
 		return fmt.Errorf("hash beacon rounds: %w", err)
 	}
-	sigs, rounds := weighedSum(points, factors), weighedSum(hashed, factors)
+	sigs, rounds := wide.CombineG1(points, factors), wide.CombineG1(hashed, factors)
 	_, _, _, g2 := bls.Generators()
-	left := bls.BatchJacobianToAffineG1([]bls.G1Jac{*sigs.Neg(&sigs), rounds})
-	return pairsToOne(left, []bls.G2Affine{g2, key})
-}
-
-// weighedSum is the sum of points of G1, multiplied by a factor each.
-func weighedSum(points []bls.G1Affine, factors []*big.Int) (sum bls.G1Jac) {
-	by := make([]wide.Scalar, len(factors))
-	for i, f := range factors {
-		by[i] = wide.Scalar{f.Uint64()}
-	}
-	for _, p := range wide.ScaleG1(points, by) {
-		sum.AddMixed(&p)
-	}
-	return sum
+	return pairsToOne([]bls.G1Affine{*sigs.Neg(&sigs), rounds}, []bls.G2Affine{g2, key})
 }
 
 // decoded are signatures that were decoded together; those that came out as infinity are parsed, which tells what is wrong.
@@ -170,7 +157,7 @@ func decoded[P interface {
 	return points, nil
 }
 
-func (s Scheme) verifyOnG2(publicKey []byte, digests, signatures [][]byte, factors []*big.Int) error {
+func (s Scheme) verifyOnG2(publicKey []byte, digests, signatures [][]byte, factors []wide.Scalar) error {
 	key, err := parseG1(publicKey)
 	if err != nil {
 		return fmt.Errorf("beacon public key: %w", err)
@@ -183,17 +170,9 @@ func (s Scheme) verifyOnG2(publicKey []byte, digests, signatures [][]byte, facto
 	if err != nil {
 		return fmt.Errorf("hash beacon rounds: %w", err)
 	}
-	var sigs, rounds bls.G2Jac
-	for i := range digests {
-		sigs.AddMixed(points[i].ScalarMultiplication(&points[i], factors[i]))
-		rounds.AddMixed(hashed[i].ScalarMultiplication(&hashed[i], factors[i]))
-	}
-	var right [2]bls.G2Affine
-	right[0].FromJacobian(&sigs)
-	right[1].FromJacobian(&rounds)
 	_, _, g1, _ := bls.Generators()
-	g1.Neg(&g1)
-	return pairsToOne([]bls.G1Affine{g1, key}, right[:])
+	right := []bls.G2Affine{wide.CombineG2(points, factors), wide.CombineG2(hashed, factors)}
+	return pairsToOne([]bls.G1Affine{*g1.Neg(&g1), key}, right)
 }
 
 func pairsToOne(left []bls.G1Affine, right []bls.G2Affine) error {

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/filecoin-venus/venus/crypto/wide"
+	"github.com/filecoin-venus/venus/internal/procs"
 )
 
 func blsGenerate() ([]byte, error) {
@@ -139,23 +139,6 @@ func blsSignaturePoint(b []byte) (*blst.P2Affine, error) {
 	return p, nil
 }
 
-// blsSignaturePoints decodes many, eight at a time where that can be done.
-func blsSignaturePoints(sigs [][]byte) ([]*blst.P2Affine, error) {
-	out := make([]*blst.P2Affine, len(sigs))
-	for i, p := range wide.DecodeG2(sigs) {
-		if raw := p.RawBytes(); !p.IsInfinity() {
-			out[i] = new(blst.P2Affine).Deserialize(raw[:])
-		}
-		if out[i] == nil {
-			var err error
-			if out[i], err = blsSignaturePoint(sigs[i]); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return out, nil
-}
-
 // blsSignature is a decoded signature.
 type blsSignature = blst.P2Affine
 
@@ -218,11 +201,11 @@ func blsVerifyAggregate(s *blsSignature, pubs, msgs [][]byte) error {
 		}
 		return nil
 	}
-	groups := bySigner(pubs, msgs, 1+(len(pubs)-1)/runtime.GOMAXPROCS(0))
+	groups := bySigner(pubs, msgs, wide.Full((len(pubs)-1)/procs.Cores()+1))
 	if holdsWide(s, groups) {
 		return nil
 	}
-	workers := min(runtime.GOMAXPROCS(0), len(groups))
+	workers := min(procs.Cores(), len(groups))
 	parts := make([]blst.Pairing, workers)
 	var group errgroup.Group
 	for w := range workers {
@@ -309,13 +292,19 @@ const batchBits = 64
 // key's hashed messages) is e(generator, sum of w times all signatures). Signatures outside their group could cancel each
 // other out and are refused first.
 func blsVerifyBatch(sigs, pubs, msgs [][]byte) error {
+	if batchHoldsWide(sigs, pubs, msgs) {
+		return nil
+	}
 	weights := make([]byte, batchBits/8*len(sigs))
 	if _, err := rand.Read(weights); err != nil {
 		return fmt.Errorf("draw weights: %w", err)
 	}
-	points, err := blsSignaturePoints(sigs)
-	if err != nil {
-		return err
+	points := make([]*blst.P2Affine, len(sigs))
+	for i, b := range sigs {
+		var err error
+		if points[i], err = blsSignaturePoint(b); err != nil {
+			return err
+		}
 	}
 	hashes, err := sumHashes(slices.Collect(slices.Chunk(msgs, 1)))
 	if err != nil {
@@ -328,9 +317,7 @@ func blsVerifyBatch(sigs, pubs, msgs [][]byte) error {
 			g = new(weighted)
 			groups[string(pubs[i])] = g
 		}
-		w := weights[batchBits/8*i : batchBits/8*(i+1)]
-		w[0] |= 1 // none is zero
-		g.hashes, g.weights = append(g.hashes, hashes[i]), append(g.weights, w...)
+		g.hashes, g.weights = append(g.hashes, hashes[i]), append(g.weights, weights[batchBits/8*i:batchBits/8*(i+1)]...)
 	}
 	p := blst.PairingCtx(true, blsDomain)
 	blst.PairingRawAggregate(p, blst.P2AffinesMult(points, weights, batchBits).ToAffine(), minusGenerator())

@@ -39,6 +39,30 @@ func TestAggregateOfManySigners(t *testing.T) {
 	}
 }
 
+// TestBatchInLanes: the lanes say yes to a batch that holds, and never otherwise.
+func TestBatchInLanes(t *testing.T) {
+	for _, of := range []struct{ signatures, keys byte }{{8, 1}, {9, 9}, {40, 3}, {100, 100}} {
+		sigs, pubs, msgs := signedBy(t, of.signatures, of.keys)
+		require.Equal(t, wide.Available(), batchHoldsWide(sigs, pubs, msgs), of)
+		for _, i := range []int{0, 5, len(msgs) - 1} {
+			bad := slices.Clone(msgs)
+			bad[i] = []byte("changed")
+			require.False(t, batchHoldsWide(sigs, pubs, bad))
+			bad = slices.Clone(sigs)
+			bad[i] = sigs[(i+1)%len(sigs)]
+			require.False(t, batchHoldsWide(bad, pubs, msgs))
+			bad[i] = append([]byte{0xc0}, make([]byte, 95)...)
+			require.False(t, batchHoldsWide(bad, pubs, msgs), "a signature at infinity")
+			bad = slices.Clone(pubs)
+			bad[i] = append([]byte{0xc0}, make([]byte, 47)...)
+			require.False(t, batchHoldsWide(sigs, bad, msgs), "a key at infinity")
+		}
+		swapped := slices.Clone(sigs) // which a plain sum would not notice
+		swapped[0], swapped[7] = swapped[7], swapped[0]
+		require.False(t, batchHoldsWide(swapped, pubs, msgs))
+	}
+}
+
 func TestPanicIsContained(t *testing.T) {
 	err := contained(func() error { panic("foreign") })()
 	require.ErrorContains(t, err, "foreign")

@@ -186,13 +186,18 @@ func TestAggregateOfFewSigners(t *testing.T) {
 
 // TestBatch: all hold, or the batch does not, whatever is wrong with which one.
 func TestBatch(t *testing.T) {
+	t.Run("few", func(t *testing.T) { testBatch(t, 6, 3) })
+	t.Run("many", func(t *testing.T) { testBatch(t, worthLanes+3, 5) })
+}
+
+func testBatch(t *testing.T, signatures, keys byte) {
 	type signed struct {
 		sig  []byte
 		from address.Address
 		msg  []byte
 	}
 	var all []signed
-	sigs, pubs, msgs := signedBy(t, 6, 3)
+	sigs, pubs, msgs := signedBy(t, signatures, keys)
 	for i := range sigs {
 		from, err := address.NewBLSAddress(pubs[i])
 		require.NoError(t, err)

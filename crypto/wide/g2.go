@@ -13,6 +13,16 @@ type points2 = points[pair]
 // workspace2 is for points2.
 type workspace2 struct{ workspace[pair, *pair] }
 
+// load2 sets p to the first eight points of a list; the last one stands for those that are missing.
+func load2(p *points2, list []bls.G2Affine) {
+	p.z = *onePair
+	for lane := range lanes {
+		q := &list[min(lane, len(list)-1)]
+		p.x.put(lane, &q.X)
+		p.y.put(lane, &q.Y)
+	}
+}
+
 // twist sets p to its image under the endomorphism that RFC 9380 calls psi.
 func twist(p *points2) {
 	p.x.conjugate(&p.x)

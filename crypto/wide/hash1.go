@@ -71,7 +71,7 @@ func (h *hasher1) hash(out []bls.G1Affine, messages [][]byte, domain []byte) err
 	q.y.negate(&q.y)
 	h.add(p, q)
 
-	h.affine(out, p)
+	affine1(out, p, &h.t[0])
 	return nil
 }
 

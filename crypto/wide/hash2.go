@@ -84,6 +84,9 @@ const (
 	worthwhile = 2 // of eight lanes
 )
 
+// Full is n, or the next number that leaves no lane empty.
+func Full(n int) int { return (n + lanes - 1) / lanes * lanes }
+
 // inEights calls do for n things, eight at a time, and leaves out a last one for which eight lanes are not worth it.
 func inEights(n int, do func(from, to int) error) error {
 	for from := 0; n-from >= worthwhile; from += lanes {

@@ -22,7 +22,7 @@ func (z *octet) add(x, y *octet) { add(z, x, y, 1) }
 func (z *octet) sub(x, y *octet) { sub(z, x, y, 1) }
 func (z *octet) negate(x *octet) { sub(z, &zeroPair[0], x, 1) }
 func (z *octet) mul(x, y *octet) { mul(z, x, y) }
-func (z *octet) square(x *octet) { mul(z, x, x) }
+func (z *octet) square(x *octet) { squares(z, x, 1) }
 
 // scale multiplies by elements of the field below.
 func (z *pair) scale(x *pair, by *octet) {

@@ -20,11 +20,11 @@ func TestScaleMatchesLibrary(t *testing.T) {
 		case 1:
 			by[i] = Scalar{rnd.Uint64()}
 		case 2:
-			by[i] = Scalar{0, rnd.Uint64() << 60}
+			by[i] = Scalar{0, rnd.Uint64() << 60, 0, uint64(i)}
 		case 3:
 			by[i] = Scalar{uint64(i) % 4}
 		case 4:
-			by[i] = Scalar{1<<64 - 1, 1<<64 - 1}
+			by[i] = Scalar{1<<64 - 1, 1<<64 - 1, 1<<64 - 1, 1<<64 - 1}
 		}
 	}
 	for _, n := range []int{0, 1, 2, 8, 9, len(p)} {

@@ -1,4 +1,4 @@
-// Package procs sets how much Go code a process runs side by side. There is only [More].
+// Package procs sets how much Go code a process runs side by side: see [More].
 package procs
 
 import (
@@ -18,3 +18,6 @@ func More() {
 		runtime.GOMAXPROCS(2 * cores)
 	}
 }
+
+// Cores is how many cores the process has, whatever More did: into so many parts goes work that has a cost of its own in each.
+func Cores() int { return cores }

@@ -19,5 +19,6 @@ func TestMore(t *testing.T) {
 	for range 2 {
 		More()
 		require.Equal(t, 2*cores, runtime.GOMAXPROCS(0))
+		require.Equal(t, before, Cores())
 	}
 }

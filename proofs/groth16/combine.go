@@ -6,10 +6,15 @@ import (
 	"github.com/consensys/gnark-crypto/ecc"
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
+
+	"github.com/filecoin-venus/venus/crypto/wide"
 )
 
 // manyPoints is the number of different large scalars from which the library's bucket method wins.
 const manyPoints = 48
+
+// tooMany is the number from which it wins over the lanes, too.
+const tooMany = 512
 
 // combine is the sum of scalars[i]*points[i]. Public inputs are of two kinds, commitments, which often repeat, and small
 // numbers; so points with equal large scalars are added first, and small scalars cost by their length.
@@ -117,6 +122,10 @@ func sumSmall(points []bls.G1Affine, scalars []uint64) (sum bls.G1Jac) {
 const strausBits = 4
 
 func sumLarge(points []bls.G1Affine, scalars []fr.Element) (sum bls.G1Jac) {
+	if inLanes(len(points)) && len(points) < tooMany {
+		p := wide.CombineG1(points, inWords(scalars))
+		return *sum.FromAffine(&p)
+	}
 	if len(points) >= manyPoints {
 		if _, err := sum.MultiExp(points, scalars, ecc.MultiExpConfig{NbTasks: 1}); err != nil {
 			panic(err) // only for lists of different length
@@ -149,6 +158,14 @@ func sumLarge(points []bls.G1Affine, scalars []fr.Element) (sum bls.G1Jac) {
 		}
 	}
 	return sum
+}
+
+func inWords(scalars []fr.Element) []wide.Scalar {
+	out := make([]wide.Scalar, len(scalars))
+	for i := range scalars {
+		out[i] = scalars[i].Bits()
+	}
+	return out
 }
 
 // bits256 is the length of the longest number.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
@@ -148,18 +147,9 @@ func weigh(as, cs []bls.G1Affine, weights []fr.Element) bls.G1Affine {
 		}
 		return combine(cs, weights) // with common doublings
 	}
-	by := make([]wide.Scalar, len(as))
-	for i := range by {
-		b := weights[i].Bits()
-		by[i] = wide.Scalar(b[:2]) // weights have 128 bits
-	}
-	weighed := wide.ScaleG1(slices.Concat(as, cs), slices.Concat(by, by))
-	copy(as, weighed)
-	var sum bls.G1Jac
-	for i := range cs {
-		sum.AddMixed(&weighed[len(as)+i])
-	}
-	return *new(bls.G1Affine).FromJacobian(&sum)
+	by := inWords(weights)
+	copy(as, wide.ScaleG1(as, by))
+	return wide.CombineG1(cs, by)
 }
 
 // beside runs f on another core and returns how to wait for it. A panic over foreign points comes to whoever waits, who

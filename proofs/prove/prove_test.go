@@ -255,6 +255,17 @@ func TestGenesisWinningPoSt(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Equal(t, []bool{true, false, true}, all, "a batch with another "+name)
 	}
+	// So many that they are shared out.
+	many, want := make([]proof.WinningPoStVerifyInfo, 100), make([]bool, 100)
+	for i := range many {
+		many[i], want[i] = good(), i%49 != 0
+		if !want[i] {
+			many[i].Randomness = flip(r)
+		}
+	}
+	all, err := v.VerifyWinningPoStBatch(ctx, many)
+	require.NoError(t, err)
+	require.Equal(t, want, all)
 }
 
 func TestGenesisWindowPoSt(t *testing.T) {

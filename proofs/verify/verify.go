@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/filecoin-venus/venus/internal/lazy"
+	"github.com/filecoin-venus/venus/internal/procs"
 	"github.com/filecoin-venus/venus/params"
 	"github.com/filecoin-venus/venus/proofs/commp"
 	"github.com/filecoin-venus/venus/proofs/groth16"
@@ -430,7 +431,11 @@ func (v *Verifier) judge(ctx context.Context, claims []*claim) ([]bool, error) {
 			return nil, err
 		}
 		j := &jury{key: key, claims: claims, verdicts: verdicts}
-		workers := min(runtime.GOMAXPROCS(0), len(members)/minShare)
+		proofs := 0
+		for _, m := range members {
+			proofs += len(claims[m].instances)
+		}
+		workers := min(procs.Cores(), proofs/minShare, len(members))
 		if workers <= 1 {
 			if err := j.decide(ctx, members); err != nil {
 				return nil, err
@@ -449,8 +454,9 @@ func (v *Verifier) judge(ctx context.Context, claims []*claim) ([]bool, error) {
 	return verdicts, nil
 }
 
-// minShare is the smallest number of claims worth a worker of its own.
-const minShare = 8
+// minShare is the smallest number of proofs worth a worker of its own: to combine their inputs, and to judge the product of their
+// pairings, takes it as long as to look at two dozen.
+const minShare = 32
 
 type jury struct {
 	key      *groth16.PreparedKey
