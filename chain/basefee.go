@@ -36,8 +36,13 @@ func gasDemand(lists []BlockMessages) int64 {
 	seen := map[cid.Cid]struct{}{}
 	total := int64(0)
 	for _, l := range lists {
-		for _, m := range l.All() {
-			c := m.Cid()
+		for i, m := range l.All() {
+			var c cid.Cid
+			if l.cids != nil {
+				c = l.cids[i]
+			} else {
+				c = m.Cid()
+			}
 			if _, dup := seen[c]; dup {
 				continue
 			}
@@ -53,6 +58,9 @@ type BlockMessages struct {
 	Header *types.BlockHeader
 	Bls    []*types.Message
 	Secpk  []*types.SignedMessage
+
+	// cids are those on chain, in the order of All; nil where nobody knows them yet.
+	cids []cid.Cid
 }
 
 // All lists the messages in execution order: BLS first.

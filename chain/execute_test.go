@@ -36,7 +36,7 @@ func pick(t *testing.T, msgs []*types.Message) []*types.Message {
 	})
 	var out []*types.Message
 	for _, m := range msgs {
-		take, err := p.takes(m)
+		take, err := p.takes(m, m.Cid())
 		require.NoError(t, err)
 		if take {
 			out = append(out, m)
@@ -242,10 +242,19 @@ func TestMessagesComeBackAsTheyWent(t *testing.T) {
 	h.Messages, err = MessageRoot(ctx, full.BlsMessages, full.SecpkMessages)
 	require.NoError(t, err)
 	require.NoError(t, s.PutFullBlock(ctx, full))
-	back, err := s.FullBlock(ctx, h)
-	require.NoError(t, err)
-	require.Equal(t, bare.Cid(), back.BlsMessages[0].Cid())
-	require.Equal(t, secp.Cid(), back.SecpkMessages[0].Cid())
+	for _, from := range []string{"memory", "the store"} {
+		if from == "the store" {
+			s.Forget()
+		}
+		require.Equal(t, from == "memory", s.messages.Contains(h.Messages))
+		back, err := s.FullBlock(ctx, h)
+		require.NoError(t, err)
+		require.Equal(t, full, back, from)
+		lists, err := s.AllMessages(ctx, tipset(t, h))
+		require.NoError(t, err)
+		require.Equal(t, []cid.Cid{bare.Cid(), secp.Cid()}, lists[0].cids, from)
+		require.Equal(t, int64(2_000_000), gasDemand(lists), from)
+	}
 
 	c, err := s.PutMessage(ctx, bls)
 	require.NoError(t, err)

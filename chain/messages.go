@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/filecoin-project/go-address"
 	amt "github.com/filecoin-project/go-amt-ipld/v2"
 	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/crypto"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	cbor "github.com/ipfs/go-ipld-cbor"
@@ -38,8 +40,7 @@ func (s *Store) PutMessage(ctx context.Context, m types.ChainMsg) (cid.Cid, erro
 func messageBlock(m types.ChainMsg) (blocks.Block, error) {
 	var raw []byte
 	var err error
-	c := m.Cid()
-	if sm, ok := m.(*types.SignedMessage); ok && c != sm.Message.Cid() {
+	if sm, ok := m.(*types.SignedMessage); ok && sm.Signature.Type != crypto.SigTypeBLS {
 		raw, err = sm.Serialize()
 	} else {
 		raw, err = m.VMMessage().Serialize()
@@ -47,8 +48,19 @@ func messageBlock(m types.ChainMsg) (blocks.Block, error) {
 	if err != nil {
 		return nil, err
 	}
-	return blocks.NewBlockWithCid(raw, c)
+	return blocks.NewBlockWithCid(raw, types.Sum(raw))
 }
+
+// carried are the messages that a block carries, and their CIDs on chain, BLS first.
+type carried struct {
+	bls   []*types.Message
+	secpk []*types.SignedMessage
+	cids  []cid.Cid
+}
+
+// carriedCache is of how many blocks the messages stay in memory: between a block's coming and the judgement of its children they
+// are asked for twice, for the base fee and for execution.
+const carriedCache = 16
 
 // PutFullBlock stores the messages and the message lists of a block, not its header.
 func (s *Store) PutFullBlock(ctx context.Context, b *types.FullBlock) error {
@@ -65,6 +77,7 @@ func (s *Store) PutFullBlock(ctx context.Context, b *types.FullBlock) error {
 // bufferBlock puts messages and lists before the store, to be flushed in one go.
 func (s *Store) bufferBlock(ctx context.Context, b *types.FullBlock) (*ipld.Buffered, error) {
 	buffer := ipld.NewBuffered(s.blocks)
+	cids := make([]cid.Cid, 0, len(b.BlsMessages)+len(b.SecpkMessages))
 	for _, m := range (BlockMessages{Bls: b.BlsMessages, Secpk: b.SecpkMessages}).All() {
 		blk, err := messageBlock(m)
 		if err != nil {
@@ -73,14 +86,16 @@ func (s *Store) bufferBlock(ctx context.Context, b *types.FullBlock) (*ipld.Buff
 		if err := buffer.Put(ctx, blk.Cid(), blk.RawData()); err != nil {
 			return nil, err
 		}
+		cids = append(cids, blk.Cid())
 	}
-	root, err := writeMessageLists(ctx, buffer, b.BlsMessages, b.SecpkMessages)
+	root, err := writeLists(ctx, buffer, cids[:len(b.BlsMessages)], cids[len(b.BlsMessages):])
 	if err != nil {
 		return nil, err
 	}
 	if root != b.Header.Messages {
 		return nil, fmt.Errorf("messages of block %s make the root %s, the header says %s", b.Cid(), root, b.Header.Messages)
 	}
+	s.messages.Add(root, carried{bls: b.BlsMessages, secpk: b.SecpkMessages, cids: cids})
 	return buffer, nil
 }
 
@@ -201,11 +216,26 @@ func (s *Store) Message(ctx context.Context, c cid.Cid) (types.ChainMsg, error) 
 
 // FullBlock loads a header's messages.
 func (s *Store) FullBlock(ctx context.Context, h *types.BlockHeader) (*types.FullBlock, error) {
+	m, err := s.carried(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	return &types.FullBlock{Header: h, BlsMessages: m.bls, SecpkMessages: m.secpk}, nil
+}
+
+func (s *Store) carried(ctx context.Context, h *types.BlockHeader) (carried, error) {
+	if m, ok := s.messages.Get(h.Messages); ok {
+		return m, nil
+	}
 	bls, secpk, err := s.MessageCids(ctx, h.Messages)
 	if err != nil {
-		return nil, fmt.Errorf("block %s: %w", h.Cid(), err)
+		return carried{}, fmt.Errorf("block %s: %w", h.Cid(), err)
 	}
-	return s.AssembleBlock(ctx, &types.BlockMsg{Header: h, BlsMessages: bls, SecpkMessages: secpk})
+	full, err := s.AssembleBlock(ctx, &types.BlockMsg{Header: h, BlsMessages: bls, SecpkMessages: secpk})
+	if err != nil {
+		return carried{}, err
+	}
+	return carried{bls: full.BlsMessages, secpk: full.SecpkMessages, cids: slices.Concat(bls, secpk)}, nil
 }
 
 // AssembleBlock loads the messages that a block message lists.
@@ -240,11 +270,11 @@ func (s *Store) AssembleBlock(ctx context.Context, b *types.BlockMsg) (*types.Fu
 func (s *Store) AllMessages(ctx context.Context, ts *types.TipSet) ([]BlockMessages, error) {
 	out := make([]BlockMessages, 0, len(ts.Blocks()))
 	for _, h := range ts.Blocks() {
-		full, err := s.FullBlock(ctx, h)
+		m, err := s.carried(ctx, h)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, BlockMessages{Header: h, Bls: full.BlsMessages, Secpk: full.SecpkMessages})
+		out = append(out, BlockMessages{Header: h, Bls: m.bls, Secpk: m.secpk, cids: m.cids})
 	}
 	return out, nil
 }
@@ -261,8 +291,8 @@ func (s *Store) ExecutionList(ctx context.Context, ts *types.TipSet) ([]BlockMes
 	out := make([]BlockMessages, len(all))
 	for i, b := range all {
 		out[i].Header = b.Header
-		for _, m := range b.Bls {
-			take, err := pick.takes(m)
+		for k, m := range b.Bls {
+			take, err := pick.takes(m, b.cids[k])
 			if err != nil {
 				return nil, fmt.Errorf("messages of tipset %s: %w", ts.Key(), err)
 			}
@@ -271,7 +301,7 @@ func (s *Store) ExecutionList(ctx context.Context, ts *types.TipSet) ([]BlockMes
 			}
 		}
 		for _, m := range b.Secpk {
-			take, err := pick.takes(&m.Message)
+			take, err := pick.takes(&m.Message, m.Message.Cid())
 			if err != nil {
 				return nil, fmt.Errorf("messages of tipset %s: %w", ts.Key(), err)
 			}
@@ -295,12 +325,13 @@ func newPicker(resolve func(address.Address) (address.Address, error)) *picker {
 	return &picker{resolve: resolve, ids: map[address.Address]address.Address{}, next: map[address.Address]uint64{}, seen: map[cid.Cid]struct{}{}}
 }
 
-func (p *picker) takes(m *types.Message) (bool, error) {
+// takes judges a message with its CID, unsigned.
+func (p *picker) takes(m *types.Message, c cid.Cid) (bool, error) {
 	id, ok := p.ids[m.From]
 	if !ok {
 		var err error
 		if id, err = p.resolve(m.From); err != nil {
-			return false, fmt.Errorf("sender of message %s: %w", m.Cid(), err)
+			return false, fmt.Errorf("sender of message %s: %w", c, err)
 		}
 		p.ids[m.From] = id
 	}
@@ -308,7 +339,6 @@ func (p *picker) takes(m *types.Message) (bool, error) {
 	if started && m.Nonce != next {
 		return false, nil
 	}
-	c := m.Cid()
 	if _, dup := p.seen[c]; dup {
 		return false, nil
 	}

@@ -147,6 +147,7 @@ func (s *Store) Hold(fn func() error) error {
 func (s *Store) Forget() {
 	s.tipsets.Purge()
 	s.jumps.Purge()
+	s.messages.Purge()
 }
 
 // EachBack visits ts and its ancestors, the genesis last, past the caches: it reads what nobody asks for again.

@@ -94,11 +94,12 @@ func (s *Store) KeepFull(ctx context.Context, b *types.FullBlock) error {
 	if err != nil {
 		return err
 	}
-	if err := buffer.Put(ctx, b.Cid(), raw); err != nil {
+	c := types.Sum(raw)
+	if err := buffer.Put(ctx, c, raw); err != nil {
 		return err
 	}
-	if err := buffer.Flush(ctx, b.Cid()); err != nil {
-		return fmt.Errorf("store block %s: %w", b.Cid(), err)
+	if err := buffer.Flush(ctx, c); err != nil {
+		return fmt.Errorf("store block %s: %w", c, err)
 	}
 	s.siblings.add(b.Header)
 	return nil

@@ -65,6 +65,8 @@ type Store struct {
 	weights *lru.Cache[types.TipSetKey, big.Int]
 	// baseFees are those after a tipset, which each of its children asks for.
 	baseFees *lru.Cache[types.TipSetKey, abi.TokenAmount]
+	// messages are those of the last blocks, by the root that their headers name.
+	messages *lru.Cache[cid.Cid, carried]
 
 	results lateResults
 
@@ -98,6 +100,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	if s.baseFees, err = lru.New[types.TipSetKey, abi.TokenAmount](weightCache); err != nil {
+		return nil, err
+	}
+	if s.messages, err = lru.New[cid.Cid, carried](carriedCache); err != nil {
 		return nil, err
 	}
 	if s.genesis, err = s.stored(ctx, keyGenesis); err != nil {

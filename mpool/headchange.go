@@ -31,6 +31,9 @@ type effect struct {
 // blocks return unless the new chain holds their nonce. On error the pool is
 // unchanged and the same change may be offered again.
 func (p *Pool) HeadChange(ctx context.Context, revert, apply []*types.TipSet) error {
+	if len(revert) == 0 && p.skip(apply) {
+		return nil
+	}
 	effects, err := p.effects(ctx, revert, apply)
 	if err != nil {
 		return err
@@ -125,6 +128,20 @@ func (p *Pool) signed(m types.ChainMsg) *types.SignedMessage {
 		return nil
 	}
 	return &types.SignedMessage{Message: *m.VMMessage(), Signature: stcrypto.Signature{Type: sig.Type, Data: sig.Data}}
+}
+
+// skip moves an empty pool to a new head, and tells whether it did: from it nothing can leave. A catch-up reads no message a
+// second time for it.
+func (p *Pool) skip(apply []*types.TipSet) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.core.lines) > 0 {
+		return false
+	}
+	if n := len(apply); n > 0 {
+		p.head = apply[n-1]
+	}
+	return true
 }
 
 // apply moves the pool to the new head in one step.

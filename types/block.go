@@ -75,11 +75,11 @@ type BlockHeader struct {
 
 // Serialize returns the canonical CBOR of the header.
 func (h *BlockHeader) Serialize() ([]byte, error) {
-	var b bytes.Buffer
-	if err := h.MarshalCBOR(&b); err != nil {
+	raw, err := Encode(h)
+	if err != nil {
 		return nil, fmt.Errorf("encode block header: %w", err)
 	}
-	return b.Bytes(), nil
+	return raw, nil
 }
 
 // Cid is the identity of the block.

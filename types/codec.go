@@ -20,14 +20,21 @@ var CidPrefix = cid.Prefix{Version: 1, Codec: cid.DagCBOR, MhType: mh.BLAKE2B_MI
 var ErrTrailingBytes = errors.New("trailing bytes after object")
 
 // Encode returns the CBOR form of an object.
-func Encode(v cbg.CBORMarshaler) ([]byte, error) {
+func Encode(v cbg.CBORMarshaler) (out []byte, err error) {
+	err = encoded(v, func(b []byte) { out = bytes.Clone(b) })
+	return out, err
+}
+
+// encoded calls use with the CBOR form of an object, which is no longer there afterwards.
+func encoded(v cbg.CBORMarshaler, use func(b []byte)) error {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	s.buf.Reset()
 	if err := v.MarshalCBOR(s.w); err != nil {
-		return nil, err
+		return err
 	}
-	return bytes.Clone(s.buf.Bytes()), nil
+	use(s.buf.Bytes())
+	return nil
 }
 
 // scratch is where objects are encoded before their exact length is known:
@@ -52,19 +59,23 @@ func Sum(data []byte) cid.Cid {
 	return cid.NewCidV1(cid.DagCBOR, append(hash, digest[:]...))
 }
 
-func encode(v cbg.CBORMarshaler) []byte {
-	b, err := Encode(v)
-	if err != nil {
+func mustEncode(v cbg.CBORMarshaler, use func(b []byte)) {
+	if err := encoded(v, use); err != nil {
 		// Only a programmer can build a noun that has no encoding (an undefined
 		// address, an absent CID); nothing read from outside gets here unencoded.
 		panic(fmt.Sprintf("encode %T: %v", v, err))
 	}
-	return b
 }
 
-func cidOf(v cbg.CBORMarshaler) cid.Cid { return Sum(encode(v)) }
+func cidOf(v cbg.CBORMarshaler) (c cid.Cid) {
+	mustEncode(v, func(b []byte) { c = Sum(b) })
+	return c
+}
 
-func lengthOf(v cbg.CBORMarshaler) int { return len(encode(v)) }
+func lengthOf(v cbg.CBORMarshaler) (n int) {
+	mustEncode(v, func(b []byte) { n = len(b) })
+	return n
+}
 
 func decodeExact(b []byte, v cbg.CBORUnmarshaler) error {
 	r := bytes.NewReader(b)

@@ -42,11 +42,11 @@ type ChainMsg interface {
 
 // Serialize returns the canonical CBOR of the message.
 func (m *Message) Serialize() ([]byte, error) {
-	var b bytes.Buffer
-	if err := m.MarshalCBOR(&b); err != nil {
+	raw, err := Encode(m)
+	if err != nil {
 		return nil, fmt.Errorf("encode message: %w", err)
 	}
-	return b.Bytes(), nil
+	return raw, nil
 }
 
 // Cid is the identity of the unsigned message: what gets signed, and what a
@@ -99,11 +99,11 @@ type SignedMessage struct {
 
 // Serialize returns the canonical CBOR of the signed message.
 func (m *SignedMessage) Serialize() ([]byte, error) {
-	var b bytes.Buffer
-	if err := m.MarshalCBOR(&b); err != nil {
+	raw, err := Encode(m)
+	if err != nil {
 		return nil, fmt.Errorf("encode signed message: %w", err)
 	}
-	return b.Bytes(), nil
+	return raw, nil
 }
 
 // Cid is the on-chain identity: of the bare message when BLS-signed (the
