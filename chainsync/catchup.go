@@ -44,7 +44,7 @@ func (s *Syncer) CatchUp(ctx context.Context, t Target) error {
 		s.progress(FetchingMessages, chain[i])
 		err = trail.keep(ctx, chain[i])
 	}
-	return errors.Join(err, trail.follow(context.WithoutCancel(ctx)))
+	return errors.Join(err, trail.end(context.WithoutCancel(ctx)))
 }
 
 // bodies are the messages of a chain, given newest first, as far as they were fetched and not taken.
@@ -78,7 +78,8 @@ func (b *bodies) take(i int) []*types.FullBlock {
 	return full
 }
 
-// trail moves the head after what a catch-up has judged: not at every tipset, since each move waits for the disk.
+// trail moves the head after what a catch-up has judged: not at every tipset, since each move waits for the disk, and beside the
+// judgement of what comes next.
 type trail struct {
 	syncer *Syncer
 	// last is the newest tipset that was judged and not followed, count how many of them there are, since when the head
@@ -86,9 +87,11 @@ type trail struct {
 	last  *types.TipSet
 	count int
 	since time.Time
+	// moving gets what came of the move under way; nil when there is none.
+	moving chan error
 }
 
-// The head of a catch-up lags by so much at most.
+// The head of a catch-up lags by so much at most, and by as much again while it moves.
 const (
 	trailTipSets = 64
 	trailTime    = time.Second
@@ -102,13 +105,38 @@ func (r *trail) keep(ctx context.Context, ts *types.TipSet) error {
 	return r.follow(ctx)
 }
 
+// follow waits for the move under way and begins the next one. Its error is the last one's.
 func (r *trail) follow(ctx context.Context) error {
-	if r.last == nil {
-		return nil
+	if err := r.wait(); err != nil || r.last == nil {
+		return err
 	}
 	h := r.last.Blocks()[0]
 	r.last, r.count, r.since = nil, 0, r.syncer.cfg.Clock.Now()
-	return r.syncer.follow(ctx, h)
+	moved := make(chan error, 1)
+	r.moving = moved
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				moved <- fmt.Errorf("move the head to height %d: panic: %v", h.Height, p)
+			}
+		}()
+		moved <- r.syncer.follow(ctx, h)
+	}()
+	return nil
+}
+
+func (r *trail) wait() error {
+	if r.moving == nil {
+		return nil
+	}
+	err := <-r.moving
+	r.moving = nil
+	return err
+}
+
+// end moves the head to the last tipset that was judged.
+func (r *trail) end(ctx context.Context) error {
+	return errors.Join(r.follow(ctx), r.wait())
 }
 
 // ErrLighter: the chain offered is lighter than ours by what its own headers claim. It is left alone until it grows.

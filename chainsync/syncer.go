@@ -309,7 +309,7 @@ func (s *Syncer) take(ctx context.Context, b *types.FullBlock) error {
 
 func (s *Syncer) judgeAndFollow(ctx context.Context, b *types.FullBlock) error {
 	ctx = context.WithoutCancel(ctx)
-	if err := s.judgeOnce(ctx, b); err != nil {
+	if err := s.judgeOnce(ctx, b.Cid(), b); err != nil {
 		return err
 	}
 	return s.follow(ctx, b.Header)
@@ -323,16 +323,15 @@ func (s *Syncer) follow(ctx context.Context, h *types.BlockHeader) error {
 	return nil
 }
 
-// judgeOnce validates a block and stores it. It ends whoever stops waiting for it.
-func (s *Syncer) judgeOnce(ctx context.Context, b *types.FullBlock) error {
-	_, err, _ := s.judge.Do(b.Cid().KeyString(), func() (any, error) {
-		return nil, s.validateAndKeep(context.WithoutCancel(ctx), b)
+// judgeOnce validates a block, with its CID, and stores it. It ends whoever stops waiting for it.
+func (s *Syncer) judgeOnce(ctx context.Context, c cid.Cid, b *types.FullBlock) error {
+	_, err, _ := s.judge.Do(c.KeyString(), func() (any, error) {
+		return nil, s.validateAndKeep(context.WithoutCancel(ctx), c, b)
 	})
 	return err
 }
 
-func (s *Syncer) validateAndKeep(ctx context.Context, b *types.FullBlock) error {
-	c := b.Cid()
+func (s *Syncer) validateAndKeep(ctx context.Context, c cid.Cid, b *types.FullBlock) error {
 	if err := s.cfg.Validator.ValidateBlock(ctx, b); err != nil {
 		if reject, ok := consensus.IsReject(err); ok && reject.Condemns() {
 			s.bad.Add(c, err.Error())
@@ -369,13 +368,14 @@ func (s *Syncer) keepTipSet(ctx context.Context, blocks []*types.FullBlock) erro
 					err = fmt.Errorf("validation of block %s panicked: %v", b.Cid(), r)
 				}
 			}()
-			if has, err := s.cfg.Chain.Has(ctx, types.NewTipSetKey(b.Cid())); err != nil || has {
+			c := b.Cid()
+			if has, err := s.cfg.Chain.Has(ctx, types.NewTipSetKey(c)); err != nil || has {
 				return err
 			}
 			if err := s.waitForTime(ctx, b.Header); err != nil {
 				return err
 			}
-			return s.judgeOnce(ctx, b)
+			return s.judgeOnce(ctx, c, b)
 		})
 	}
 	return g.Wait()

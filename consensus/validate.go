@@ -163,11 +163,12 @@ func (v *Validator) validate(ctx context.Context, full *types.FullBlock) error {
 	errs := make([]error, len(checks))
 	var wg sync.WaitGroup
 	for i, check := range checks {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			errs[i] = v.timed(check.name, func() error { return check.run(ctx, cand) })
-		}()
+		run := func() { errs[i] = v.timed(check.name, func() error { return check.run(ctx, cand) }) }
+		if cand.proven { // what is left of them takes less time than a goroutine may wait for a processor
+			run()
+		} else {
+			wg.Go(run)
+		}
 	}
 	wg.Wait()
 	return merge(errs)
@@ -209,6 +210,10 @@ func (v *Validator) prepare(ctx context.Context, full *types.FullBlock) (*candid
 	if err := v.checkHeightAndTime(h, base); err != nil {
 		return nil, err
 	}
+	proven := v.proven.Contains(full.Cid())
+	if proven { // no stranger's block: what its last checks wait for can begin
+		go func() { _, _ = v.exec.Execute(ctx, base) }() // they get the error
+	}
 	lookback, root, err := v.exec.Lookback(ctx, base, h.Height)
 	if err != nil {
 		return nil, err
@@ -216,7 +221,7 @@ func (v *Validator) prepare(ctx context.Context, full *types.FullBlock) (*candid
 	c := &candidate{
 		full: full, head: h, base: base, before: v.store.View(base.ParentState()),
 		lookbackBefore: v.store.View(lookback.ParentState()), lookbackState: v.store.View(root),
-		proven: v.proven.Contains(full.Cid()),
+		proven: proven,
 	}
 	if c.worker, err = v.workerOf(ctx, c.lookbackState, h.Miner); err != nil {
 		return nil, err
