@@ -189,6 +189,9 @@ func (s *Store) Genesis() *types.TipSet {
 // View reads the state under a root.
 func (s *Store) View(root cid.Cid) *state.View { return state.NewView(s.cbor, root) }
 
+// KeptView is View for the few actors of consensus; see [state.NewKeptView].
+func (s *Store) KeptView(root cid.Cid) *state.View { return state.NewKeptView(s.cbor, root) }
+
 // PutHeader stores a header's bytes. It says nothing about the block being good.
 func (s *Store) PutHeader(ctx context.Context, h *types.BlockHeader) error {
 	raw, err := h.Serialize()

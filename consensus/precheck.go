@@ -107,7 +107,7 @@ func (v *Validator) claim(ctx context.Context, into *claims, stored, base *types
 	if err != nil {
 		return err
 	}
-	c := &candidate{head: h, base: base, lookbackState: v.store.View(root), beacon: previous}
+	c := &candidate{head: h, base: base, lookbackState: v.view(root), beacon: previous}
 	if e := h.LastBeaconEntry(); e != nil {
 		c.beacon = *e
 	}

@@ -45,6 +45,9 @@ const goodCache = 8192
 // provenCache is how many blocks of a catch-up may be ahead of their judgement.
 const provenCache = 1024
 
+// viewCache is how many states stay open, each with what a block's rules ask of it.
+const viewCache = 128
+
 // Validator applies the block rules of network version 15. Safe for concurrent use.
 type Validator struct {
 	net    *params.Network
@@ -58,6 +61,8 @@ type Validator struct {
 	good       *lru.Cache[cid.Cid, struct{}]
 	// proven are blocks whose signatures and winning proof hold; see Precheck.
 	proven *lru.Cache[cid.Cid, struct{}]
+	// views are of the states that decide over miners, which each of them does over several epochs.
+	views *lru.Cache[cid.Cid, *state.View]
 	// observe is told how long each check took.
 	observe func(check string, took time.Duration)
 }
@@ -91,11 +96,25 @@ func New(exec *chain.Executor, schedule beacon.Schedule, proofs WinningVerifier,
 	if err != nil {
 		return nil, err
 	}
+	views, err := lru.New[cid.Cid, *state.View](viewCache)
+	if err != nil {
+		return nil, err
+	}
 	s := exec.Store()
 	return &Validator{
 		net: s.Network(), store: s, exec: exec, beacon: schedule, proofs: proofs, clock: clk, signatures: signatures,
-		good: good, proven: proven, observe: func(string, time.Duration) {},
+		good: good, proven: proven, views: views, observe: func(string, time.Duration) {},
 	}, nil
+}
+
+// view is the state under a root, for questions about miners.
+func (v *Validator) view(root cid.Cid) *state.View {
+	if known, ok := v.views.Get(root); ok {
+		return known
+	}
+	fresh := v.store.KeptView(root)
+	v.views.Add(root, fresh)
+	return fresh
 }
 
 // candidate is a block under judgement and what its checks share.
@@ -219,8 +238,8 @@ func (v *Validator) prepare(ctx context.Context, full *types.FullBlock) (*candid
 		return nil, err
 	}
 	c := &candidate{
-		full: full, head: h, base: base, before: v.store.View(base.ParentState()),
-		lookbackBefore: v.store.View(lookback.ParentState()), lookbackState: v.store.View(root),
+		full: full, head: h, base: base, before: v.view(base.ParentState()),
+		lookbackBefore: v.view(lookback.ParentState()), lookbackState: v.view(root),
 		proven: proven,
 	}
 	if c.worker, err = v.workerOf(ctx, c.lookbackState, h.Miner); err != nil {

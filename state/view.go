@@ -29,10 +29,18 @@ type View struct {
 
 	mu   sync.Mutex
 	tree *Tree
+	// kept are objects that were read, by their CIDs; nil where they are not kept.
+	kept map[cid.Cid]any
 }
 
 // NewView returns a view of the state under root. Nothing is read yet.
 func NewView(store cbor.IpldStore, root cid.Cid) *View { return &View{store: store, root: root} }
+
+// NewKeptView returns a view that also keeps the state objects of the actors it has seen. It is for the one who asks about the
+// same few actors of a state again and again, and not for a tour of all of them.
+func NewKeptView(store cbor.IpldStore, root cid.Cid) *View {
+	return &View{store: store, root: root, kept: map[cid.Cid]any{}}
+}
 
 // Root is the state root that the view reads.
 func (v *View) Root() cid.Cid { return v.root }
@@ -83,8 +91,8 @@ func (v *View) ResolveToKey(ctx context.Context, addr address.Address) (address.
 	if p := addr.Protocol(); p == address.BLS || p == address.SECP256K1 {
 		return addr, nil
 	}
-	var st account.State
-	if err := v.load(ctx, addr, builtin.AccountActorCodeID, &st); err != nil {
+	_, st, err := stateOf[account.State](ctx, v, addr, builtin.AccountActorCodeID)
+	if err != nil {
 		return address.Undef, fmt.Errorf("key of %s: %w", addr, err)
 	}
 	return st.Address, nil
@@ -133,8 +141,8 @@ func (v *View) RobustAddress(ctx context.Context, addr address.Address) (address
 }
 
 func (v *View) addressBook(ctx context.Context) (*adt.Map, error) {
-	var st init7.State
-	if err := v.load(ctx, builtin.InitActorAddr, builtin.InitActorCodeID, &st); err != nil {
+	_, st, err := stateOf[init7.State](ctx, v, builtin.InitActorAddr, builtin.InitActorCodeID)
+	if err != nil {
 		return nil, fmt.Errorf("init state: %w", err)
 	}
 	book, err := adt.AsMap(v.adt(ctx), st.AddressMap, builtin.DefaultHamtBitwidth)
@@ -146,8 +154,8 @@ func (v *View) addressBook(ctx context.Context) (*adt.Map, error) {
 
 // NetworkName is the name in the init actor's state.
 func (v *View) NetworkName(ctx context.Context) (string, error) {
-	var st init7.State
-	if err := v.load(ctx, builtin.InitActorAddr, builtin.InitActorCodeID, &st); err != nil {
+	_, st, err := stateOf[init7.State](ctx, v, builtin.InitActorAddr, builtin.InitActorCodeID)
+	if err != nil {
 		return "", fmt.Errorf("network name: %w", err)
 	}
 	return st.NetworkName, nil
@@ -165,22 +173,41 @@ func (v *View) Balance(ctx context.Context, addr address.Address) (abi.TokenAmou
 	return act.Balance, nil
 }
 
-// load reads an actor's state object after checking that the actor is of the kind asked for.
-func (v *View) load(ctx context.Context, addr address.Address, code cid.Cid, into any) error {
-	_, err := v.loadActor(ctx, addr, code, into)
-	return err
-}
-
-func (v *View) loadActor(ctx context.Context, addr address.Address, code cid.Cid, into any) (*types.Actor, error) {
+// stateOf reads an actor's record and state object after checking that the actor is of the kind asked for. The object is the
+// caller's, but not what it points to.
+func stateOf[T any](ctx context.Context, v *View, addr address.Address, code cid.Cid) (*types.Actor, *T, error) {
 	act, err := v.Actor(ctx, addr)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if act.Code != code {
-		return nil, fmt.Errorf("%s is %s, not %s: %w", addr, builtin.ActorNameByCode(act.Code), builtin.ActorNameByCode(code), ErrWrongActor)
+		return nil, nil, fmt.Errorf("%s is %s, not %s: %w", addr, builtin.ActorNameByCode(act.Code), builtin.ActorNameByCode(code), ErrWrongActor)
 	}
-	if err := v.store.Get(ctx, act.Head, into); err != nil {
-		return nil, fmt.Errorf("load state of %s: %w", addr, err)
+	st, err := loadObject[T](ctx, v, act.Head)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load state of %s: %w", addr, err)
 	}
-	return act, nil
+	return act, st, nil
+}
+
+// loadObject reads an object of type T by its CID, or takes it from those that the view keeps.
+func loadObject[T any](ctx context.Context, v *View, c cid.Cid) (*T, error) {
+	if v.kept == nil {
+		out := new(T)
+		return out, v.store.Get(ctx, c, out)
+	}
+	v.mu.Lock()
+	known, ok := v.kept[c].(*T)
+	v.mu.Unlock()
+	if !ok {
+		known = new(T)
+		if err := v.store.Get(ctx, c, known); err != nil {
+			return nil, err
+		}
+		v.mu.Lock()
+		v.kept[c] = known
+		v.mu.Unlock()
+	}
+	out := *known
+	return &out, nil
 }

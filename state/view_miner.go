@@ -20,12 +20,11 @@ import (
 
 // MinerState returns a miner's actor record and state object.
 func (v *View) MinerState(ctx context.Context, maddr address.Address) (*types.Actor, *miner.State, error) {
-	var st miner.State
-	act, err := v.loadActor(ctx, maddr, builtin.StorageMinerActorCodeID, &st)
+	act, st, err := stateOf[miner.State](ctx, v, maddr, builtin.StorageMinerActorCodeID)
 	if err != nil {
 		return nil, nil, fmt.Errorf("miner %s: %w", maddr, err)
 	}
-	return act, &st, nil
+	return act, st, nil
 }
 
 // MinerInfo returns owner, worker, control addresses, peer and sizes of a miner. Addresses are ID addresses.
@@ -34,7 +33,7 @@ func (v *View) MinerInfo(ctx context.Context, maddr address.Address) (*miner.Min
 	if err != nil {
 		return nil, err
 	}
-	info, err := st.GetInfo(v.adt(ctx))
+	info, err := loadObject[miner.MinerInfo](ctx, v, st.Info)
 	if err != nil {
 		return nil, fmt.Errorf("info of miner %s: %w", maddr, err)
 	}
@@ -312,7 +311,7 @@ func (v *View) EligibleToMine(ctx context.Context, maddr address.Address, baseHe
 	if !st.IsDebtFree() {
 		return false, nil
 	}
-	info, err := st.GetInfo(v.adt(ctx))
+	info, err := loadObject[miner.MinerInfo](ctx, v, st.Info)
 	if err != nil {
 		return false, fmt.Errorf("info of miner %s: %w", maddr, err)
 	}

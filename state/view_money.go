@@ -131,12 +131,11 @@ func (v *View) SectorExpiration(ctx context.Context, maddr address.Address, n ab
 
 // Multisig returns a multisig's balance, in attoFIL, and state object.
 func (v *View) Multisig(ctx context.Context, addr address.Address) (abi.TokenAmount, *multisig.State, error) {
-	var st multisig.State
-	act, err := v.loadActor(ctx, addr, builtin.MultisigActorCodeID, &st)
+	act, st, err := stateOf[multisig.State](ctx, v, addr, builtin.MultisigActorCodeID)
 	if err != nil {
 		return abi.TokenAmount{}, nil, fmt.Errorf("multisig %s: %w", addr, err)
 	}
-	return act.Balance, &st, nil
+	return act.Balance, st, nil
 }
 
 // MultisigPending visits the transactions that wait for approvals.
@@ -161,8 +160,8 @@ func (v *View) MultisigPending(ctx context.Context, addr address.Address, visit 
 
 // VerifiedRoot is the address that may name verifiers.
 func (v *View) VerifiedRoot(ctx context.Context) (address.Address, error) {
-	var st verifreg.State
-	if err := v.load(ctx, builtin.VerifiedRegistryActorAddr, builtin.VerifiedRegistryActorCodeID, &st); err != nil {
+	_, st, err := stateOf[verifreg.State](ctx, v, builtin.VerifiedRegistryActorAddr, builtin.VerifiedRegistryActorCodeID)
+	if err != nil {
 		return address.Undef, fmt.Errorf("verified registry: %w", err)
 	}
 	return st.RootKey, nil
@@ -171,8 +170,8 @@ func (v *View) VerifiedRoot(ctx context.Context) (address.Address, error) {
 // DataCap is what a verified client may still store, or with verifier what a
 // verifier may still grant, in bytes; nil when the address is neither.
 func (v *View) DataCap(ctx context.Context, addr address.Address, verifier bool) (*abi.StoragePower, error) {
-	var st verifreg.State
-	if err := v.load(ctx, builtin.VerifiedRegistryActorAddr, builtin.VerifiedRegistryActorCodeID, &st); err != nil {
+	_, st, err := stateOf[verifreg.State](ctx, v, builtin.VerifiedRegistryActorAddr, builtin.VerifiedRegistryActorCodeID)
+	if err != nil {
 		return nil, fmt.Errorf("verified registry: %w", err)
 	}
 	id, err := v.LookupID(ctx, addr)
@@ -197,12 +196,11 @@ func (v *View) DataCap(ctx context.Context, addr address.Address, verifier bool)
 
 // Channel returns balance and state of a payment channel.
 func (v *View) Channel(ctx context.Context, addr address.Address) (abi.TokenAmount, *paych.State, error) {
-	var st paych.State
-	act, err := v.loadActor(ctx, addr, builtin.PaymentChannelActorCodeID, &st)
+	act, st, err := stateOf[paych.State](ctx, v, addr, builtin.PaymentChannelActorCodeID)
 	if err != nil {
 		return abi.TokenAmount{}, nil, err
 	}
-	return act.Balance, &st, nil
+	return act.Balance, st, nil
 }
 
 // ChannelLanes visits the lanes of a payment channel in ascending order.

@@ -26,11 +26,11 @@ type Power struct {
 
 // PowerState returns the power actor's state object.
 func (v *View) PowerState(ctx context.Context) (*power.State, error) {
-	var st power.State
-	if err := v.load(ctx, builtin.StoragePowerActorAddr, builtin.StoragePowerActorCodeID, &st); err != nil {
+	_, st, err := stateOf[power.State](ctx, v, builtin.StoragePowerActorAddr, builtin.StoragePowerActorCodeID)
+	if err != nil {
 		return nil, fmt.Errorf("power state: %w", err)
 	}
-	return &st, nil
+	return st, nil
 }
 
 // TotalPower is the power of all miners at or above the consensus minimum: the sums that elections and weight use
@@ -111,20 +111,20 @@ func (v *View) Miners(ctx context.Context) ([]address.Address, error) {
 
 // RewardState returns the reward actor's state object.
 func (v *View) RewardState(ctx context.Context) (*reward.State, error) {
-	var st reward.State
-	if err := v.load(ctx, builtin.RewardActorAddr, builtin.RewardActorCodeID, &st); err != nil {
+	_, st, err := stateOf[reward.State](ctx, v, builtin.RewardActorAddr, builtin.RewardActorCodeID)
+	if err != nil {
 		return nil, fmt.Errorf("reward state: %w", err)
 	}
-	return &st, nil
+	return st, nil
 }
 
 // MarketState returns the market actor's state object.
 func (v *View) MarketState(ctx context.Context) (*market.State, error) {
-	var st market.State
-	if err := v.load(ctx, builtin.StorageMarketActorAddr, builtin.StorageMarketActorCodeID, &st); err != nil {
+	_, st, err := stateOf[market.State](ctx, v, builtin.StorageMarketActorAddr, builtin.StorageMarketActorCodeID)
+	if err != nil {
 		return nil, fmt.Errorf("market state: %w", err)
 	}
-	return &st, nil
+	return st, nil
 }
 
 // reserveActorID is f090, which holds what the genesis did not hand out.

@@ -270,3 +270,41 @@ func TestPledgeOfAnyEstimate(t *testing.T) {
 		}
 	}
 }
+
+// TestKeptView: a view that keeps what it read answers as another does, again and again, whatever its callers do with the answers.
+func TestKeptView(t *testing.T) {
+	ctx := t.Context()
+	plain := recorded(t, "actors-v7/chain/scenario-TestCommitPoStFlow.json.gz")[0]
+	kept := NewKeptView(plain.store, plain.Root())
+	miners, err := plain.Miners(ctx)
+	require.NoError(t, err)
+	require.NotEmpty(t, miners)
+	for range 3 {
+		want, err := plain.PowerState(ctx)
+		require.NoError(t, err)
+		got, err := kept.PowerState(ctx)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		got.MinerCount, got.TotalRawBytePower = -1, abi.NewStoragePower(5)
+		for _, m := range miners {
+			want, err := plain.MinerInfo(ctx, m)
+			require.NoError(t, err)
+			got, err := kept.MinerInfo(ctx, m)
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+			got.Worker, got.SectorSize = m, 1
+			_, err = kept.ResolveToKey(ctx, m)
+			require.ErrorIs(t, err, ErrWrongActor)
+			mayMine, err := plain.EligibleToMine(ctx, m, 5)
+			require.NoError(t, err)
+			ok, err := kept.EligibleToMine(ctx, m, 5)
+			require.NoError(t, err)
+			require.Equal(t, mayMine, ok)
+		}
+	}
+	lost := NewKeptView(ipld.NewStore(ctx, ipld.NewMemory()), plain.Root())
+	for range 2 {
+		_, err = lost.PowerState(ctx)
+		require.ErrorIs(t, err, ipld.ErrNotFound)
+	}
+}
