@@ -64,39 +64,39 @@ const carriedCache = 16
 
 // PutFullBlock stores the messages and the message lists of a block, not its header.
 func (s *Store) PutFullBlock(ctx context.Context, b *types.FullBlock) error {
-	buffer, err := s.bufferBlock(ctx, b)
+	buffer, kept, err := s.bufferBlock(ctx, b)
 	if err != nil {
 		return err
 	}
 	if err := buffer.Flush(ctx, b.Header.Messages); err != nil {
 		return fmt.Errorf("store messages of block %s: %w", b.Cid(), err)
 	}
+	s.messages.Add(b.Header.Messages, kept)
 	return nil
 }
 
-// bufferBlock puts messages and lists before the store, to be flushed in one go.
-func (s *Store) bufferBlock(ctx context.Context, b *types.FullBlock) (*ipld.Buffered, error) {
+// bufferBlock puts messages and lists before the store, to be flushed in one go, and returns what to keep in memory then.
+func (s *Store) bufferBlock(ctx context.Context, b *types.FullBlock) (*ipld.Buffered, carried, error) {
 	buffer := ipld.NewBuffered(s.blocks)
-	cids := make([]cid.Cid, 0, len(b.BlsMessages)+len(b.SecpkMessages))
-	for _, m := range (BlockMessages{Bls: b.BlsMessages, Secpk: b.SecpkMessages}).All() {
+	kept := carried{bls: slices.Clip(b.BlsMessages), secpk: slices.Clip(b.SecpkMessages)}
+	for _, m := range (BlockMessages{Bls: kept.bls, Secpk: kept.secpk}).All() {
 		blk, err := messageBlock(m)
 		if err != nil {
-			return nil, err
+			return nil, carried{}, err
 		}
 		if err := buffer.Put(ctx, blk.Cid(), blk.RawData()); err != nil {
-			return nil, err
+			return nil, carried{}, err
 		}
-		cids = append(cids, blk.Cid())
+		kept.cids = append(kept.cids, blk.Cid())
 	}
-	root, err := writeLists(ctx, buffer, cids[:len(b.BlsMessages)], cids[len(b.BlsMessages):])
+	root, err := writeLists(ctx, buffer, kept.cids[:len(kept.bls)], kept.cids[len(kept.bls):])
 	if err != nil {
-		return nil, err
+		return nil, carried{}, err
 	}
 	if root != b.Header.Messages {
-		return nil, fmt.Errorf("messages of block %s make the root %s, the header says %s", b.Cid(), root, b.Header.Messages)
+		return nil, carried{}, fmt.Errorf("messages of block %s make the root %s, the header says %s", b.Cid(), root, b.Header.Messages)
 	}
-	s.messages.Add(root, carried{bls: b.BlsMessages, secpk: b.SecpkMessages, cids: cids})
-	return buffer, nil
+	return buffer, kept, nil
 }
 
 // PutMessageLists stores the two message lists of a block and returns the root that its header names.

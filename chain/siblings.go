@@ -86,7 +86,7 @@ func (s *Store) AcceptFull(ctx context.Context, b *types.FullBlock) (*types.TipS
 // KeepFull stores a block that validation has passed, messages and lists and header, and lets it join its siblings. The
 // head stays where it is until Follow.
 func (s *Store) KeepFull(ctx context.Context, b *types.FullBlock) error {
-	buffer, err := s.bufferBlock(ctx, b)
+	buffer, kept, err := s.bufferBlock(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -101,6 +101,7 @@ func (s *Store) KeepFull(ctx context.Context, b *types.FullBlock) error {
 	if err := buffer.Flush(ctx, c); err != nil {
 		return fmt.Errorf("store block %s: %w", c, err)
 	}
+	s.messages.Add(b.Header.Messages, kept)
 	s.siblings.add(b.Header)
 	return nil
 }

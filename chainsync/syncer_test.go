@@ -35,6 +35,8 @@ type model struct {
 	pin abi.ChainEpoch
 	// forgetful: it has no message of a block.
 	forgetful bool
+	// moving is asked before the head moves; nil lets it.
+	moving func(to abi.ChainEpoch) error
 }
 
 func newModel(genesis *types.TipSet) *model {
@@ -92,6 +94,11 @@ func (m *model) KeepFull(_ context.Context, b *types.FullBlock) error {
 }
 
 func (m *model) Follow(_ context.Context, h *types.BlockHeader) (*types.TipSet, bool, error) {
+	if m.moving != nil {
+		if err := m.moving(h.Height); err != nil {
+			return nil, false, err
+		}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.heads++
@@ -300,6 +307,37 @@ func TestTheHeadTrailsACatchUp(t *testing.T) {
 			require.Equal(t, c.heads, ours.heads)
 			require.Equal(t, c.reaches, ours.Head().Height())
 		})
+	}
+}
+
+// While the head moves, which waits for the disk, judgement goes on, but not further than one more stride; a move that fails ends the
+// catch-up.
+func TestTheHeadMovesBesideJudgement(t *testing.T) {
+	const length = 300
+	for _, fails := range []error{nil, errors.New("disk full")} {
+		judged := make(chan abi.ChainEpoch, length)
+		s, ours, theirs, genesis, _ := setup(t, func(b *types.FullBlock) error { judged <- b.Header.Height; return nil })
+		last := abi.ChainEpoch(0)
+		ours.moving = func(to abi.ChainEpoch) error {
+			if fails != nil {
+				return fails
+			}
+			for next := min(to+trailTipSets, length); last < next; {
+				last = <-judged
+			}
+			return nil
+		}
+		chain := grow(t, genesis, length, "a")
+		theirs.add(chain...)
+		err := s.CatchUp(t.Context(), Target{Key: chain[length-1].Key(), Height: length})
+		if fails != nil {
+			require.ErrorIs(t, err, fails)
+			require.LessOrEqual(t, len(judged), 2*trailTipSets)
+			continue
+		}
+		require.NoError(t, err)
+		require.EqualValues(t, length, ours.Head().Height())
+		require.Equal(t, (length+trailTipSets-1)/trailTipSets, ours.heads)
 	}
 }
 
