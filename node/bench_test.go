@@ -32,7 +32,8 @@ import (
 // BenchmarkCatchUp is a fresh node that fetches and judges the chain of one
 // peer over loopback, proofs, signatures and states included: a chain without
 // messages, and one of which one tipset in 20 carries 200 payments. The figure is
-// epochs/s. The chains have 600 tipsets, or as many as VENUS_CATCHUP says.
+// epochs/s. The chains have 600 tipsets, or as many as VENUS_CATCHUP says; to make 20,000 takes half an hour, so that they stay in the
+// folder that VENUS_CATCHUP_DIR names, if it does, for the next run.
 func BenchmarkCatchUp(b *testing.B) {
 	b.Run("empty", func(b *testing.B) { catchUp(b, 0) })
 	b.Run("payments", func(b *testing.B) { catchUp(b, 200) })
@@ -47,22 +48,10 @@ func catchUp(b *testing.B, payments int) {
 		tipsets, err = strconv.Atoi(text)
 		require.NoError(b, err)
 	}
-	w, err := newWorld(b.Context(), int64(2*tipsets))
-	require.NoError(b, err)
+	w, repo := keptWorld(b, int64(2*tipsets))
 	defer w.close()
-	a := w.first(b, nil)
-	nonce, proven := uint64(0), abi.ChainEpoch(-1)
-	for i := range tipsets {
-		if i%20 == 10 {
-			for range payments {
-				_, err := a.v1.MpoolPush(b.Context(), w.faucet.transfer(b, w.worker.addr, nonce, 1))
-				require.NoError(b, err)
-				nonce++
-			}
-		}
-		proven = a.proveWindow(b, proven)
-		a.mine(b, 1)
-	}
+	a := w.start(b, filepath.Join(repo, strconv.Itoa(payments)), func(o *Options) { o.GenesisFile = w.layout.Genesis() })
+	a.lengthen(b, tipsets, payments)
 	head := a.head(b)
 	info, err := a.v1.NetAddrsListen(b.Context())
 	require.NoError(b, err)
@@ -81,6 +70,63 @@ func catchUp(b *testing.B, payments int) {
 	}
 	b.ReportMetric(float64(busy.Microseconds())/float64(epochs), "cpu-µs/epoch")
 	b.ReportMetric(float64(epochs)/b.Elapsed().Seconds(), "epochs/s")
+}
+
+// keptWorld is a network for chains that may become so old, in seconds, and the folder of the nodes that make them: that of an
+// earlier run, where one is kept.
+func keptWorld(b *testing.B, past int64) (*world, string) {
+	b.Helper()
+	dir := os.Getenv("VENUS_CATCHUP_DIR")
+	if dir == "" {
+		w, err := newWorld(b.Context(), past)
+		require.NoError(b, err)
+		return w, b.TempDir()
+	}
+	var made struct {
+		Genesis int64
+		Beacon  string
+	}
+	note := filepath.Join(dir, "world.json")
+	raw, err := os.ReadFile(note)
+	if err == nil {
+		require.NoError(b, json.Unmarshal(raw, &made))
+		w, err := newWorldAt(b.Context(), made.Genesis, made.Beacon)
+		require.NoError(b, err)
+		return w, dir
+	}
+	require.ErrorIs(b, err, os.ErrNotExist)
+	w, err := newWorld(b.Context(), past)
+	require.NoError(b, err)
+	made.Genesis, made.Beacon = w.genesis, w.beacon.Listener.Addr().String()
+	raw, err = json.Marshal(made)
+	require.NoError(b, err)
+	require.NoError(b, os.MkdirAll(dir, 0o700))
+	require.NoError(b, os.WriteFile(note, raw, 0o600))
+	return w, dir
+}
+
+// lengthen mines until the chain has so many tipsets beside its genesis, with window proofs and now and then payments.
+func (r *running) lengthen(b *testing.B, tipsets, payments int) {
+	b.Helper()
+	nonce, err := r.v1.MpoolGetNonce(b.Context(), r.w.faucet.addr)
+	require.NoError(b, err)
+	has := 0
+	for ts := r.head(b); ts.Height() > 0; has++ {
+		ts, err = r.v1.ChainGetTipSet(b.Context(), ts.Parents())
+		require.NoError(b, err)
+	}
+	proven := abi.ChainEpoch(-1)
+	for i := has; i < tipsets; i++ {
+		if i%20 == 10 {
+			for range payments {
+				_, err := r.v1.MpoolPush(b.Context(), r.w.faucet.transfer(b, r.w.worker.addr, nonce, 1))
+				require.NoError(b, err)
+				nonce++
+			}
+		}
+		proven = r.proveWindow(b, proven)
+		r.mine(b, 1)
+	}
 }
 
 // proveWindow pushes the window proofs of the open deadline, unless it is the one that began at proven, and returns when it

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -91,11 +93,23 @@ func theWorld(t testing.TB) *world {
 }
 
 func newWorld(ctx context.Context, past int64) (*world, error) {
+	return newWorldAt(ctx, time.Now().Unix()-past, "127.0.0.1:0")
+}
+
+// newWorldAt makes the network that has a time of genesis, Unix seconds, and its beacon at an address: the same network each time.
+func newWorldAt(ctx context.Context, genesis int64, beacon string) (*world, error) {
+	listener, err := net.Listen("tcp", beacon)
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("", "venus-node-")
 	if err != nil {
 		return nil, err
 	}
-	w := &world{dir: dir, layout: devnet.Layout{Dir: filepath.Join(dir, "net")}, beacon: httptest.NewUnstartedServer(nil), genesis: time.Now().Unix() - past}
+	w := &world{
+		dir: dir, layout: devnet.Layout{Dir: filepath.Join(dir, "net")}, genesis: genesis,
+		beacon: &httptest.Server{Listener: listener, Config: new(http.Server)},
+	}
 	if w.miner, err = address.NewIDAddress(1000); err != nil {
 		return nil, err
 	}
