@@ -53,47 +53,39 @@ func byLibrary[A, J any](p []A, by []Scalar, add func(s *J, p *A, k *big.Int), a
 
 // combineInLanes1 tells whether it could; where it cannot is left to the library.
 func combineInLanes1(p []bls.G1Affine, by []Scalar) (sum bls.G1Jac, ok bool) {
-	if !wide || len(p) < worthwhile {
-		return sum, false
-	}
-	c := new(combiner[octet, *octet])
-	for from := 0; from < len(p); from += combineMost {
-		to := min(from+combineMost, len(p))
-		c.run(by[from:to], func(base *points1, at int) { load1(base, p[from+at:to]) })
-		for lane := range lanes {
-			q := bls.G1Jac{X: c.sum.x.take(lane), Y: c.sum.y.take(lane), Z: c.sum.z.take(lane)}
-			switch {
-			case c.empty>>lane&1 == 1:
-			case q.Z.IsZero() || !q.IsOnCurve():
-				return sum, false
-			default:
-				sum.AddAssign(&q)
-			}
-		}
-	}
-	return sum, true
+	ok = combineInLanes[octet, *octet](p, by, load1, func(from *points1, lane int) bool {
+		q := bls.G1Jac{X: from.x.take(lane), Y: from.y.take(lane), Z: from.z.take(lane)}
+		sum.AddAssign(&q)
+		return !q.Z.IsZero() && q.IsOnCurve()
+	})
+	return sum, ok
 }
 
 func combineInLanes2(p []bls.G2Affine, by []Scalar) (sum bls.G2Jac, ok bool) {
+	ok = combineInLanes[pair, *pair](p, by, load2, func(from *points2, lane int) bool {
+		q := bls.G2Jac{X: from.x.take(lane), Y: from.y.take(lane), Z: from.z.take(lane)}
+		sum.AddAssign(&q)
+		return !q.Z.IsZero() && q.IsOnCurve()
+	})
+	return sum, ok
+}
+
+// combineInLanes hands the sum of each lane that has one to add, which tells whether it is a point.
+func combineInLanes[T any, P chooser[T], A any](p []A, by []Scalar, load func(base *points[T], list []A), add func(from *points[T], lane int) bool) bool {
 	if !wide || len(p) < worthwhile {
-		return sum, false
+		return false
 	}
-	c := new(combiner[pair, *pair])
+	c := new(combiner[T, P])
 	for from := 0; from < len(p); from += combineMost {
 		to := min(from+combineMost, len(p))
-		c.run(by[from:to], func(base *points2, at int) { load2(base, p[from+at:to]) })
+		c.run(by[from:to], func(base *points[T], at int) { load(base, p[from+at:to]) })
 		for lane := range lanes {
-			q := bls.G2Jac{X: c.sum.x.take(lane), Y: c.sum.y.take(lane), Z: c.sum.z.take(lane)}
-			switch {
-			case c.empty>>lane&1 == 1:
-			case q.Z.IsZero() || !q.IsOnCurve():
-				return sum, false
-			default:
-				sum.AddAssign(&q)
+			if c.empty>>lane&1 == 0 && !add(&c.sum, lane) {
+				return false
 			}
 		}
 	}
-	return sum, true
+	return true
 }
 
 // combiner adds up multiples of points, by digits of four bits: in each lane those of every eighth point, so that they are
