@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 	carv2 "github.com/ipld/go-car/v2"
@@ -261,6 +262,28 @@ func (s *CARStream) read() *chunk {
 		s.Offset += int64(len(c.raw) - start)
 	}
 	return c
+}
+
+// section takes in the next section alone and checks it, in the buffer of an earlier one; io.EOF when there is none.
+func (s *CARStream) section(into []byte) (c cid.Cid, data, raw []byte, err error) {
+	size, err := s.length()
+	if err != nil {
+		return cid.Undef, nil, into, err
+	}
+	raw = binary.AppendUvarint(into[:0], size)
+	body := len(raw)
+	raw = slices.Grow(raw, int(size))[:body+int(size)]
+	if _, err := io.ReadFull(s.in, raw[body:]); err != nil {
+		return cid.Undef, nil, raw, fmt.Errorf("at byte %d: %w", s.Offset, broken(err))
+	}
+	if c, data, err = parseSection(raw); err == nil {
+		err = checkHash(c, data)
+	}
+	if err != nil {
+		return cid.Undef, nil, raw, fmt.Errorf("at byte %d: %w: %w", s.Offset, ErrDamagedCAR, err)
+	}
+	s.Offset += int64(len(raw))
+	return c, data, raw, nil
 }
 
 // length takes in the length of the next section; io.EOF when there is none. Only the shortest form is let through, so that

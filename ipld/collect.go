@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"slices"
 	"sync"
 
-	"github.com/dgraph-io/badger/v4"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 
@@ -16,15 +15,16 @@ import (
 
 // How a collection works, and why nothing that is needed can be lost.
 //
-// The store is what its parts hold together: hot stores H and packs P. A collection makes a new hot store H' that takes all
-// writes from then on, copies what is to be kept from H and P into a new pack P', and then lets the manifest name H' and P'
-// alone. Dropping the rest is the only thing that takes anything away, so this must hold at that moment:
+// The store is what its parts hold together, the old ones O. A collection begins a new growing pack, which takes all writes
+// from then on and, with those that follow it, is called G. It copies what is to be kept from O into a new pack P, and then
+// lets the manifest name G and P alone. Dropping the rest is the only thing that takes anything away, so this must hold at that
+// moment:
 //
-//	Whole: whatever H' and P' hold is there with all that it leads to, and everything to be kept is in them.
+//	Whole: whatever G and P hold is there with all that it leads to, and everything to be kept is in them.
 //
-// Three kinds of blocks need it. (1) What is reachable from the roots: the copy visits it and takes what H' lacks. (2) What
-// was written since the change to H': it is in H' already, but it may lead to old blocks that nobody else keeps (a state on
-// a branch, say). Every write is noted in a log, and the copy visits what the log leads to, over and over while work goes
+// Three kinds of blocks need it. (1) What is reachable from the roots: the copy visits it and takes what G lacks. (2) What
+// was written since G began: it is in G already, but it may lead to old blocks that nobody else keeps (a state on a branch,
+// say). Every write is noted in a log, and the copy visits what the log leads to, over and over while work goes
 // on, the last time while every writer waits. (3) What a computation under way has read or written before the change and
 // will refer to later: the last round comes only when no computation that flushes is running (CollectOptions.Still), and
 // not before a grace has passed (CollectOptions.Grace), in which whoever wrote something before the change has made it
@@ -33,9 +33,9 @@ import (
 // Links that are cut on purpose are the caller's to name: CollectOptions.Follow says where a block leads as far as it
 // belongs to it. A header leads to its state, its receipts and its messages, but not to the header before.
 //
-// A crash leaves the manifest as it was or as it became. Before: H', H and P are the store, P' is a file that nothing names
-// and goes at the next opening, which also moves what H' has got into H (a store has one hot part when it opens). After: H'
-// and P' are the store, H and P are what nothing names. A collection that fails does the same as a crash before, at once.
+// A crash leaves the manifest as it was or as it became. Before: G and O are the store, P is a file that nothing names and goes
+// at the next opening. After: G and P are the store, O is what nothing names. A collection that fails does the same as a crash
+// before, at once.
 
 // ErrBusy: an import, a check or a collection is running.
 var ErrBusy = errors.New("the store is busy with other housekeeping")
@@ -72,10 +72,10 @@ type Collected struct {
 
 // Collect drops what is not to be kept. Reads and writes go on meanwhile. ErrBusy when other housekeeping runs.
 func (d *Disk) Collect(ctx context.Context, o CollectOptions) (Collected, error) {
-	if !d.job.TryLock() {
+	if !d.tryClaim() {
 		return Collected{}, ErrBusy
 	}
-	defer d.job.Unlock()
+	defer d.release()
 	if err := d.Room(); err != nil {
 		return Collected{}, fmt.Errorf("collect: %w", err)
 	}
@@ -96,11 +96,13 @@ type collector struct {
 	pack string
 	w    *PackWriter
 	p    *Pack
-	// rotated tells that the first hot store is ours and done that the manifest names it and the pack alone.
-	rotated, done bool
-	// seen was visited, written was noted in the log: it is in the new hot store.
+	// old names the parts that are to go, once the collection has begun; named tells that a manifest without them may be on the
+	// disk, done that it is the store's.
+	old         []string
+	named, done bool
+	// seen was visited, written was noted in the log: it is in the new growing packs.
 	seen, written map[Key]struct{}
-	// batch waits to be written to the new hot store, once the pack is finished.
+	// batch waits to be written to the growing pack, once ours is finished.
 	batch []blocks.Block
 }
 
@@ -139,6 +141,8 @@ func (c *collector) run(ctx context.Context) error {
 		return err
 	}
 	return c.o.Still(func() error {
+		c.d.syncing.Lock()
+		defer c.d.syncing.Unlock()
 		c.d.writing.Lock()
 		defer c.d.writing.Unlock()
 		if err := c.drain(ctx); err != nil {
@@ -147,56 +151,34 @@ func (c *collector) run(ctx context.Context) error {
 		if err := c.roots(ctx); err != nil {
 			return err
 		}
-		if err := c.flush(ctx); err != nil {
+		if err := c.flush(); err != nil {
 			return err
 		}
 		return c.swap()
 	})
 }
 
-// rotate begins a new hot store and the log of what is written to it.
+// rotate begins a new growing pack and the log of what is written from now on.
 func (c *collector) rotate(ctx context.Context) error {
 	d := c.d
-	m := d.manifest()
-	name := d.newName(&m, "hot")
-	c.pack = d.newName(&m, "pack")
-	m.Hot = append([]string{name}, m.Hot...)
-	b, err := OpenBadger(d.path(name))
-	if err != nil {
-		return err
-	}
-	if d.room != nil {
-		b.Guard(d.room)
-	}
-	if err := fault.Point("collect/rotate"); err != nil {
-		return errors.Join(err, b.Close(), os.RemoveAll(d.path(name)))
-	}
+	c.pack = d.newName()
 	d.syncing.Lock()
 	defer d.syncing.Unlock()
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	// What waits belongs to the old store: in the new one it would outlive what it leads to.
+	// What waits belongs to the old parts: in a new one it would outlive what it leads to.
 	if err := d.writeLate(ctx); err != nil {
-		return errors.Join(err, b.Close(), os.RemoveAll(d.path(name)))
+		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	// The manifest names the new store before the first block is in it.
-	if err := d.save(m); err != nil {
-		return errors.Join(err, b.Close(), os.RemoveAll(d.path(name)))
+	old := d.manifest().names()
+	if err := fault.Point("collect/rotate"); err != nil {
+		return err
 	}
-	d.hot = append([]*hotPart{{name, b}}, d.hot...)
-	d.log, c.rotated = new(writeLog), true
+	if err := d.roll(); err != nil {
+		return err
+	}
+	c.old, d.noted = old, new(writeLog)
 	return nil
-}
-
-// manifest is a copy that may be changed.
-func (d *Disk) manifest() manifest {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	m := d.state
-	m.Hot, m.Packs = append([]string{}, m.Hot...), append([]string{}, m.Packs...)
-	return m
 }
 
 // roots copies what is reachable and was not seen yet.
@@ -230,18 +212,15 @@ func (c *collector) forget(k cid.Cid) error {
 
 // drain visits what was written since the last time and what it leads to.
 func (c *collector) drain(ctx context.Context) error {
-	list := c.d.log.take()
+	list := c.d.noted.take()
 	for _, k := range list {
 		c.written[KeyOf(k)] = struct{}{}
 	}
 	s := Sweep{From: c.d, Seen: c.seen, Visit: c.keep, Follow: c.o.Follow, Absent: c.forget}
-	if err := s.Walk(ctx, list...); err != nil {
-		return err
-	}
-	return c.flush(ctx)
+	return s.Walk(ctx, list...)
 }
 
-// keep copies a block unless it is in the new hot store anyway: to the pack, or, once that is finished, to the hot store.
+// keep copies a block unless it is in the new growing packs anyway: to our pack, or, once that is finished, to a growing one.
 func (c *collector) keep(k cid.Cid, data []byte) error {
 	if _, there := c.written[KeyOf(k)]; there {
 		return nil
@@ -267,14 +246,12 @@ func (c *collector) keep(k cid.Cid, data []byte) error {
 	return nil
 }
 
-// flush writes what keep put aside.
-func (c *collector) flush(ctx context.Context) error {
+// flush writes what keep put aside. Nobody writes.
+func (c *collector) flush() error {
 	if len(c.batch) == 0 {
 		return nil
 	}
-	list := c.batch
-	c.batch = nil
-	return c.d.first().PutMany(ctx, list)
+	return c.d.append(c.batch)
 }
 
 // swap makes the new parts the store. Nobody writes.
@@ -283,39 +260,28 @@ func (c *collector) swap() error {
 		return err
 	}
 	d := c.d
-	m := d.manifest()
-	m.Hot, m.Packs = m.Hot[:1], []string{c.pack}
-	d.mu.Lock()
-	// What is kept is durable in the two parts that remain; only now the others may go.
-	if err := d.save(m); err != nil {
-		d.mu.Unlock()
+	d.tidying.Lock() // an old part may be getting its index
+	defer d.tidying.Unlock()
+	// What is kept is durable in the parts that remain; only now the others may go.
+	c.named = true
+	gone, err := d.change(func(m *manifest) {
+		old := func(name string) bool { return slices.Contains(c.old, name) }
+		m.Growing, m.Rolled, m.Hot = slices.DeleteFunc(m.Growing, old), slices.DeleteFunc(m.Rolled, old), slices.DeleteFunc(m.Hot, old)
+		m.Packs = []string{c.pack}
+	}, map[string]part{c.pack: c.p})
+	if err != nil {
 		return err
 	}
-	hot, packs := d.hot[1:], d.packs
-	d.hot, d.packs, d.log = d.hot[:1:1], []*packPart{{c.pack, c.p}}, nil
-	c.done = true
-	d.mu.Unlock()
+	c.done, d.noted = true, nil
 	if err := fault.Point("collect/swapped"); err != nil {
 		return err
 	}
-	return dropParts(d, hot, packs)
-}
-
-// dropParts closes and deletes parts that the manifest does not name any more.
-func dropParts(d *Disk, hot []*hotPart, packs []*packPart) error {
-	var errs []error
-	for _, h := range hot {
-		errs = append(errs, h.Close(), os.RemoveAll(d.path(h.name)))
-	}
-	for _, p := range packs {
-		errs = append(errs, p.Close(), RemovePack(d.path(p.name)))
-	}
-	return errors.Join(errs...)
+	return d.drop(gone)
 }
 
 // undo ends a collection that failed: the store is again what it was, with what was written meanwhile.
 func (c *collector) undo() error {
-	if c.done || !c.rotated {
+	if c.done {
 		return nil
 	}
 	d := c.d
@@ -326,66 +292,13 @@ func (c *collector) undo() error {
 	if c.p != nil {
 		errs = append(errs, c.p.Close())
 	}
-	errs = append(errs, RemovePack(d.path(c.pack)))
+	if !c.named { // else it goes at the next opening, unless the manifest is there after all
+		errs = append(errs, RemovePack(d.path(c.pack)))
+	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	d.log = nil
-	return errors.Join(append(errs, d.mergeHot())...)
-}
-
-// mergeHot moves what the younger hot stores have into the oldest, which remains alone. Nobody writes.
-func (d *Disk) mergeHot() error {
-	for len(d.hot) > 1 {
-		young, old := d.hot[0], d.hot[1]
-		if err := young.copyTo(old.Badger); err != nil {
-			return err
-		}
-		if err := fault.Point("store/merged"); err != nil {
-			return err
-		}
-		m := d.manifest()
-		m.Hot = m.Hot[1:]
-		d.mu.Lock()
-		// The old store has everything, durably; the young one may go.
-		if err := d.save(m); err != nil {
-			d.mu.Unlock()
-			return err
-		}
-		d.hot = d.hot[1:]
-		d.mu.Unlock()
-		if err := dropParts(d, []*hotPart{young}, nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// copyTo writes everything to another store, durably.
-func (b *Badger) copyTo(to *Badger) error {
-	defer to.reads.Wrote()
-	wb := to.db.NewWriteBatch()
-	defer wb.Cancel()
-	err := b.db.View(func(tx *badger.Txn) error {
-		it := tx.NewIterator(badger.DefaultIteratorOptions)
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			value, err := it.Item().ValueCopy(nil)
-			if err != nil {
-				return err
-			}
-			if err := wb.Set(it.Item().KeyCopy(nil), value); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err == nil {
-		err = wb.Flush()
-	}
-	if err != nil {
-		return fmt.Errorf("move blocks to the older store: %w", err)
-	}
-	return nil
+	d.noted = nil
+	return errors.Join(errs...)
 }
 
 // writeLog remembers what is written while a collection runs. The nil log remembers nothing.

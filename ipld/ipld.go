@@ -1,15 +1,14 @@
 // Package ipld stores content-addressed blocks: the objects of chain and state,
 // each named by the CID of its bytes.
 //
-// Start at [Blockstore]. [Disk] is the store of a node, made of [Badger] stores
-// and [Pack] files; [NewMemory] serves tests; [Buffered] collects what a tipset
+// Start at [Blockstore]. [Disk] is the store of a node, made of [Pack] files and
+// one that grows; [NewMemory] serves tests; [Buffered] collects what a tipset
 // writes and flushes only what its new roots can reach; [NewStore] puts CBOR
 // objects on top of any of them, the form that HAMT, AMT and the actors' library
 // expect. [Sweep] walks graphs, [CARStream] reads archives.
 //
-// Invariant: a block that a store returns has been put under its own CID; the
-// stores themselves do not hash, whoever takes bytes from a stranger must
-// ([CheckedBlock]).
+// Invariant: a block that a store returns has been put under its own CID; writes
+// are not hashed, whoever takes bytes from a stranger must ([CheckedBlock]).
 package ipld
 
 import (

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 
 	blocks "github.com/ipfs/go-block-format"
@@ -42,10 +40,10 @@ func put(t testing.TB, bs Blockstore, text string, links ...cid.Cid) cid.Cid {
 
 // stores is the conformance kit: every backend behaves alike.
 func TestBackends(t *testing.T) {
-	badger, err := OpenBadger(t.TempDir())
+	disk, err := OpenDisk(t.TempDir())
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, badger.Close()) })
-	for name, bs := range map[string]Blockstore{"memory": NewMemory(), "badger": badger, "buffered": NewBuffered(NewMemory())} {
+	t.Cleanup(func() { require.NoError(t, disk.Close()) })
+	for name, bs := range map[string]Blockstore{"memory": NewMemory(), "disk": disk, "buffered": NewBuffered(NewMemory())} {
 		t.Run(name, func(t *testing.T) {
 			ctx := context.Background()
 			absent, err := prefix.Sum([]byte("absent"))
@@ -86,57 +84,6 @@ func TestBackends(t *testing.T) {
 			require.True(t, format.IsNotFound(err), "the tree libraries see a missing block as missing")
 		})
 	}
-}
-
-func TestBadgerSurvivesReopen(t *testing.T) {
-	dir := t.TempDir()
-	bs, err := OpenBadger(dir)
-	require.NoError(t, err)
-	c := put(t, bs, "kept")
-	require.NoError(t, bs.Close())
-	bs, err = OpenBadger(dir)
-	require.NoError(t, err)
-	_, err = bs.Get(context.Background(), c)
-	require.NoError(t, err)
-	_, err = OpenBadger(dir)
-	require.Error(t, err, "a second opener is refused")
-	require.NoError(t, bs.Close())
-}
-
-// A kill may come between the two steps in which badger deletes the log of a table: what is left must not keep the store
-// shut.
-func TestBadgerOpensWithAnEmptyLog(t *testing.T) {
-	dir := t.TempDir()
-	b, err := OpenBadger(dir)
-	require.NoError(t, err)
-	c := put(t, b, "kept")
-	require.NoError(t, b.Close())
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "00077.mem"), nil, 0o600))
-	b, err = OpenBadger(dir)
-	require.NoError(t, err)
-	_, err = b.Get(t.Context(), c)
-	require.NoError(t, err)
-	require.NoError(t, b.Close())
-}
-
-func TestBadgerCheckFindsDamage(t *testing.T) {
-	ctx := context.Background()
-	b, err := OpenBadger(t.TempDir())
-	require.NoError(t, err)
-	defer func() { require.NoError(t, b.Close()) }()
-	c := put(t, b, "sound")
-	put(t, b, "too")
-	n, err := b.Check(ctx)
-	require.NoError(t, err)
-	require.Equal(t, 2, n)
-	require.GreaterOrEqual(t, b.Size(), int64(0))
-	require.NoError(t, b.Put(ctx, c, []byte("what a failing disk makes of it")))
-	_, err = b.Check(ctx)
-	require.ErrorContains(t, err, "is damaged")
-	over, cancel := context.WithCancel(ctx)
-	cancel()
-	_, err = b.Check(over)
-	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestSweepsShareWork(t *testing.T) {
@@ -281,7 +228,7 @@ func FuzzReadCAR(f *testing.F) {
 // TestGuardedWrites: without room nothing is written and everything is read.
 func TestGuardedWrites(t *testing.T) {
 	ctx := context.Background()
-	store, err := OpenBadger(t.TempDir())
+	store, err := OpenDisk(t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
 	old := put(t, store, "before")
@@ -293,6 +240,7 @@ func TestGuardedWrites(t *testing.T) {
 	b, err := blocks.NewBlockWithCid([]byte("x"), c)
 	require.NoError(t, err)
 	require.ErrorIs(t, store.PutMany(ctx, []blocks.Block{b}), full)
+	require.ErrorIs(t, store.Sync(ctx), full, "what was put before waits")
 	has, err := store.Has(ctx, c)
 	require.NoError(t, err)
 	require.False(t, has)
@@ -300,4 +248,5 @@ func TestGuardedWrites(t *testing.T) {
 	require.NoError(t, err)
 	full = nil
 	require.NoError(t, store.Put(ctx, c, []byte("x")))
+	require.NoError(t, store.Sync(ctx))
 }

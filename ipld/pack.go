@@ -10,15 +10,18 @@ import (
 	"io"
 	"os"
 	"sort"
+	"sync"
+	"sync/atomic"
 
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 )
 
-// Names of the two files of a pack.
+// Names of the files of a pack: the archive, its index, and, while it grows, how much of it the disk has confirmed.
 const (
-	packData  = ".car"
-	packIndex = ".idx"
+	packData   = ".car"
+	packIndex  = ".idx"
+	packLength = ".len"
 )
 
 // Key stands for a block where whole hashes would be too long: the last 128 bits of its multihash.
@@ -52,12 +55,61 @@ func (k Key) Compare(o Key) int { return bytes.Compare(k[:], o[:]) }
 // The index is a header, pages of 4096 bytes with 170 entries (key, offset and length of the section) in rising order and
 // a checksum, then the first key of every page, which stays in memory.
 type Pack struct {
-	name  string
-	data  *os.File
+	*archive
 	index *os.File
 	head  packHeader
 	first []Key
+	lacks atomic.Pointer[filter] // nil until it has learned
 }
+
+// archive is a CAR, version 1, as the store reads it: blocks at known places up to a size.
+type archive struct {
+	name string
+	data *os.File
+	size atomic.Int64
+}
+
+// section reads the block at a place and checks it.
+func (a *archive) section(e entry) (cid.Cid, []byte, error) {
+	raw := make([]byte, e.length())
+	if _, err := a.data.ReadAt(raw, e.offset()); err != nil {
+		return cid.Undef, nil, fmt.Errorf("read the archive at %d: %w", e.offset(), err)
+	}
+	c, data, err := parseSection(raw)
+	if err != nil {
+		return cid.Undef, nil, fmt.Errorf("at %d: %w", e.offset(), err)
+	}
+	if err := checkHash(c, data); err != nil {
+		return cid.Undef, nil, fmt.Errorf("at %d: %w", e.offset(), err)
+	}
+	return c, data, nil
+}
+
+// read returns the block at a place if it is the one that is meant, after it was checked.
+func (a *archive) read(e entry, c cid.Cid) ([]byte, error) {
+	got, data, err := a.section(e)
+	if err != nil {
+		return nil, fmt.Errorf("read block %s from pack %s: %w", c, a.name, err)
+	}
+	if !bytes.Equal(got.Hash(), c.Hash()) {
+		return nil, notFound(c)
+	}
+	return data, nil
+}
+
+// check reads the block at a place, which must have the entry's key.
+func (a *archive) check(e entry) error {
+	c, _, err := a.section(e)
+	if err == nil && KeyOf(c) != e.key {
+		err = fmt.Errorf("at %d lies block %s: %w", e.offset(), c, errIndex)
+	}
+	if err != nil {
+		return fmt.Errorf("pack %s is damaged: %w", a.name, err)
+	}
+	return nil
+}
+
+func (a *archive) file() *archive { return a }
 
 const (
 	pageBytes    = 4096
@@ -119,16 +171,26 @@ func decodeEntry(b []byte) entry {
 
 // OpenPack opens the pack whose files are base.car and base.idx.
 func OpenPack(base string) (*Pack, error) {
-	p := &Pack{name: base}
-	var err error
-	if p.data, err = os.Open(base + packData); err != nil {
+	data, err := os.Open(base + packData)
+	if err != nil {
 		return nil, fmt.Errorf("open pack: %w", err)
 	}
-	if p.index, err = os.Open(base + packIndex); err != nil {
-		return nil, errors.Join(fmt.Errorf("open pack: %w", err), p.data.Close())
+	p, err := withIndex(&archive{name: base, data: data})
+	if err != nil {
+		return nil, errors.Join(err, data.Close())
+	}
+	return p, nil
+}
+
+// withIndex makes a pack of an archive and the index beside it.
+func withIndex(a *archive) (*Pack, error) {
+	p := &Pack{archive: a}
+	var err error
+	if p.index, err = os.Open(a.name + packIndex); err != nil {
+		return nil, fmt.Errorf("open pack: %w", err)
 	}
 	if err := p.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open pack %s: %w", base, err), p.Close())
+		return nil, errors.Join(fmt.Errorf("open pack %s: %w", a.name, err), p.index.Close())
 	}
 	return p, nil
 }
@@ -150,6 +212,7 @@ func (p *Pack) load() error {
 	if uint64(info.Size()) != p.head.size {
 		return fmt.Errorf("the archive has %d bytes, the index was made for %d", info.Size(), p.head.size)
 	}
+	p.size.Store(info.Size())
 	if info, err = p.index.Stat(); err != nil {
 		return err
 	}
@@ -201,13 +264,19 @@ func (p *Pack) page(i int, buf []byte) ([]byte, error) {
 	return buf[:min(pageEntries, int(p.head.entries)-i*pageEntries)*entryBytes], nil
 }
 
+var pageBuffers = sync.Pool{New: func() any { return new([pageBytes]byte) }}
+
 // find looks a key up.
 func (p *Pack) find(k Key) (entry, bool, error) {
+	if f := p.lacks.Load(); f != nil && f.lacks(k) {
+		return entry{}, false, nil
+	}
 	i := sort.Search(len(p.first), func(i int) bool { return p.first[i].Compare(k) > 0 }) - 1
 	if i < 0 {
 		return entry{}, false, nil
 	}
-	var buf [pageBytes]byte
+	buf := pageBuffers.Get().(*[pageBytes]byte)
+	defer pageBuffers.Put(buf)
 	page, err := p.page(i, buf[:])
 	if err != nil {
 		return entry{}, false, err
@@ -219,22 +288,6 @@ func (p *Pack) find(k Key) (entry, bool, error) {
 	}
 	e := decodeEntry(page[j*entryBytes:])
 	return e, e.key == k, nil
-}
-
-// section reads a block at its place and checks it.
-func (p *Pack) section(e entry) (cid.Cid, []byte, error) {
-	raw := make([]byte, e.length())
-	if _, err := p.data.ReadAt(raw, e.offset()); err != nil {
-		return cid.Undef, nil, fmt.Errorf("read the archive at %d: %w", e.offset(), err)
-	}
-	c, data, err := parseSection(raw)
-	if err != nil {
-		return cid.Undef, nil, fmt.Errorf("at %d: %w", e.offset(), err)
-	}
-	if err := checkHash(c, data); err != nil {
-		return cid.Undef, nil, fmt.Errorf("at %d: %w", e.offset(), err)
-	}
-	return c, data, nil
 }
 
 // Get returns a block that was checked against its hash.
@@ -249,14 +302,7 @@ func (p *Pack) Get(_ context.Context, c cid.Cid) ([]byte, error) {
 	if !ok {
 		return nil, notFound(c)
 	}
-	got, data, err := p.section(e)
-	if err != nil {
-		return nil, fmt.Errorf("read block %s from pack %s: %w", c, p.name, err)
-	}
-	if !bytes.Equal(got.Hash(), c.Hash()) {
-		return nil, notFound(c)
-	}
-	return data, nil
+	return p.read(e, c)
 }
 
 // Has tells whether a block is stored; 128 bits of its hash decide.
@@ -280,16 +326,13 @@ func (p *Pack) Put(context.Context, cid.Cid, []byte) error { return ErrReadOnly 
 // PutMany fails like Put.
 func (p *Pack) PutMany(context.Context, []blocks.Block) error { return ErrReadOnly }
 
-// Check reads every block as [Badger.Check] does.
+// Check reads every block and compares it with its name. It returns the number of blocks read, and an error that names the
+// first one that is wrong.
 func (p *Pack) Check(ctx context.Context) (int, error) {
 	n := 0
 	err := p.each(ctx, func(e entry) error {
-		c, _, err := p.section(e)
-		if err == nil && KeyOf(c) != e.key {
-			err = fmt.Errorf("at %d lies block %s: %w", e.offset(), c, errIndex)
-		}
-		if err != nil {
-			return fmt.Errorf("pack %s is damaged: %w", p.name, err)
+		if err := p.check(e); err != nil {
+			return err
 		}
 		n++
 		return nil
@@ -325,7 +368,7 @@ func (p *Pack) EachKey(ctx context.Context, visit func(Key) error) error {
 // RemovePack deletes the files of a pack, finished or not.
 func RemovePack(base string) error {
 	var errs []error
-	for _, ext := range []string{packIndex, packData, packRuns} {
+	for _, ext := range []string{packIndex, packData, packLength, packRuns} {
 		if err := os.Remove(base + ext); err != nil && !os.IsNotExist(err) {
 			errs = append(errs, err)
 		}

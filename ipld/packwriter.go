@@ -163,8 +163,11 @@ func (w *PackWriter) Close() error {
 
 // Finish writes the index, makes both files durable, and opens the pack. The archive comes first: an index never names
 // what a crash could take.
-func (w *PackWriter) Finish() (*Pack, error) {
-	if err := w.finish(); err != nil {
+func (w *PackWriter) Finish() (*Pack, error) { return w.finishWith(w.entries.merge) }
+
+// finishWith is Finish with entries from elsewhere.
+func (w *PackWriter) finishWith(entries func() (*merger, error)) (*Pack, error) {
+	if err := w.finish(entries); err != nil {
 		return nil, errors.Join(fmt.Errorf("finish pack %s: %w", w.base, err), w.Close())
 	}
 	if err := w.Close(); err != nil {
@@ -173,19 +176,29 @@ func (w *PackWriter) Finish() (*Pack, error) {
 	return OpenPack(w.base)
 }
 
-func (w *PackWriter) finish() error {
+func (w *PackWriter) finish(entries func() (*merger, error)) error {
 	if err := w.Sync(); err != nil {
 		return err
 	}
 	if err := fault.Point("pack/index"); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(w.base+packIndex, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	m, err := entries()
+	if err != nil {
+		return err
+	}
+	return makeIndex(w.base, packHeader{size: w.size, bytes: w.bytes}, m)
+}
+
+// makeIndex makes the index of an archive that is durable, and makes it so too. The header tells what the archive has, but
+// for the number of entries.
+func makeIndex(base string, head packHeader, m *merger) error {
+	f, err := os.OpenFile(base+packIndex, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := w.writeIndex(f); err != nil {
+	if err := writeIndex(f, head, m); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
@@ -194,20 +207,15 @@ func (w *PackWriter) finish() error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return fsutil.SyncDir(filepath.Dir(w.base))
+	return fsutil.SyncDir(filepath.Dir(base))
 }
 
 // writeIndex writes pages as the entries come in order, and the header at last: an index that was cut short has none.
-func (w *PackWriter) writeIndex(f *os.File) error {
-	m, err := w.entries.merge()
-	if err != nil {
-		return err
-	}
+func writeIndex(f *os.File, head packHeader, m *merger) error {
 	out := bufio.NewWriterSize(f, 1<<20)
 	if _, err := out.Write(make([]byte, headerBytes)); err != nil {
 		return err
 	}
-	head := packHeader{size: w.size, bytes: w.bytes}
 	var first, page []byte
 	for end := false; !end; {
 		e, err := m.next()
@@ -236,7 +244,7 @@ func (w *PackWriter) writeIndex(f *os.File) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	_, err = f.WriteAt(head.encode(), 0)
+	_, err := f.WriteAt(head.encode(), 0)
 	return err
 }
 

@@ -108,17 +108,53 @@ func (r *runs) merge() (*merger, error) {
 		start = end
 	}
 	r.settle()
-	rest := r.buf
+	err := m.open(each(r.buf))
 	r.buf = nil
-	err := m.open(func() (e entry, err error) {
+	heap.Init(m)
+	return m, err
+}
+
+// each reads a list.
+func each(rest []entry) func() (entry, error) {
+	return func() (e entry, err error) {
 		if len(rest) == 0 {
 			return e, io.EOF
 		}
 		e, rest = rest[0], rest[1:]
 		return e, nil
-	})
+	}
+}
+
+// mergeEntries reads the entries of several packs in order, those of each with its archive moved so many bytes on.
+func mergeEntries(ctx context.Context, packs []*Pack, by []int64) (*merger, error) {
+	m := new(merger)
+	for i, p := range packs {
+		page, rest := 0, []byte(nil)
+		err := m.open(func() (entry, error) {
+			if len(rest) == 0 {
+				if page == p.head.pages() {
+					return entry{}, io.EOF
+				}
+				err := ctx.Err()
+				if err != nil {
+					return entry{}, err
+				}
+				if rest, err = p.page(page, make([]byte, pageBytes)); err != nil {
+					return entry{}, err
+				}
+				page++
+			}
+			e := decodeEntry(rest)
+			rest = rest[entryBytes:]
+			e.place += uint64(by[i]) << lengthBits // by may be negative: it wraps around, and back
+			return e, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
 	heap.Init(m)
-	return m, err
+	return m, nil
 }
 
 // merger gives the entries of several runs in order.

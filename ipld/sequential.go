@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 
 	"github.com/ipfs/go-cid"
@@ -19,8 +18,8 @@ type Sequential interface {
 	Sequential() Blockstore
 }
 
-// nearby is a Disk for one sweep. A pack holds its blocks in the order of the sweep that wrote it, and another sweep mostly
-// follows the same paths: so a read from a pack takes in what follows, and the next blocks are found there without the
+// nearby is a Disk for one sweep. A pack holds its blocks in the order of the sweep that wrote it, or in the order in which
+// they came to be, and another sweep mostly follows the same paths: so a read from a pack takes in what follows, and the next blocks are found there without the
 // index. Where that does not pay, as in packs of other makers, it reads block by block and tries again now and then.
 type nearby struct {
 	*Disk
@@ -62,22 +61,41 @@ func (n *nearby) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	if ok {
 		return soundSection(section, c)
 	}
+	if data, ok := n.late.get(c); ok {
+		return data, nil
+	}
 	n.Disk.mu.RLock()
 	defer n.Disk.mu.RUnlock()
-	for _, p := range n.packs {
-		e, ok, err := p.find(k)
-		if err != nil {
-			return nil, fmt.Errorf("look up block %s in pack %s: %w", c, p.name, err)
+	for _, p := range n.parts {
+		if data, err := n.from(ctx, p, k, c); !errors.Is(err, ErrNotFound) {
+			return data, err
 		}
-		if !ok {
-			continue
-		}
-		if e.length() > windowBytes || !n.pay() {
-			return p.Get(ctx, c)
-		}
-		return n.readAhead(p.Pack, e, c)
 	}
-	return n.get(ctx, c)
+	return nil, notFound(c)
+}
+
+// placed is a part that knows where in an archive a block lies.
+type placed interface {
+	find(k Key) (entry, bool, error)
+	file() *archive
+}
+
+// from reads a block and, if it pays, what follows it.
+func (n *nearby) from(ctx context.Context, p part, k Key, c cid.Cid) ([]byte, error) {
+	in, ok := p.(placed)
+	if !ok {
+		return p.Get(ctx, c)
+	}
+	e, ok, err := in.find(k)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("look up block %s in pack %s: %w", c, in.file().name, err)
+	case !ok:
+		return nil, notFound(c)
+	case e.length() > windowBytes || !n.pay():
+		return in.file().read(e, c)
+	}
+	return n.readAhead(in.file(), e, c)
 }
 
 // pay tells whether reading ahead is worth its price at present.
@@ -95,10 +113,10 @@ func (n *nearby) pay() bool {
 }
 
 // readAhead reads the block at e and what follows it.
-func (n *nearby) readAhead(p *Pack, e entry, c cid.Cid) ([]byte, error) {
-	raw := make([]byte, min(windowBytes, int64(p.head.size)-e.offset()))
-	if _, err := p.data.ReadAt(raw, e.offset()); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read block %s from pack %s: %w", c, p.name, err)
+func (n *nearby) readAhead(a *archive, e entry, c cid.Cid) ([]byte, error) {
+	raw := make([]byte, min(windowBytes, a.size.Load()-e.offset()))
+	if _, err := a.data.ReadAt(raw, e.offset()); err != nil {
+		return nil, fmt.Errorf("read block %s from pack %s: %w", c, a.name, err)
 	}
 	keys, sections := splitSections(raw)
 	n.mu.Lock()

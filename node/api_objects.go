@@ -147,14 +147,14 @@ func readable(v any) any {
 
 func (a objectAPI) ChainBlockstoreInfo(context.Context) (map[string]any, error) {
 	u := a.disk.Usage()
-	return map[string]any{"Kind": "badger", "Size": u.Hot + u.Packs, "Packs": u.Packs}, nil
+	return map[string]any{"Kind": "packs", "Size": u.Hot + u.Packs, "Packs": u.Packs}, nil
 }
 
 func (a objectAPI) ChainCheckBlockstore(ctx context.Context) error {
 	n, err := a.disk.Check(ctx)
 	if err != nil {
 		return api.Errorf(api.CodeInternal, "after %d sound blocks: %w", n, err).
-			WithHint("the disk or its file system lost data: start a new node from a snapshot on another disk")
+			WithHint("%s", lostHint)
 	}
 	return nil
 }

@@ -22,10 +22,13 @@ import (
 // openChain opens the stores and, on the first start, imports the genesis.
 // Everything that may refuse the start comes before the import.
 func (n *Node) openChain(ctx context.Context, r *repo.Repo, o Options) (*chain.Store, error) {
-	if err := r.Migrate(layoutParts, func() error { return adoptBadger(r) }); err != nil {
+	if err := r.Migrate(layoutPacks, func() error { return adoptBadger(r) }); err != nil {
 		return nil, err
 	}
 	blocks, err := ipld.OpenDisk(r.Path(blocksName))
+	if errors.Is(err, ipld.ErrLost) {
+		return nil, api.Errorf(api.CodeInternal, "%w", err).WithHint("%s", lostHint)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -86,14 +89,18 @@ func (n *Node) openChain(ctx context.Context, r *repo.Repo, o Options) (*chain.S
 	return store, nil
 }
 
-// Where the blocks lie, since which layout, and where they lay before.
+// Where the blocks lie, since which layout as they do now, and where they lay in the first.
 const (
 	blocksName  = "blocks"
-	layoutParts = 2
+	layoutPacks = 3
 	badgerName  = "badger"
 )
 
-// adoptBadger moves the one badger store of the first layout to where it is a part of the blocks.
+// lostHint is what to do when a disk does not keep what it took.
+const lostHint = "the disk or its file system lost data: start a new node from a snapshot on another disk"
+
+// adoptBadger moves the one badger store of the first layout to where it is a part of the blocks; what the second layout had
+// there the blocks' store takes as it is.
 func adoptBadger(r *repo.Repo) error {
 	if _, err := os.Stat(r.Path(badgerName)); errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -98,7 +98,7 @@ func (p *pruner) run(epochs abi.ChainEpoch) (out ipld.Collected, err error) {
 	return out, nil
 }
 
-// due tells whether it is time: since the last pruning so much time passed, and of so many MiB in the hot store so many
+// due tells whether it is time: since the last pruning so much time passed, or so many MiB were written, of which so many
 // are not to be counted.
 func (c PruneConfig) due(since time.Duration, hot, grown uint64) bool {
 	return c.EveryHours > 0 && since >= time.Duration(c.EveryHours)*time.Hour || c.AboveMiB > 0 && hot >= grown+c.AboveMiB

@@ -74,7 +74,7 @@ var objectTable = map[string]func(*testing.T, *tour){
 	"ChainBlockstoreInfo": func(t *testing.T, x *tour) {
 		info, err := x.v1.ChainBlockstoreInfo(x.ctx)
 		require.NoError(t, err)
-		require.Equal(t, "badger", info["Kind"])
+		require.Equal(t, "packs", info["Kind"])
 		require.Contains(t, info, "Size")
 	},
 	"ChainPrune": func(t *testing.T, x *tour) {

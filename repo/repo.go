@@ -17,8 +17,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/filecoin-venus/venus/api"
 	"github.com/filecoin-venus/venus/internal/fault"
 	"github.com/filecoin-venus/venus/internal/fsutil"
@@ -26,8 +24,9 @@ import (
 
 // Layouts. A directory begins with the first; a daemon that needs a later one takes it there with [Repo.Migrate].
 const (
-	// Version is the newest layout this program knows: 2, in which the blocks of a chain node lie in parts.
-	Version      = 2
+	// Version is the newest layout this program knows: since 2 the blocks of a chain node lie in parts, since 3 all that are
+	// written are packs.
+	Version      = 3
 	firstVersion = 1
 )
 
@@ -82,16 +81,12 @@ func Open(path string) (*Repo, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("make %s: %w", path, err)
 	}
-	lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open lock of %s: %w", path, err)
+	lock, err := fsutil.Lock(filepath.Join(path, lockFile))
+	if errors.Is(err, fsutil.ErrLocked) {
+		return nil, api.Errorf(api.CodePrecondition, "%s: %w; stop it or choose another --repo", path, ErrLocked)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, api.Errorf(api.CodePrecondition, "%s: %w; stop it or choose another --repo", path, ErrLocked)
-		}
-		return nil, fmt.Errorf("lock %s: %w", path, err)
+	if err != nil {
+		return nil, err
 	}
 	r := &Repo{Dir: Dir{path}, lock: lock}
 	if err := r.checkVersion(); err != nil {

@@ -3,11 +3,34 @@
 package fsutil
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
+
+// ErrLocked: another process has the lock.
+var ErrLocked = errors.New("locked by another process")
+
+// Lock makes a file if need be and takes the lock on it, which goes when the
+// file is closed or the process ends. ErrLocked when somebody else has it.
+func Lock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = ErrLocked
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
+}
 
 // WriteFileAtomic puts data at path: written to a temporary name beside it,
 // fsynced, renamed, and the folder fsynced. When it returns nil the content
