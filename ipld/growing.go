@@ -173,7 +173,7 @@ func (g *growing) append(list []blocks.Block) error {
 	g.adding.Lock()
 	defer g.adding.Unlock()
 	at := g.size.Load()
-	out := bufio.NewWriterSize(io.NewOffsetWriter(g.data, at), 1<<20)
+	out := bufio.NewWriterSize(io.NewOffsetWriter(g.data, at), min(1<<20, 512*len(list)))
 	fresh := make([]entry, 0, len(list))
 	sum := 0
 	var raw []byte

@@ -82,6 +82,25 @@ func TestKilledPrune(t *testing.T) {
 	}
 }
 
+// A daemon that is killed while it takes over the store of a former version has all of its chain when it starts again.
+func TestKilledTakeover(t *testing.T) {
+	n := lived(t, 8, 150)
+	old := t.TempDir()
+	require.NoError(t, os.CopyFS(old, os.DirFS(n.repo)))
+	car := filepath.Join(t.TempDir(), "chain.car")
+	code, _, errOut := venus(t, "--repo", n.repo, "chain", "export", car)
+	require.Zero(t, code, errOut)
+	for _, point := range []string{"store/roll", "pack/index", "store/merged", "store/changed"} {
+		t.Run(point, func(t *testing.T) {
+			home := t.TempDir()
+			require.NoError(t, os.CopyFS(home, os.DirFS(old)))
+			out, err := child(point, 1, "--repo", home, "daemon", "--offline", "--api", "/ip4/127.0.0.1/tcp/0").CombinedOutput()
+			requireKilled(t, err, out)
+			sameChain(t, home, car)
+		})
+	}
+}
+
 // pruned runs a daemon that kills itself at a failpoint, and has it prune its store.
 func pruned(t *testing.T, home, point string) (code int, errOut string, died error) {
 	t.Helper()
