@@ -110,11 +110,8 @@ func (c *collector) run(ctx context.Context) error {
 	if err := c.rotate(ctx); err != nil {
 		return err
 	}
-	head, err := CARHeader()
-	if err != nil {
-		return err
-	}
-	if c.w, err = CreatePack(c.d.path(c.pack), head); err != nil {
+	var err error
+	if c.w, err = createBare(c.d.path(c.pack)); err != nil {
 		return err
 	}
 	if err := c.roots(ctx); err != nil {

@@ -130,11 +130,7 @@ func checkMultihash(name mh.Multihash, data []byte) error {
 
 // pack makes a pack at base of all blocks. goOn is asked now and then.
 func (f *former) pack(ctx context.Context, base string, goOn func() error) (*Pack, error) {
-	head, err := CARHeader()
-	if err != nil {
-		return nil, err
-	}
-	w, err := CreatePack(base, head)
+	w, err := createBare(base)
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,15 @@ func CreatePack(base string, header []byte) (*PackWriter, error) {
 	return w, nil
 }
 
+// createBare begins a pack whose archive names no roots.
+func createBare(base string) (*PackWriter, error) {
+	head, err := CARHeader()
+	if err != nil {
+		return nil, err
+	}
+	return CreatePack(base, head)
+}
+
 func newPackWriter(base string, f *os.File) (*PackWriter, error) {
 	entries, err := newRuns(base+packRuns, runEntries)
 	if err != nil {

@@ -295,11 +295,7 @@ func (d *Disk) copyInto(ctx context.Context, base string, from []part) (*Pack, e
 
 // mergePacks makes a pack at base of what several packs hold. goOn is asked now and then.
 func mergePacks(ctx context.Context, base string, packs []*Pack, goOn func() error) (*Pack, error) {
-	head, err := CARHeader()
-	if err != nil {
-		return nil, err
-	}
-	w, err := CreatePack(base, head)
+	w, err := createBare(base)
 	if err != nil {
 		return nil, err
 	}
