@@ -32,8 +32,8 @@ var log = logging.Logger("ipld")
 const (
 	// fanIn is how many packs of a class become one of the next.
 	fanIn = 4
-	// topClass is the class whose packs are large enough: fanIn^topClass times what a pack has that rolls over, or more.
-	topClass = 4
+	// topClass is the class whose packs are large enough, 256 GiB or more: four of them would go beyond maxPack.
+	topClass = 6
 )
 
 // tidier is what a Disk does by itself.
@@ -251,11 +251,13 @@ func (d *Disk) mergeable(m manifest) []string {
 // merge makes one pack of several parts, listed newest first.
 func (d *Disk) merge(ctx context.Context, group []string) error {
 	var from []part
+	bytes := int64(0)
 	d.mu.RLock()
 	for _, name := range slices.Backward(group) { // oldest first, as they were written
-		from = append(from, d.open[name])
+		from, bytes = append(from, d.open[name]), bytes+d.open[name].Size()
 	}
 	d.mu.RUnlock()
+	log.Infow("making one pack of parts of the block store", "store", d.dir, "parts", group, "bytes", bytes)
 	name := d.newName()
 	p, err := d.copyInto(ctx, d.path(name), from)
 	if err == nil {
@@ -275,6 +277,7 @@ func (d *Disk) merge(ctx context.Context, group []string) error {
 	if err != nil {
 		return errors.Join(err, p.Close())
 	}
+	log.Infow("made one pack of parts of the block store", "store", d.dir, "pack", name, "bytes", p.Size())
 	if err := fault.Point("store/changed"); err != nil {
 		return err
 	}

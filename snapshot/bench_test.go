@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/filecoin-project/go-address"
@@ -163,7 +164,7 @@ func BenchmarkImport(b *testing.B) {
 }
 
 func BenchmarkExport(b *testing.B) {
-	for _, kind := range []string{"pack", "hot"} {
+	for _, kind := range []string{"pack", "hot", "shuffled"} {
 		b.Run(kind, func(b *testing.B) {
 			dir := b.TempDir()
 			disk, err := ipld.OpenDisk(dir)
@@ -185,22 +186,22 @@ func BenchmarkExport(b *testing.B) {
 	}
 }
 
-// fill puts the network of the benchmarks into a store, as an import or as a node would.
+// fill puts the network of the benchmarks into a store: as an import would, as a node would that writes it block by block (hot), or
+// in an order that has nothing to do with the one of an export, as a state of many epochs has (shuffled).
 func fill(b *testing.B, disk *ipld.Disk, kind string) *bench {
-	if kind == "hot" {
-		var batch []blocks.Block
-		flush := func() {
-			require.NoError(b, disk.PutMany(b.Context(), batch))
-			batch = nil
-		}
+	if kind != "pack" {
+		var list []blocks.Block
 		x := newBench(b, benchBytes, func(c cid.Cid, data []byte) error {
 			blk, err := blocks.NewBlockWithCid(data, c)
-			if batch = append(batch, blk); len(batch) == 4096 {
-				flush()
-			}
+			list = append(list, blk)
 			return err
 		})
-		flush()
+		if kind == "shuffled" {
+			rand.New(rand.NewPCG(3, 4)).Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		}
+		for batch := range slices.Chunk(list, 4096) {
+			require.NoError(b, disk.PutMany(b.Context(), batch))
+		}
 		return x
 	}
 	mem := ipld.NewMemory()
