@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ipfs/go-cid"
 )
@@ -23,13 +24,16 @@ type Sequential interface {
 // index. Where that does not pay, as in packs of other makers, it reads block by block and tries again now and then.
 type nearby struct {
 	*Disk
+	// some tells whether there is anything in near, without the lock.
+	some    atomic.Bool
 	mu      sync.Mutex
 	near    map[Key][]byte // sections
 	windows [windowCount][]Key
 	next    int
-	// credit grows with every block found nearby and pays for reading ahead.
-	credit int
-	alone  int
+	// credit grows with every block found nearby and pays for reading ahead. When it is used up, so many blocks are read alone
+	// before the next try, twice as many after each in vain.
+	credit      int
+	alone, wait int
 }
 
 const (
@@ -38,12 +42,13 @@ const (
 	windowPrice = 16
 	firstCredit = 8 * windowPrice
 	mostCredit  = 64 * windowPrice
-	tryAgain    = 1024
+	firstWait   = 1 << 10
+	longestWait = 1 << 16
 )
 
 // Sequential implements the interface of that name.
 func (d *Disk) Sequential() Blockstore {
-	return &nearby{Disk: d, near: map[Key][]byte{}, credit: firstCredit}
+	return &nearby{Disk: d, near: map[Key][]byte{}, credit: firstCredit, wait: firstWait}
 }
 
 // Get returns a block.
@@ -52,18 +57,33 @@ func (n *nearby) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 		return data, nil
 	}
 	k := KeyOf(c)
-	n.mu.Lock()
-	section, ok := n.near[k]
-	if ok {
-		n.credit = min(n.credit+1, mostCredit)
-	}
-	n.mu.Unlock()
-	if ok {
+	if section, ok := n.recall(k); ok {
 		return soundSection(section, c)
 	}
-	if data, ok := n.late.get(c); ok {
-		return data, nil
+	if data, err := n.seek(ctx, k, c); !errors.Is(err, ErrNotFound) {
+		return data, err
 	}
+	return n.Disk.Get(ctx, c) // it may wait to be written, or was until now
+}
+
+// recall finds a block that was read with another.
+func (n *nearby) recall(k Key) ([]byte, bool) {
+	if !n.some.Load() {
+		return nil, false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	section, ok := n.near[k]
+	if ok {
+		if n.credit = min(n.credit+1, mostCredit); n.credit == mostCredit {
+			n.wait = firstWait
+		}
+	}
+	return section, ok
+}
+
+// seek asks the parts.
+func (n *nearby) seek(ctx context.Context, k Key, c cid.Cid) ([]byte, error) {
 	n.Disk.mu.RLock()
 	defer n.Disk.mu.RUnlock()
 	for _, p := range n.parts {
@@ -102,14 +122,20 @@ func (n *nearby) from(ctx context.Context, p part, k Key, c cid.Cid) ([]byte, er
 func (n *nearby) pay() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.credit < windowPrice {
-		if n.alone++; n.alone%tryAgain == 0 {
-			n.credit = firstCredit
-		}
-		return false
+	switch {
+	case n.credit >= windowPrice:
+		n.credit -= windowPrice
+		return true
+	case n.alone == 0:
+		// What lies near is not asked for: it is not worth a look.
+		clear(n.near)
+		n.windows = [windowCount][]Key{}
+		n.some.Store(false)
 	}
-	n.credit -= windowPrice
-	return true
+	if n.alone++; n.alone >= n.wait {
+		n.credit, n.alone, n.wait = firstCredit, 0, min(2*n.wait, longestWait)
+	}
+	return false
 }
 
 // readAhead reads the block at e and what follows it.
@@ -127,8 +153,9 @@ func (n *nearby) readAhead(a *archive, e entry, c cid.Cid) ([]byte, error) {
 		n.near[k] = sections[i]
 	}
 	n.windows[n.next], n.next = keys, (n.next+1)%windowCount
+	n.some.Store(true)
 	n.mu.Unlock()
-	return soundSection(raw[:e.length()], c)
+	return a.sound(raw[:e.length()], c)
 }
 
 // splitSections takes what was read apart into whole sections, as far as they can be told.

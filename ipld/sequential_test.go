@@ -107,3 +107,53 @@ func TestSequentialReadsWhatThePackHolds(t *testing.T) {
 	}
 	require.Positive(t, failed)
 }
+
+// A sweep's view has what waits to be written, too, and after it was written.
+func TestSequentialSeesWhatWaits(t *testing.T) {
+	h := newGarden(t, 1)
+	defer func() { require.NoError(t, h.d.Close()) }()
+	view := h.d.Sequential()
+	c := put(t, h.d, "waits")
+	_, err := view.Get(t.Context(), c)
+	require.NoError(t, err)
+	require.NoError(t, h.d.Sync(t.Context()))
+	_, err = view.Get(t.Context(), c)
+	require.NoError(t, err)
+}
+
+// What was read ahead in vain is forgotten and tried seldom; where it pays it goes on.
+func TestReadingAheadHasToPay(t *testing.T) {
+	const reads = 100_000
+	n := new(Disk).Sequential().(*nearby)
+	n.near[Key{1}] = nil
+	n.some.Store(true)
+	paid := 0
+	for range reads {
+		if n.pay() {
+			paid++
+		}
+	}
+	require.LessOrEqual(t, paid, 8*8, "eight at the beginning and after 1024, 2048, ... reads alone")
+	require.Empty(t, n.near)
+	require.False(t, n.some.Load())
+	for !n.pay() {
+	}
+	n.near[Key{1}] = nil
+	n.some.Store(true)
+	for range reads {
+		if _, ok := n.recall(Key{1}); !ok || n.recallMany(windowPrice) && !n.pay() {
+			t.Fatal("it does not go on")
+		}
+	}
+	require.Equal(t, firstWait, n.wait, "and begins anew when it does not any more")
+}
+
+// recallMany finds the same block again and again.
+func (n *nearby) recallMany(times int) bool {
+	for range times {
+		if _, ok := n.recall(Key{1}); !ok {
+			return false
+		}
+	}
+	return true
+}
