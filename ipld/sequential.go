@@ -19,9 +19,10 @@ type Sequential interface {
 	Sequential() Blockstore
 }
 
-// nearby is a Disk for one sweep. A pack holds its blocks in the order of the sweep that wrote it, or in the order in which
-// they came to be, and another sweep mostly follows the same paths: so a read from a pack takes in what follows, and the next blocks are found there without the
-// index. Where that does not pay, as in packs of other makers, it reads block by block and tries again now and then.
+// nearby is a Disk for one sweep. A pack holds its blocks in the order of the sweep that wrote it, or in that of their coming,
+// and another sweep mostly follows the same paths: so a read from a pack takes in what follows, and the next blocks are found
+// there without the index. Where that does not pay, as in packs of other makers, it reads block by block and tries again now
+// and then.
 type nearby struct {
 	*Disk
 	// some tells whether there is anything in near, without the lock.
