@@ -291,9 +291,24 @@ func FuzzCARStream(f *testing.F) {
 		if err != nil {
 			return
 		}
-		in.Examine = func(b CARBlock) (any, error) { return Children(b.Cid, b.Data) }
-		at := in.Offset
+		var alone []string // the sections one by one
+		one, err := OpenCAR(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for raw := []byte(nil); ; {
+			if _, _, raw, err = one.section(raw); err != nil {
+				break
+			}
+			alone = append(alone, string(raw))
+		}
+		wellOne := errors.Is(err, io.EOF) && !errors.Is(err, ErrDamagedCAR)
+		at, n := in.Offset, 0
 		err = in.Each(t.Context(), func(blk CARBlock) error {
+			if n == len(alone) || string(blk.Section) != alone[n] {
+				t.Fatalf("section %d is another one when read alone", n)
+			}
+			n++
 			if _, err := CheckedBlock(blk.Cid, blk.Data); err != nil {
 				t.Fatal("an unchecked block got in")
 			}
@@ -306,5 +321,14 @@ func FuzzCARStream(f *testing.F) {
 		if err == nil && at != int64(len(b)) {
 			t.Fatalf("an archive of %d bytes ended well after %d", len(b), at)
 		}
+		if n != len(alone) || wellOne != (err == nil) {
+			t.Fatalf("%d sections together (%v), %d alone (%v)", n, err, len(alone), wellOne)
+		}
+		in, err = OpenCAR(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Examine = func(b CARBlock) (any, error) { return Children(b.Cid, b.Data) }
+		_ = in.Each(t.Context(), func(CARBlock) error { return nil })
 	})
 }
