@@ -264,7 +264,13 @@ func (s *CARStream) read() *chunk {
 	return c
 }
 
-// section takes in the next section alone and checks it, in the buffer of an earlier one; io.EOF when there is none.
+// badBlock is a section that is whole and holds no block that matches its name.
+type badBlock struct{ error }
+
+func (b badBlock) Unwrap() error { return b.error }
+
+// section takes in the next section alone and checks it, in the buffer of an earlier one; io.EOF when there is none. After a
+// badBlock the next one can be read.
 func (s *CARStream) section(into []byte) (c cid.Cid, data, raw []byte, err error) {
 	size, err := s.length()
 	if err != nil {
@@ -280,10 +286,10 @@ func (s *CARStream) section(into []byte) (c cid.Cid, data, raw []byte, err error
 		err = checkHash(c, data)
 	}
 	if err != nil {
-		return cid.Undef, nil, raw, fmt.Errorf("at byte %d: %w: %w", s.Offset, ErrDamagedCAR, err)
+		err = badBlock{fmt.Errorf("at byte %d: %w: %w", s.Offset, ErrDamagedCAR, err)}
 	}
 	s.Offset += int64(len(raw))
-	return c, data, raw, nil
+	return c, data, raw, err
 }
 
 // length takes in the length of the next section; io.EOF when there is none. Only the shortest form is let through, so that

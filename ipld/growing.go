@@ -25,12 +25,12 @@ import (
 //
 // A crash may leave anything behind what the disk had confirmed. How much that was stands in a small file beside the archive,
 // written after every confirmation and never waited for: after a crash it tells too little perhaps, but never too much. Up
-// to there the archive must be whole, else the disk forgot something and opening fails; from there on blocks count as long as
-// they match their names, and the rest goes.
+// to there the archive must be in sections, else the disk forgot something and opening fails; from there on blocks count as long
+// as they match their names, and the rest goes.
 type growing struct {
 	*archive
 	confirmed *os.File
-	// adding is held by the one append that may run, and for good by seal.
+	// adding is held while the file changes.
 	adding sync.Mutex
 	bytes  uint64 // of the blocks
 
@@ -97,13 +97,15 @@ func (g *growing) Close() error {
 // ErrLost: what the disk had confirmed to have is not there.
 var ErrLost = errors.New("the disk lost blocks")
 
-// scan finds the blocks, of which those before sure must be there.
+// scan finds the blocks, of which those before sure must be there. One of these that is damaged is an error when it is read, and
+// told of: the others may be all that is ever asked for. After two in a row nobody knows where the next begins.
 func (g *growing) scan(ctx context.Context, sure int64) error {
 	in, err := OpenCAR(io.NewSectionReader(g.data, 0, maxPack))
 	if err != nil {
 		return err
 	}
 	var raw []byte
+	lost := false // the last one
 	for at := in.Offset; ; at = in.Offset {
 		g.size.Store(at)
 		if err := ctx.Err(); err != nil {
@@ -111,17 +113,24 @@ func (g *growing) scan(ctx context.Context, sure int64) error {
 		}
 		var c cid.Cid
 		var data []byte
-		if c, data, raw, err = in.section(raw); err != nil {
-			if at < sure {
-				return fmt.Errorf("%w: of %d bytes that were durable, from byte %d on: %w", ErrLost, sure, at, early(err))
-			}
-			if errors.Is(err, io.EOF) || errors.Is(err, ErrDamagedCAR) {
-				return nil
-			}
+		c, data, raw, err = in.section(raw)
+		switch bad := (badBlock{}); {
+		case errors.As(err, &bad) && at < sure && !lost:
+			lost = true
+			log.Errorw("the disk lost a block that it had confirmed: who asks for it gets an error; have the disk looked at", "pack", g.name, "block", c, "error", err)
+		case err != nil && at < sure:
+			return fmt.Errorf("%w: of %d bytes that were durable, from byte %d on: %w", ErrLost, sure, at, early(err))
+		case errors.Is(err, io.EOF), errors.Is(err, ErrDamagedCAR):
+			return nil
+		case err != nil:
 			return err
+		default:
+			lost = false
 		}
-		g.note(entry{KeyOf(c), uint64(at)<<lengthBits | uint64(len(raw))})
-		g.bytes += uint64(len(data))
+		if c.Defined() {
+			g.note(entry{KeyOf(c), uint64(at)<<lengthBits | uint64(len(raw))})
+			g.bytes += uint64(len(data))
+		}
 	}
 }
 
@@ -187,8 +196,8 @@ func (g *growing) append(list []blocks.Block) error {
 		if _, err := out.Write(raw); err != nil {
 			return err
 		}
-		fresh, sum = append(fresh, entry{k, uint64(at)<<lengthBits | uint64(len(raw))}), sum+len(b.RawData())
-		at += int64(len(raw))
+		fresh = append(fresh, entry{k, uint64(at)<<lengthBits | uint64(len(raw))})
+		at, sum = at+int64(len(raw)), sum+len(b.RawData())
 	}
 	if err := out.Flush(); err != nil {
 		return err
