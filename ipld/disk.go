@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,6 +55,7 @@ type Disk struct {
 	mu    sync.RWMutex
 	state manifest
 	open  map[string]part
+	pages *pageCache
 	// parts are those of open in the order in which they are asked.
 	parts []part
 }
@@ -120,7 +120,7 @@ const rollBytes = 64 << 20
 func OpenDisk(dir string) (*Disk, error) { return openDisk(dir, rollBytes) }
 
 func openDisk(dir string, rollAt int64) (*Disk, error) {
-	d := &Disk{dir: dir, rollAt: rollAt, open: map[string]part{}}
+	d := &Disk{dir: dir, rollAt: rollAt, open: map[string]part{}, pages: new(pageCache)}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make block store: %w", err)
 	}
@@ -143,7 +143,7 @@ func (d *Disk) load() (err error) {
 		if err != nil {
 			return err
 		}
-		d.open[name] = p
+		d.adopt(name, p)
 	}
 	// When all is there that should be: else the rest may still be of use to somebody.
 	if err := d.removeOrphans(); err != nil {
@@ -189,6 +189,14 @@ func (d *Disk) openPart(name string) (part, error) {
 	}
 }
 
+// adopt opens a part to readers. The caller holds mu, or nobody reads yet.
+func (d *Disk) adopt(name string, p part) {
+	if pack, ok := p.(*Pack); ok {
+		pack.keepPages(d.pages)
+	}
+	d.open[name] = p
+}
+
 // arrange puts the open parts in order. The caller holds mu, or nobody reads yet.
 func (d *Disk) arrange() {
 	d.parts = nil
@@ -228,7 +236,9 @@ func (d *Disk) change(edit func(m *manifest), fresh map[string]part) (gone map[s
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.state, gone = m, map[string]part{}
-	maps.Copy(d.open, fresh)
+	for name, p := range fresh {
+		d.adopt(name, p)
+	}
 	for name, p := range d.open {
 		if !slices.Contains(m.names(), name) {
 			gone[name] = p

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"sort"
-	"sync"
 	"sync/atomic"
 
 	blocks "github.com/ipfs/go-block-format"
@@ -60,6 +59,9 @@ type Pack struct {
 	head  packHeader
 	first []Key
 	lacks atomic.Pointer[filter] // nil until it has learned
+	// pages are kept under a number; nil outside of a Disk.
+	pages  *pageCache
+	number uint64
 }
 
 // archive is a CAR, version 1, as the store reads it: blocks at known places up to a size.
@@ -270,8 +272,6 @@ func (p *Pack) page(i int, buf []byte) ([]byte, error) {
 	return buf[:min(pageEntries, int(p.head.entries)-i*pageEntries)*entryBytes], nil
 }
 
-var pageBuffers = sync.Pool{New: func() any { return new([pageBytes]byte) }}
-
 // find looks a key up.
 func (p *Pack) find(k Key) (entry, bool, error) {
 	if f := p.lacks.Load(); f != nil && f.lacks(k) {
@@ -281,20 +281,38 @@ func (p *Pack) find(k Key) (entry, bool, error) {
 	if i < 0 {
 		return entry{}, false, nil
 	}
+	if p.pages != nil {
+		if page, ok := p.pages.get(p.number, i); ok {
+			e, ok := findIn(page, k)
+			return e, ok, nil
+		}
+	}
 	buf := pageBuffers.Get().(*[pageBytes]byte)
 	defer pageBuffers.Put(buf)
 	page, err := p.page(i, buf[:])
 	if err != nil {
 		return entry{}, false, err
 	}
+	if p.pages != nil {
+		p.pages.offer(p.number, i, page)
+	}
+	e, ok := findIn(page, k)
+	return e, ok, nil
+}
+
+// findIn looks a key up in a page.
+func findIn(page []byte, k Key) (entry, bool) {
 	n := len(page) / entryBytes
 	j := sort.Search(n, func(j int) bool { return bytes.Compare(page[j*entryBytes:j*entryBytes+16], k[:]) >= 0 })
 	if j == n {
-		return entry{}, false, nil
+		return entry{}, false
 	}
 	e := decodeEntry(page[j*entryBytes:])
-	return e, e.key == k, nil
+	return e, e.key == k
 }
+
+// keepPages has lookups share a cache with those of other packs.
+func (p *Pack) keepPages(c *pageCache) { p.pages, p.number = c, c.newPack() }
 
 // Get returns a block that was checked against its hash.
 func (p *Pack) Get(_ context.Context, c cid.Cid) ([]byte, error) {
