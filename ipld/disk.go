@@ -143,7 +143,7 @@ func (d *Disk) load() (err error) {
 		if err != nil {
 			return err
 		}
-		d.adopt(name, p)
+		d.admit(name, p)
 	}
 	// When all is there that should be: else the rest may still be of use to somebody.
 	if err := d.removeOrphans(); err != nil {
@@ -189,8 +189,8 @@ func (d *Disk) openPart(name string) (part, error) {
 	}
 }
 
-// adopt opens a part to readers. The caller holds mu, or nobody reads yet.
-func (d *Disk) adopt(name string, p part) {
+// admit opens a part to readers. The caller holds mu, or nobody reads yet.
+func (d *Disk) admit(name string, p part) {
 	if pack, ok := p.(*Pack); ok {
 		pack.keepPages(d.pages)
 	}
@@ -237,7 +237,7 @@ func (d *Disk) change(edit func(m *manifest), fresh map[string]part) (gone map[s
 	defer d.mu.Unlock()
 	d.state, gone = m, map[string]part{}
 	for name, p := range fresh {
-		d.adopt(name, p)
+		d.admit(name, p)
 	}
 	for name, p := range d.open {
 		if !slices.Contains(m.names(), name) {
@@ -390,6 +390,46 @@ func (d *Disk) take(blks []blocks.Block) (full bool) {
 		d.noted.note(b.Cid())
 	}
 	return full
+}
+
+// append makes blocks durable in the growing pack. The caller holds syncing.
+func (d *Disk) append(list []blocks.Block) error {
+	err := d.Room()
+	if err == nil && d.first().Size() >= d.rollAt {
+		err = d.roll()
+	}
+	if err == nil {
+		err = d.first().append(list)
+	}
+	if err != nil {
+		return fmt.Errorf("write %d blocks: %w", len(list), err)
+	}
+	return nil
+}
+
+// first is the growing pack that takes writes; it changes only while syncing is held.
+func (d *Disk) first() *growing {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.parts[0].(*growing)
+}
+
+// roll begins the next growing pack. The caller holds syncing.
+func (d *Disk) roll() error {
+	name := d.newName()
+	g, err := createGrowing(d.path(name))
+	if err != nil {
+		return err
+	}
+	err = fault.Point("store/roll")
+	if err == nil {
+		_, err = d.change(func(m *manifest) { m.Growing = append([]string{name}, m.Growing...) }, map[string]part{name: g})
+	}
+	if err != nil {
+		return errors.Join(err, g.Close()) // its files go at the next opening, unless the manifest came to name them
+	}
+	d.look()
+	return nil
 }
 
 // Usage tells what the store takes on disk, in bytes.

@@ -2,7 +2,6 @@ package ipld
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -110,45 +109,5 @@ func (d *Disk) writeLate(ctx context.Context) error {
 		return err
 	}
 	d.late.written(len(list))
-	return nil
-}
-
-// append makes blocks durable in the growing pack. The caller holds syncing.
-func (d *Disk) append(list []blocks.Block) error {
-	err := d.Room()
-	if err == nil && d.first().Size() >= d.rollAt {
-		err = d.roll()
-	}
-	if err == nil {
-		err = d.first().append(list)
-	}
-	if err != nil {
-		return fmt.Errorf("write %d blocks: %w", len(list), err)
-	}
-	return nil
-}
-
-// first is the growing pack that takes writes; it changes only while syncing is held.
-func (d *Disk) first() *growing {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return d.parts[0].(*growing)
-}
-
-// roll begins the next growing pack. The caller holds syncing.
-func (d *Disk) roll() error {
-	name := d.newName()
-	g, err := createGrowing(d.path(name))
-	if err != nil {
-		return err
-	}
-	err = fault.Point("store/roll")
-	if err == nil {
-		_, err = d.change(func(m *manifest) { m.Growing = append([]string{name}, m.Growing...) }, map[string]part{name: g})
-	}
-	if err != nil {
-		return errors.Join(err, g.Close()) // its files go at the next opening, unless the manifest came to name them
-	}
-	d.look()
 	return nil
 }

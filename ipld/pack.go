@@ -71,27 +71,20 @@ type archive struct {
 	size atomic.Int64
 }
 
-// section reads the block at a place and checks it.
-func (a *archive) section(e entry) (cid.Cid, []byte, error) {
+// section reads what lies at a place.
+func (a *archive) section(e entry) ([]byte, error) {
 	raw := make([]byte, e.length())
 	if _, err := a.data.ReadAt(raw, e.offset()); err != nil {
-		return cid.Undef, nil, fmt.Errorf("read the archive at %d: %w", e.offset(), err)
+		return nil, fmt.Errorf("read pack %s at %d: %w", a.name, e.offset(), err)
 	}
-	c, data, err := parseSection(raw)
-	if err != nil {
-		return cid.Undef, nil, fmt.Errorf("at %d: %w", e.offset(), err)
-	}
-	if err := checkHash(c, data); err != nil {
-		return cid.Undef, nil, fmt.Errorf("at %d: %w", e.offset(), err)
-	}
-	return c, data, nil
+	return raw, nil
 }
 
 // read returns the block at a place if it is the one that is meant, after it was checked.
 func (a *archive) read(e entry, c cid.Cid) ([]byte, error) {
-	raw := make([]byte, e.length())
-	if _, err := a.data.ReadAt(raw, e.offset()); err != nil {
-		return nil, fmt.Errorf("read block %s from pack %s: %w", c, a.name, err)
+	raw, err := a.section(e)
+	if err != nil {
+		return nil, fmt.Errorf("read block %s: %w", c, err)
 	}
 	return a.sound(raw, c)
 }
@@ -105,14 +98,21 @@ func (a *archive) sound(section []byte, c cid.Cid) ([]byte, error) {
 	return data, err
 }
 
-// check reads the block at a place, which must have the entry's key.
+// check reads the block at a place, which must match its name and have the entry's key.
 func (a *archive) check(e entry) error {
-	c, _, err := a.section(e)
+	raw, err := a.section(e)
+	if err != nil {
+		return err
+	}
+	c, data, err := parseSection(raw)
+	if err == nil {
+		err = checkHash(c, data)
+	}
 	if err == nil && KeyOf(c) != e.key {
-		err = fmt.Errorf("at %d lies block %s: %w", e.offset(), c, errIndex)
+		err = fmt.Errorf("it holds block %s: %w", c, errIndex)
 	}
 	if err != nil {
-		return fmt.Errorf("pack %s is damaged: %w", a.name, err)
+		return fmt.Errorf("pack %s is damaged at %d: %w", a.name, e.offset(), err)
 	}
 	return nil
 }

@@ -136,6 +136,34 @@ func (w *PackWriter) PutSection(c cid.Cid, size int, section []byte) error {
 	return w.note(c, size, len(section))
 }
 
+// copyStep is how much of an archive is copied, and made durable, at a time: what others write waits for no more.
+const copyStep = 16 << 20
+
+// appendPack appends the blocks of a pack as they lie there, without their entries, and tells how far their places moved.
+func (w *PackWriter) appendPack(ctx context.Context, p *Pack, goOn func() error) (by int64, err error) {
+	h, err := readCarHeader(io.NewSectionReader(p.data, 0, p.size.Load()))
+	if err != nil {
+		return 0, err
+	}
+	from := int64(len(h.raw))
+	by = int64(w.size) - from
+	for from < p.size.Load() {
+		if err := errors.Join(ctx.Err(), goOn()); err != nil {
+			return 0, err
+		}
+		n, err := io.Copy(w.out, io.NewSectionReader(p.data, from, min(copyStep, p.size.Load()-from)))
+		if err != nil {
+			return 0, fmt.Errorf("copy pack %s: %w", p.name, err)
+		}
+		from, w.size = from+n, w.size+uint64(n)
+		if err := w.Sync(); err != nil {
+			return 0, err
+		}
+	}
+	w.bytes += p.head.bytes
+	return by, nil
+}
+
 // note makes the index know of a block at the end of the archive.
 func (w *PackWriter) note(c cid.Cid, size, section int) error {
 	if section > maxSection || w.size+uint64(section) > maxPack {

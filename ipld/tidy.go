@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 
@@ -22,10 +21,10 @@ import (
 // collections do. Packs of imports and collections stay as they are. By the way, a store of a former version becomes a pack, and
 // packs learn what they lack, so that a block in one of the last costs no reads in those before it.
 //
-// All this happens in one goroutine beside everything else; seals and merges end in one change of the manifest. A crash before it leaves files
-// that nothing names, or an index beside a pack that counts as growing still and is sealed again. What fails is tried again
-// when the next pack has rolled over. Housekeeping that somebody asked for goes first: a merge under way gives up, none
-// begins, seals go on.
+// All this happens in one goroutine beside everything else; seals and merges end in one change of the manifest. A crash before
+// it leaves files that nothing names, or an index beside a pack that counts as growing still and is sealed again. What fails is
+// tried again when the next pack has rolled over. Housekeeping that somebody asked for goes first: a merge under way gives up,
+// none begins, seals go on.
 
 var log = logging.Logger("ipld")
 
@@ -112,8 +111,8 @@ func (t *tidier) interrupt() {
 		t.giveUp()
 	}
 	t.claims.Unlock()
-	t.tidying.Lock()
-	t.tidying.Unlock() //nolint:staticcheck // the step that was under way has ended
+	t.tidying.Lock() // the step that was under way has ended
+	defer t.tidying.Unlock()
 }
 
 func (t *tidier) resume() {
@@ -243,7 +242,7 @@ func (d *Disk) mergeable(m manifest) []string {
 		if err != nil || free >= 2*need { // there should be as much left
 			return group
 		}
-		log.Debugw("parts of the block store wait for room to become one pack", "parts", group, "need", need, "free", free)
+		log.Infow("parts of the block store wait for room to become one pack", "parts", group, "need", need, "free", free)
 	}
 	return nil
 }
@@ -304,37 +303,9 @@ func mergePacks(ctx context.Context, base string, packs []*Pack, goOn func() err
 	}
 	by := make([]int64, len(packs))
 	for i, p := range packs {
-		if by[i], err = w.adopt(ctx, p, goOn); err != nil {
+		if by[i], err = w.appendPack(ctx, p, goOn); err != nil {
 			return nil, errors.Join(err, w.Close())
 		}
 	}
 	return w.finishWith(func() (*merger, error) { return mergeEntries(ctx, packs, by) })
-}
-
-// copyStep is how much of an archive is copied, and made durable, at a time: what others write waits for no more.
-const copyStep = 16 << 20
-
-// adopt appends the blocks of a pack as they lie there, without their entries, and tells how far their places moved.
-func (w *PackWriter) adopt(ctx context.Context, p *Pack, goOn func() error) (by int64, err error) {
-	h, err := readCarHeader(io.NewSectionReader(p.data, 0, p.size.Load()))
-	if err != nil {
-		return 0, err
-	}
-	from := int64(len(h.raw))
-	by = int64(w.size) - from
-	for from < p.size.Load() {
-		if err := errors.Join(ctx.Err(), goOn()); err != nil {
-			return 0, err
-		}
-		n, err := io.Copy(w.out, io.NewSectionReader(p.data, from, min(copyStep, p.size.Load()-from)))
-		if err != nil {
-			return 0, fmt.Errorf("copy pack %s: %w", p.name, err)
-		}
-		from, w.size = from+n, w.size+uint64(n)
-		if err := w.Sync(); err != nil {
-			return 0, err
-		}
-	}
-	w.bytes += p.head.bytes
-	return by, nil
 }

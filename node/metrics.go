@@ -58,7 +58,7 @@ func (m *nodeMeters) watch(v vitals, pool *mpool.Pool) {
 		}},
 		{"venus_store_bytes", "Disk that the store of chain objects takes.", func() float64 { return float64(v.disk.Size()) }},
 		{"venus_store_hot_bytes", "The part of it that was written since the last import or pruning.", func() float64 { return float64(v.disk.Usage().Hot) }},
-		{"venus_store_packed_blocks", "Blocks in the part that does not change.", func() float64 { return float64(v.disk.Usage().Packed) }},
+		{"venus_store_packed_blocks", "Blocks that the last imports or pruning left.", func() float64 { return float64(v.disk.Usage().Packed) }},
 	} {
 		m.Gauge(g.name, g.help, g.read)
 	}
